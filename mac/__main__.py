@@ -1,0 +1,5 @@
+"""``python -m mac STAGE``."""
+
+from mac.cli import main
+
+main()

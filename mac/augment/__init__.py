@@ -1,0 +1,1 @@
+"""Augmentations of batched clips: parameters are drawn apart from their application."""

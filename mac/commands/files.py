@@ -1,0 +1,55 @@
+"""Reading and writing the small files that commands pass on."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from mac.config import Strict
+from mac.experiment import ConfigError, read_yaml, validate
+
+Config = TypeVar("Config", bound=Strict)
+
+
+def read_config(path: Path, model: type[Config]) -> Config:
+    """Read a run's resolved configuration.
+
+    Raises:
+        ConfigError: the file was changed by hand: its content no longer has the id its folder is named by.
+    """
+    config = validate(model, read_yaml(path))
+    if config.identify() != path.parent.name:
+        raise ConfigError(
+            [f"{path}: its content has the id {config.identify()}, its folder another; delete the file and run again"]
+        )
+    return config
+
+
+def write_config(path: Path, config: Strict) -> None:
+    """Write a resolved configuration as YAML."""
+    write_text(path, yaml.safe_dump(config.canonical(), sort_keys=False, allow_unicode=True))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON for people and programs: indented, one line end at the end."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def git_commit() -> str:
+    """The commit of the working tree, with + when it has changes; ``unknown`` outside a checkout."""
+    try:
+        commit = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True)
+        changes = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit.stdout.strip() + ("+" if changes.stdout.strip() else "")

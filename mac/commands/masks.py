@@ -1,0 +1,26 @@
+"""``masks`` and ``sweep``."""
+
+import argparse
+
+from mac.commands.files import read_config, write_json
+from mac.config import CardConfig
+from mac.data.store import FrameStore
+from mac.masks.card import check
+from mac.stages import card as cards
+
+
+def card(arguments: argparse.Namespace) -> None:
+    """Write a mask card and its picture; fail on a degenerate setting, its picture kept for a look."""
+    config = read_config(arguments.config, CardConfig)
+    arguments.picture.parent.mkdir(parents=True, exist_ok=True)
+    facts = cards.run(config, FrameStore(arguments.store.parent), arguments.picture)
+    check(facts["foreground"], *arguments.limits, facts["setting"], arguments.used_by)
+    write_json(arguments.out, facts)
+
+
+def sweep(arguments: argparse.Namespace) -> None:
+    """Write the mask sweep's pictures and numbers."""
+    config = read_config(arguments.config, CardConfig)
+    for path in arguments.pictures:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(arguments.out, cards.sweep(config, FrameStore(arguments.store.parent), arguments.pictures))

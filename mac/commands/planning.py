@@ -1,0 +1,61 @@
+"""``plan``, ``resolve`` and ``preflight``."""
+
+import argparse
+from pathlib import Path
+
+from mac import plan as planning
+from mac.commands.files import write_config
+from mac.config import Strict
+
+
+def show(arguments: argparse.Namespace) -> None:
+    """Print what a scale needs and which rows share it."""
+    plan = planning.load(arguments.config_dir, arguments.scale)
+    segments = sum(len(p.epochs) for p in plan.pretrainings.values())
+    print(f"Scale {plan.scale}: {len(plan.tables)} tables and curves")
+    print(f"{len(plan.datasets)} data sets, {len(plan.cards)} mask cards")
+    print(f"{len(plan.pretrainings)} pretrainings ({segments} jobs):")
+    for pretrain_id, p in plan.pretrainings.items():
+        epochs = ", ".join(map(str, sorted(p.epochs)))
+        print(f"  {pretrain_id}  {p.config.model.backbone} on {p.config.store.dataset.name}, epochs {epochs} of"
+              f" {p.config.optimiser.epochs}: {'; '.join(p.used_by)}")
+    print(f"{len(plan.finetunings)} finetunings:")
+    for finetune_id, f in plan.finetunings.items():
+        start = f"{f.config.pretrain_id} at epoch {f.config.epoch}" if f.config.pretrain_id else f"{f.config.initial} weights"
+        print(f"  {finetune_id}  {f.config.store.dataset.name} from {start}: {'; '.join(f.used_by)}")
+
+
+def stage_configs(plan: planning.Plan) -> dict[str, dict[str, Strict]]:
+    """Every run's configuration, by stage folder and id."""
+    return {
+        "dataset": dict(plan.datasets),
+        "store": dict(plan.stores),
+        "masks": dict(plan.cards),
+        "pretrain": {i: p.config for i, p in plan.pretrainings.items()},
+        "finetune": {i: f.config for i, f in plan.finetunings.items()},
+    }
+
+
+def resolve(arguments: argparse.Namespace) -> None:
+    """Write RESULTS/STAGE/ID/config.yaml for every run of a scale; a file that is there already stays as it is."""
+    plan = planning.load(arguments.config_dir, arguments.scale)
+    for stage, configs in stage_configs(plan).items():
+        for run_id, config in configs.items():
+            path = arguments.results / stage / run_id / "config.yaml"
+            if not path.exists():
+                write_config(path, config)
+
+
+def preflight(arguments: argparse.Namespace) -> None:
+    """Fail now, not after hours, when results can't be written or the tracking store can't be reached."""
+    for folder in (arguments.results, arguments.reports):
+        probe = Path(folder) / ".writable"
+        try:
+            probe.parent.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise PermissionError(f"{folder}: can't be written ({error.strerror}); change it in config/config.yaml") from None
+    from mac.tracking import mlflow  # seconds to import: not before the cheap checks passed
+
+    mlflow.connect(arguments.tracking_uri)

@@ -1,0 +1,260 @@
+"""Typed, strict experiment configuration: one model per stage, and the identity of each.
+
+The fields are exactly what can change a result: devices, paths, workers and titles are not here, so nothing has to be
+excluded from an id. A default, with its unit and the section it comes from, stands in ``config/default.yaml`` alone.
+"""
+
+import hashlib
+import json
+from pathlib import PurePosixPath
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Strict(BaseModel):
+    """A model that refuses unknown keys and silent conversions and can't be changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    def canonical(self) -> dict:
+        """Return plain data with every field, ready for JSON or YAML."""
+        return self.model_dump(mode="json")
+
+    def identify(self) -> str:
+        """Return the id of this stage: SHA-256 of the canonical JSON with the stage's name, ten hex digits."""
+        text = json.dumps([type(self).__name__, self.canonical()], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+class Embedded(Strict):
+    """How an embedded data set is drawn (see :mod:`mac.data.synthetic`)."""
+
+    classes: Annotated[int, Field(ge=2, le=10)]
+    videos_per_class: PositiveInt
+    num_frames: Annotated[int, Field(ge=2)]
+    seed: int
+
+
+class DatasetConfig(Strict):
+    """One data set: its name, layout and, unless a user brings it, how it is drawn."""
+
+    version: int = 1
+    name: str
+    layout: Literal["ucf101", "hmdb51", "kinetics"]
+    embedded: Embedded | None
+
+    @property
+    def splits(self) -> tuple[int, ...]:
+        """The splits this layout defines."""
+        return (1,) if self.layout == "kinetics" else (1, 2, 3)
+
+
+class StoreConfig(Strict):
+    """A frame store: one data set at one frame size in pixels."""
+
+    version: int = 1
+    dataset: DatasetConfig
+    width: PositiveInt
+    height: PositiveInt
+
+
+class ClipConfig(Strict):
+    """How a training clip is cut out of a video (method §3)."""
+
+    num_frames: Annotated[int, Field(ge=2)]
+    strides: Annotated[list[PositiveInt], Field(min_length=1)]
+    size: PositiveInt
+    scales: Annotated[list[Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]], Field(min_length=1)]
+    flip_probability: Probability
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        for width, height in self.scales:
+            if min(width, height) < self.size:
+                raise ValueError(f"a crop of {self.size} doesn't fit into frames of {width}×{height}")
+        return self
+
+
+class ColourConfig(Strict):
+    """Chances of colour jitter (each of its three parts) and of grayscale, per clip."""
+
+    jitter_probability: Probability
+    gray_probability: Probability
+
+
+class MaskConfig(Strict):
+    """Where the foreground mask comes from (supplementary §2, §5, §7)."""
+
+    source: Literal["frame_difference", "person_boxes"]
+    preset: Literal["paper", "release"]
+    momentum: Probability
+    threshold: Annotated[float, Field(ge=0, le=255)]
+
+
+class PretextConfig(Strict):
+    """The α objective: k values, n segments, and how the α's are predicted (supplementary §6, §8)."""
+
+    k: Annotated[int, Field(ge=2)]
+    segments: PositiveInt
+    objective: Literal["cross_entropy", "mse", "mse_n"]
+    preset: Literal["paper", "release"]
+    reverse: bool
+    dropout: Probability
+    weight: PositiveFloat
+
+
+class ContrastConfig(Strict):
+    """Momentum contrast, MoCo v2."""
+
+    weight: PositiveFloat
+    queue: PositiveInt
+    momentum: Probability
+    temperature: PositiveFloat
+    hidden: PositiveInt
+    dim: PositiveInt
+    symmetric: bool
+
+
+class ModelConfig(Strict):
+    """A backbone and the channels of its first stage (64 is torchvision's)."""
+
+    backbone: Literal["r2plus1d_18", "r2plus1d_10", "r3d_18"]
+    width: Annotated[int, Field(ge=4)]
+
+
+class OptimiserConfig(Strict):
+    """Optimiser, schedule and length of a training."""
+
+    name: Literal["sgd", "adamw"]
+    lr: PositiveFloat
+    sgd_momentum: Probability
+    weight_decay: Weight
+    gradient_clip: PositiveFloat
+    batch_size: PositiveInt
+    epochs: PositiveInt
+    schedule: Literal["step", "cosine"]
+    milestones: list[PositiveInt]
+    gamma: PositiveFloat
+    warmup_epochs: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _milestones_inside(self) -> Self:
+        if self.schedule == "step" and (
+            self.milestones != sorted(set(self.milestones)) or any(m >= self.epochs for m in self.milestones)
+        ):
+            raise ValueError(f"milestones {self.milestones} must rise and lie before the last epoch, {self.epochs}")
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} must be fewer than epochs, {self.epochs}")
+        return self
+
+
+class PretrainConfig(Strict):
+    """A pretraining; checkpoint epochs are no part of it. ``supervised`` trains on labels instead (figures 2–4)."""
+
+    version: int = 1
+    task: Literal["mac", "supervised"]
+    seed: int
+    split: Literal[1, 2, 3]
+    store: StoreConfig
+    model: ModelConfig
+    clip: ClipConfig
+    colour: ColourConfig
+    mask: MaskConfig
+    pretext: PretextConfig
+    contrast: ContrastConfig | None
+    optimiser: OptimiserConfig
+
+    @model_validator(mode="after")
+    def _segments_divide(self) -> Self:
+        if self.clip.num_frames % self.pretext.segments:
+            raise ValueError(
+                f"pretext.segments {self.pretext.segments} must divide clip.num_frames {self.clip.num_frames}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _queue_holds_a_step(self) -> Self:
+        keys = self.optimiser.batch_size * (2 if self.contrast and self.contrast.symmetric else 1)
+        if self.contrast and self.contrast.queue < keys:
+            raise ValueError(f"contrast.queue {self.contrast.queue} must hold the {keys} keys of one step")
+        return self
+
+    @property
+    def card(self) -> "CardConfig":
+        """The mask card that must pass before this pretraining may start."""
+        return CardConfig(store=self.store, split=self.split, clip=self.clip, mask=self.mask)
+
+
+class CardConfig(Strict):
+    """A mask card: one mask setting on the clips of one data set."""
+
+    version: int = 1
+    store: StoreConfig
+    split: Literal[1, 2, 3]
+    clip: ClipConfig
+    mask: MaskConfig
+
+
+class EvaluateConfig(Strict):
+    """Testing: ``num_clips`` clips spread evenly over a video, logits averaged (method §3)."""
+
+    num_clips: PositiveInt
+    stride: PositiveInt
+    scale: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
+
+
+class FinetuneConfig(Strict):
+    """A finetuning and its evaluation; what it starts from is named by ``pretrain_id`` and ``epoch``.
+
+    ``initial``: ``pretrained`` (a checkpoint of ``pretrain_id``), ``random``, or ``kinetics400`` (torchvision's
+    supervised weights).
+    """
+
+    version: int = 1
+    seed: int
+    split: Literal[1, 2, 3]
+    store: StoreConfig
+    model: ModelConfig
+    initial: Literal["pretrained", "random", "kinetics400"]
+    pretrain_id: str | None
+    epoch: PositiveInt | None
+    videos_per_class: PositiveInt | None
+    clip: ClipConfig
+    colour: ColourConfig
+    dropout: Probability
+    optimiser: OptimiserConfig
+    evaluate: EvaluateConfig
+
+    @model_validator(mode="after")
+    def _scale_fits(self) -> Self:
+        if min(self.evaluate.scale) < self.clip.size:
+            raise ValueError(f"evaluate.scale {self.evaluate.scale} is smaller than clip.size {self.clip.size}")
+        return self
+
+
+class UserConfig(Strict):
+    """``config/config.yaml``: choices of the machine and the user, never part of a run's identity."""
+
+    scale: str
+    config_dir: str
+    data_root: str
+    results: str
+    reports: str
+    tracking_uri: str | None
+    device: Literal["auto", "cpu", "cuda"]
+    loader_workers: Annotated[int, Field(ge=0)]
+    training_threads: PositiveInt
+    training_memory: PositiveInt
+    training_minutes: PositiveInt
+    max_unusable: Probability
+
+    @field_validator("config_dir", "data_root", "results", "reports")
+    @classmethod
+    def _plain(cls, path: str) -> str:
+        if not path or PurePosixPath(path) == PurePosixPath("."):
+            raise ValueError("name a folder")
+        return path

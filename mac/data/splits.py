@@ -1,0 +1,106 @@
+"""Split formats of UCF101, HMDB51 and Kinetics: which video has which label and stands on which side of which split."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+SPLITS = (1, 2, 3)
+TRAIN, TEST, UNUSED = "train", "test", "unused"
+
+
+class LayoutError(Exception):
+    """A data set's folder is not laid out as its format says; the message names the file and what is expected."""
+
+
+def listing(root: Path, layout: str) -> pd.DataFrame:
+    """Read the official lists of a data set.
+
+    Args:
+        root: the data set's folder.
+        layout: ``ucf101``, ``hmdb51`` or ``kinetics``.
+
+    Returns:
+        One row per listed video, sorted by path: ``path`` (relative to ``root``), ``label`` (class name), ``group``
+        (source group within the class, or the video itself), ``split_1`` … ``split_3`` (train, test or unused;
+        Kinetics has one split).
+
+    Raises:
+        LayoutError: a list is missing or malformed.
+    """
+    table = _READERS[layout](root)
+    if table.empty:
+        raise LayoutError(f"{root}: the lists of layout {layout} name no video")
+    return table.sort_values("path", ignore_index=True)
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.is_file():
+        raise LayoutError(f"{path}: missing — put the official split lists there, or correct `data_root`")
+    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _ucf101(root: Path) -> pd.DataFrame:
+    sides: dict[str, dict[str, str]] = {}
+    for split in SPLITS:
+        for side, name in ((TRAIN, f"trainlist0{split}.txt"), (TEST, f"testlist0{split}.txt")):
+            for line in _lines(root / "ucfTrainTestlist" / name):
+                sides.setdefault(line.split()[0], {})[f"split_{split}"] = side
+    rows = []
+    for name, assigned in sides.items():
+        stem = Path(name).stem
+        rows.append(
+            {
+                "path": f"UCF-101/{name}",
+                "label": name.split("/")[0],
+                "group": stem.rsplit("_", 1)[0].removeprefix("v_"),
+                **{f"split_{split}": assigned.get(f"split_{split}", UNUSED) for split in SPLITS},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _hmdb51(root: Path) -> pd.DataFrame:
+    folder = root / "test_train_splits"
+    if not folder.is_dir():
+        raise LayoutError(f"{folder}: missing — put the official split lists there, or correct `data_root`")
+    names = {"0": UNUSED, "1": TRAIN, "2": TEST}
+    rows: dict[str, dict[str, str]] = {}
+    for listed in sorted(folder.glob("*_test_split[123].txt")):
+        label, split = listed.stem.rsplit("_test_split", 1)
+        for line in _lines(listed):
+            video, _, use = line.rpartition(" ")
+            if use not in names:
+                raise LayoutError(f"{listed}: {line!r} — expected a file name and 0, 1 or 2")
+            path = f"videos/{label}/{video.strip()}"
+            row = rows.setdefault(path, {"path": path, "label": label, "group": _hmdb51_source(video)})
+            row[f"split_{split}"] = names[use]
+    table = pd.DataFrame(rows.values())
+    return table.fillna(dict.fromkeys([f"split_{split}" for split in SPLITS], UNUSED)) if rows else table
+
+
+def _hmdb51_source(video: str) -> str:
+    """HMDB51 names clips ``SOURCE_class_…_N.avi``; clips of one source differ in the trailing number only."""
+    return Path(video.strip()).stem.rsplit("_", 1)[0]
+
+
+def _kinetics(root: Path) -> pd.DataFrame:
+    parts = []
+    for part, side in (("train", TRAIN), ("val", TEST)):
+        path = root / "annotations" / f"{part}.csv"
+        if not path.is_file():
+            raise LayoutError(f"{path}: missing — put the annotation csv there, or correct `data_root`")
+        annotations = pd.read_csv(path, dtype={"youtube_id": str})
+        lacking = {"label", "youtube_id", "time_start", "time_end"} - set(annotations.columns)
+        if lacking:
+            raise LayoutError(f"{path}: lacks the column(s) {', '.join(sorted(lacking))}")
+        name = [
+            f"{part}/{row.label}/{row.youtube_id}_{int(row.time_start):06d}_{int(row.time_end):06d}.mp4"
+            for row in annotations.itertuples()
+        ]
+        columns = {"path": name, "label": annotations["label"], "group": annotations["youtube_id"]}
+        parts.append(pd.DataFrame(columns | {"split_1": side, "split_2": UNUSED, "split_3": UNUSED}))
+    return pd.concat(parts, ignore_index=True)
+
+
+_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {"ucf101": _ucf101, "hmdb51": _hmdb51, "kinetics": _kinetics}

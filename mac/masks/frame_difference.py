@@ -1,0 +1,97 @@
+"""Foreground masks from frame differences: Algorithm 1 of the supplementary (§2), batched.
+
+Two presets, because the paper and the authors' release disagree (see ``docs/discrepancies.md``):
+
+* ``paper``: BG(t) = (1−m)·I(t) + m·BG(t−1); binary mask, 1 where |BG(t−1) − I(t)| > λ.
+* ``release``: BG(t) = m·I(t) + (1−m)·BG(t−1), kept as truncated 8-bit; soft mask: differences ≤ λ become 0, then each
+  frame is min-max normalised to 0–255, truncated and divided by 255.
+
+Both take the second frame's mask for the first frame and dilate with OpenCV's 2×2 ellipse ([[0, 1], [1, 1]], anchor
+(1, 1)).
+"""
+
+import torch
+
+PRESETS = ("paper", "release")
+
+
+def luma(clip: torch.Tensor, preset: str) -> torch.Tensor:
+    """Convert a clip (B, 3, T, H, W), RGB in [0, 1], to gray (B, T, H, W) in 0–255 with ITU-R 601 weights.
+
+    The ``release`` preset rounds the clip to 8 bits first and then computes in OpenCV's 14-bit fixed point.
+    """
+    if preset == "release":
+        levels = (clip * 255).round().to(torch.int32)
+        fixed = levels[:, 0] * 4899 + levels[:, 1] * 9617 + levels[:, 2] * 1868
+        return ((fixed + 8192) >> 14).to(clip.dtype)
+    return 255 * (0.299 * clip[:, 0] + 0.587 * clip[:, 1] + 0.114 * clip[:, 2])
+
+
+def background_differences(gray: torch.Tensor, momentum: float, preset: str) -> torch.Tensor:
+    """Subtract the running background from every frame; one pass serves all thresholds.
+
+    Args:
+        gray: (B, T, H, W), 0–255, T ≥ 2.
+        momentum: the paper's m in [0, 1]; what it weighs depends on the preset.
+        preset: ``paper`` or ``release``.
+
+    Returns:
+        |BG(t−1) − I(t)|, (B, T, H, W), 0–255; frame 0 repeats frame 1.
+
+    Raises:
+        ValueError: fewer than two frames, or an unknown preset.
+    """
+    if gray.shape[1] < 2:
+        raise ValueError(f"a mask needs at least 2 frames, this clip has {gray.shape[1]}")
+    if preset not in PRESETS:
+        raise ValueError(f"mask preset {preset!r}: allowed are {', '.join(PRESETS)}")
+    background = gray[:, 0]
+    differences = torch.empty_like(gray)
+    for t in range(1, gray.shape[1]):
+        frame = gray[:, t]
+        torch.sub(background, frame, out=differences[:, t]).abs_()
+        if preset == "paper":
+            background = torch.lerp(frame, background, momentum)
+        else:
+            background = (momentum * frame + (1 - momentum) * background).floor()
+    differences[:, 0] = differences[:, 1]
+    return differences
+
+
+def threshold_differences(differences: torch.Tensor, threshold: float, preset: str) -> torch.Tensor:
+    """Turn differences (B, T, H, W), 0–255, into dilated masks (B, 1, T, H, W) in [0, 1].
+
+    ``threshold`` is the paper's λ in gray levels. ``paper`` masks are 0 or 1, ``release`` masks are multiples of 1/255; a
+    frame without any difference above the threshold gets an empty mask.
+    """
+    if preset == "paper":
+        mask = (differences > threshold).to(differences.dtype)
+    else:
+        kept = differences * (differences > threshold)
+        low, high = kept.amin((-2, -1), keepdim=True), kept.amax((-2, -1), keepdim=True)
+        span = (high - low).clamp_min(torch.finfo(kept.dtype).tiny)
+        mask = ((kept - low) / span * 255).floor() / 255
+    return dilate(mask)[:, None]
+
+
+def dilate(mask: torch.Tensor) -> torch.Tensor:
+    """Dilate (…, H, W) with the kernel [[0, 1], [1, 1]], anchor (1, 1): each pixel takes its upper and left neighbour."""
+    grown = mask.clone()
+    torch.maximum(grown[..., 1:, :], mask[..., :-1, :], out=grown[..., 1:, :])
+    torch.maximum(grown[..., :, 1:], mask[..., :, :-1], out=grown[..., :, 1:])
+    return grown
+
+
+def foreground_masks(clip: torch.Tensor, momentum: float, threshold: float, preset: str) -> torch.Tensor:
+    """Compute the masks of a batch of clips.
+
+    Args:
+        clip: (B, 3, T, H, W), RGB in [0, 1], after scale, crop and flip, before colour.
+        momentum: the paper's m.
+        threshold: the paper's λ, gray levels.
+        preset: ``paper`` or ``release``.
+
+    Returns:
+        (B, 1, T, H, W) in [0, 1], 1 on the moving foreground.
+    """
+    return threshold_differences(background_differences(luma(clip, preset), momentum, preset), threshold, preset)

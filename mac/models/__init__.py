@@ -1,0 +1,1 @@
+"""Networks: backbones of torchvision's video models, heads, momentum contrast."""

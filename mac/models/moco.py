@@ -1,0 +1,60 @@
+"""Momentum contrast, MoCo v2 (method §1): key encoder, queue and InfoNCE loss."""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class MomentumContrast(nn.Module):
+    """A key encoder that trails the query encoder, and a queue of past keys.
+
+    ``queue`` is (K, Z) with unit rows, ``cursor`` the row the next key goes to; ``filled`` counts the rows that hold
+    keys: empty rows take no part in the loss, so that a young queue adds no random negatives.
+    """
+
+    def __init__(self, encoder: nn.Module, queue: int, dim: int, momentum: float, temperature: float) -> None:
+        """Copy ``encoder`` (clip → z) as the key encoder; ``queue`` rows of length ``dim``."""
+        super().__init__()
+        self.encoder = copy.deepcopy(encoder).requires_grad_(False)
+        self.momentum, self.temperature = momentum, temperature
+        self.register_buffer("queue", torch.zeros(queue, dim))
+        self.register_buffer("cursor", torch.zeros((), dtype=torch.long))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.long))
+
+    @torch.no_grad()
+    def follow(self, encoder: nn.Module) -> None:
+        """Move the key encoder towards the query encoder: key ← momentum·key + (1 − momentum)·query."""
+        torch._foreach_lerp_(list(self.encoder.parameters()), list(encoder.parameters()), 1 - self.momentum)
+
+    @torch.no_grad()
+    def keys(self, clip: torch.Tensor) -> torch.Tensor:
+        """Encode clips into unit keys (B, Z), without gradient."""
+        return F.normalize(self.encoder(clip), dim=1)
+
+    def loss(self, query: torch.Tensor, key: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """InfoNCE of queries (B, Z) against their keys (B, Z, unit) and the queue.
+
+        Returns:
+            The mean loss, and the share of queries closest to their own key, in [0, 1].
+        """
+        query = F.normalize(query, dim=1)
+        positive = (query * key).sum(1, keepdim=True)
+        # Until the first keys are queued the loss would be identically zero: the batch's other keys stand in.
+        others = self.queue[: int(self.filled)] if int(self.filled) else key
+        negative = query @ others.T
+        if not int(self.filled):
+            negative = negative.masked_fill(torch.eye(len(query), dtype=torch.bool, device=query.device), -torch.inf)
+        logits = torch.cat([positive, negative], 1) / self.temperature
+        target = torch.zeros(len(query), dtype=torch.long, device=query.device)
+        return F.cross_entropy(logits, target), (logits.argmax(1) == 0).float().mean()
+
+    @torch.no_grad()
+    def enqueue(self, key: torch.Tensor) -> None:
+        """Put keys (B, Z) into the queue, over the oldest ones."""
+        size = len(self.queue)
+        rows = (int(self.cursor) + torch.arange(len(key), device=key.device)) % size
+        self.queue[rows] = key.to(self.queue.dtype)
+        self.cursor.fill_((int(self.cursor) + len(key)) % size)
+        self.filled.fill_(min(int(self.filled) + len(key), size))

@@ -1,0 +1,227 @@
+"""The plan of a scale: which distinct trainings its tables need, and which cell each of them serves.
+
+Never imports torch: a plan of thousands of rows is made in seconds, wherever Snakemake runs.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mac.config import CardConfig, DatasetConfig, FinetuneConfig, PretrainConfig, StoreConfig
+from mac.experiment import (
+    ConfigError,
+    Experiment,
+    MaskLimits,
+    check_epochs,
+    merge,
+    nearest,
+    parse,
+    read_yaml,
+    unfold,
+)
+from mac.tables import Claim, Reference, Row, Table, parse_tables
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table: the finetunings (one a seed and split) whose mean it is; none if it is only cited."""
+
+    column: str
+    printed: float | None
+    finetunes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """A row's label, its cells, and whether it is only cited; a curve's point also has its pretraining epoch."""
+
+    label: str
+    cells: tuple[Cell, ...]
+    cited: bool
+    epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class PlannedTable:
+    """A table as planned: everything a report needs besides results."""
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[PlannedRow, ...]
+    claims: tuple[Claim, ...]
+    references: tuple[Reference, ...]
+    is_curve: bool
+
+    @property
+    def finetunes(self) -> tuple[str, ...]:
+        """Ids of the finetunings this table needs, each once."""
+        return tuple(dict.fromkeys(i for row in self.rows for cell in row.cells for i in cell.finetunes))
+
+
+@dataclass
+class Pretraining:
+    """A distinct pretraining, the epochs to keep, and the rows that share it."""
+
+    config: PretrainConfig
+    epochs: set[int] = field(default_factory=set)
+    used_by: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Finetuning:
+    """A distinct finetuning and the rows that share it."""
+
+    config: FinetuneConfig
+    used_by: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Plan:
+    """All a scale needs, by id."""
+
+    scale: str
+    mask_limits: MaskLimits
+    tables: dict[str, PlannedTable] = field(default_factory=dict)
+    pretrainings: dict[str, Pretraining] = field(default_factory=dict)
+    finetunings: dict[str, Finetuning] = field(default_factory=dict)
+    datasets: dict[str, DatasetConfig] = field(default_factory=dict)
+    stores: dict[str, StoreConfig] = field(default_factory=dict)
+    cards: dict[str, CardConfig] = field(default_factory=dict)
+
+    def previous_epoch(self, pretrain_id: str, epoch: int) -> int:
+        """The checkpoint a segment continues from: the last planned epoch before ``epoch``, 0 for none."""
+        return max((e for e in self.pretrainings[pretrain_id].epochs if e < epoch), default=0)
+
+
+def scales(folder: Path) -> list[str]:
+    """Names of the scales in a configuration folder."""
+    return sorted(path.stem for path in (folder / "scales").glob("*.yaml"))
+
+
+def load(folder: Path, scale: str) -> Plan:
+    """Read a configuration folder and resolve every row of a scale.
+
+    Args:
+        folder: holds ``default.yaml``, ``tables.yaml`` and ``scales/``.
+        scale: name of a file in ``scales/``.
+
+    Raises:
+        ConfigError: every problem of all files and rows together.
+    """
+    if scale not in scales(folder):
+        raise ConfigError([f"{folder}/scales: no scale {scale!r}{nearest(scale, scales(folder))}"])
+    overrides = dict(read_yaml(folder / "scales" / f"{scale}.yaml"))
+    table_overrides = overrides.pop("tables", {})
+    problems: list[str] = []
+    tree = merge(read_yaml(folder / "default.yaml"), overrides)
+    try:
+        default = parse(tree)
+    except ConfigError as error:
+        source = f"{folder}/default.yaml" + (f" with scales/{scale}.yaml" if overrides else "")
+        problems += [f"{source}: {problem}" for problem in error.problems]
+    known = read_yaml(folder / "tables.yaml")
+    for name in table_overrides:
+        if name not in known:
+            problems.append(f"{folder}/scales/{scale}.yaml: tables.{name}: no such table{nearest(name, known)}")
+    try:
+        tables = parse_tables(merge(known, table_overrides), f"{folder}/tables.yaml")
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    plan = Plan(scale, default.mask_limits)
+    for name, table in tables.items():
+        planned = _Planner(plan, tree, default, name, f"{folder}/tables.yaml")
+        plan.tables[name] = planned.table(table)
+        problems += planned.problems
+    if problems:
+        raise ConfigError(problems)
+    _collect_data(plan)
+    return plan
+
+
+class _Planner:
+    """Resolves one table's rows into a plan, collecting problems instead of stopping at the first."""
+
+    def __init__(self, plan: Plan, tree: dict, default: Experiment, name: str, source: str) -> None:
+        self.plan, self.tree, self.default, self.name, self.source = plan, tree, default, name, source
+        self.problems: list[str] = []
+
+    def table(self, table: Table) -> PlannedTable:
+        rows, seen = [], {}
+        epochs = dict(zip((row.label for row in table.all_rows()), table.curve.epochs, strict=True)) if table.curve else {}
+        for row in table.kept_rows():
+            epoch = epochs.get(row.label)
+            cells = []
+            for column, printed in zip(table.columns, row.printed, strict=True):
+                where = f"{self.source}: {self.name}, row {row.label!r}"
+                overrides = row.set | column.set | (table.curve.set if table.curve else {})
+                try:
+                    finetunes = () if row.cited else self._trainings(overrides, row, table, epoch, column.set)
+                except ConfigError as error:
+                    self.problems += [f"{where}: {problem}" for problem in error.problems]
+                    finetunes = ()
+                if finetunes and finetunes in seen:
+                    self.problems.append(f"{where}: trains exactly what row {seen[finetunes]!r} trains; delete one")
+                seen[finetunes] = row.label
+                cells.append(Cell(column.label, printed, finetunes))
+            rows.append(PlannedRow(row.label, tuple(cells), row.cited, epoch))
+        columns = tuple(column.label for column in table.columns)
+        extras = (tuple(table.kept_claims()), tuple(table.references), table.curve is not None)
+        return PlannedTable(self.name, table.title, columns, tuple(rows), *extras)
+
+    def _trainings(
+        self, overrides: dict, row: Row, table: Table, epoch: int | None, of_column: dict
+    ) -> tuple[str, ...]:
+        experiment = parse(merge(self.tree, unfold(overrides))) if overrides else self.default
+        if row.set and experiment == (parse(merge(self.tree, unfold(of_column))) if of_column else self.default):
+            raise ConfigError(["overrides nothing: every value is the default's; mark it `default: true` or delete it"])
+        if table.curve:
+            try:
+                check_epochs(table.curve.epochs, experiment.pretrain.optimiser.epochs, "curve.epochs")
+            except ValueError as error:
+                raise ConfigError([str(error)]) from None
+        use = f"{self.name}: {row.label}"
+        pairs = [(seed, split) for seed in experiment.seeds for split in experiment.splits]
+        return tuple(dict.fromkeys(self._training(experiment, pair, table, epoch, use) for pair in pairs))
+
+    def _training(
+        self, experiment: Experiment, pair: tuple[int, int], table: Table, epoch: int | None, use: str
+    ) -> str:
+        if epoch == 0:
+            return self._finetune(experiment.finetuning(*pair, "random"), use)
+        if table.supervised and experiment.supervised_baseline == "weights":
+            return self._finetune(experiment.finetuning(*pair, "kinetics400"), use)
+        if table.supervised:
+            # The stand-in for Kinetics-400 weights trains where figure 1's pretraining does, and as long.
+            pretraining = self._curve_experiment().pretraining(*pair, task="supervised")
+        else:
+            pretraining = experiment.pretraining(*pair)
+        pretrain_id = pretraining.identify()
+        planned = self.plan.pretrainings.setdefault(pretrain_id, Pretraining(pretraining))
+        last = epoch or pretraining.optimiser.epochs
+        planned.epochs |= {last, *(e for e in experiment.pretrain.checkpoints if e <= last)}
+        if use not in planned.used_by:
+            planned.used_by.append(use)
+        return self._finetune(experiment.finetuning(*pair, "pretrained", pretrain_id, last), use)
+
+    def _curve_experiment(self) -> Experiment:
+        return parse(merge(self.tree, unfold({"pretrain.dataset": "kinetics400", "pretrain.contrast": None})))
+
+    def _finetune(self, config: FinetuneConfig, use: str) -> str:
+        finetune_id = config.identify()
+        planned = self.plan.finetunings.setdefault(finetune_id, Finetuning(config))
+        if use not in planned.used_by:
+            planned.used_by.append(use)
+        return finetune_id
+
+
+def _collect_data(plan: Plan) -> None:
+    """Gather the data sets, stores and mask cards that the planned trainings need."""
+    for pretraining in plan.pretrainings.values():
+        if pretraining.config.task == "mac":
+            plan.cards.setdefault(pretraining.config.card.identify(), pretraining.config.card)
+    for training in [*plan.pretrainings.values(), *plan.finetunings.values()]:
+        store = training.config.store
+        plan.stores.setdefault(store.identify(), store)
+        plan.datasets.setdefault(store.dataset.identify(), store.dataset)

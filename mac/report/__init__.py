@@ -1,0 +1,1 @@
+"""Reports: from results to tables, curve and summary. No torch, no checkpoints, no paths but those given."""

@@ -1,0 +1,49 @@
+"""The summary: everything of a scale on one page, open cells marked pending."""
+
+from mac.plan import Plan
+from mac.report.results import Results
+from mac.report.tables import PENDING, claims, how_to_read, markdown_rows, provenance, title
+
+
+def data_note(plan: Plan) -> str:
+    """Say what kind of data a scale's numbers come from."""
+    drawn = sorted({dataset.name for dataset in plan.datasets.values() if dataset.embedded})
+    if not drawn:
+        return "All data sets are the real ones."
+    return (
+        f"**The data are generated figures standing in for {', '.join(drawn)}: these numbers show that the pipeline works"
+        " and learns. They are not comparable with the printed ones.**"
+    )
+
+
+def pretext_rows(results: Results) -> str:
+    """Show how well each pretraining solves its pretext on videos it was not trained on."""
+    lines = ["| Pretraining | Used by | Epoch | Held-out pretext accuracy | Chance |", "| --- | --- | ---: | ---: | ---: |"]
+    for pretrain_id, planned in results.plan.pretrainings.items():
+        if planned.config.task != "mac":
+            continue
+        for epoch in sorted(planned.epochs):
+            found = results.pretrains.get((pretrain_id, epoch), {})
+            accuracy = found.get("pretext_top1_held_out")
+            measured = PENDING if not found else "–" if accuracy is None else f"{accuracy:.1f}"
+            chance = f"{found['pretext_chance']:.1f}" if "pretext_chance" in found else "–"
+            lines.append(f"| `{pretrain_id}` | {'; '.join(planned.used_by)} | {epoch} | {measured} | {chance} |")
+    return "\n".join(lines)
+
+
+def summary(plan: Plan, results: Results) -> str:
+    """Write the page."""
+    everything = tuple(plan.finetunings)
+    parts = [f"# Results at scale `{plan.scale}`", data_note(plan), how_to_read(), provenance(everything, results)]
+    for table in plan.tables.values():
+        name = table.name
+        parts += [f"## {title(table)}", markdown_rows(table, results)]
+        done = all(i in results.finetunes for i in table.finetunes)
+        if table.is_curve and done:
+            parts.append(f"![{title(table)}](tables/{name}.png)")
+        links = f"[page](tables/{name}.md), [CSV](tables/{name}.csv)" if done else "Open cells fill as runs finish."
+        parts.append(links)
+    parts += ["## The paper's claims", claims(list(plan.tables.values()), results)]
+    parts += ["## Mask sweep", "![One clip's foreground under every m and λ](figures/mask_sweep.png)"]
+    parts += ["## Is the pretext learned?", "Accuracy [percent] on test videos, which no pretraining saw.", pretext_rows(results)]
+    return "\n\n".join(parts) + "\n"

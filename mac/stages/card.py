@@ -1,0 +1,81 @@
+"""Mask cards and the mask sweep: mask settings judged and shown on the clips pretraining would see."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mac.augment.views import ViewRecipe, draw_view
+from mac.config import CardConfig
+from mac.data.clips import training_frames
+from mac.data.store import FrameStore
+from mac.masks import card
+from mac.masks.frame_difference import background_differences, foreground_masks, luma, threshold_differences
+from mac.masks.person_boxes import box_masks
+from mac.randomness import uniform
+
+CLIPS = 64  # clips a card is computed on
+SHOWN = 4  # of which so many are shown
+SWEEP_MOMENTA, SWEEP_THRESHOLDS = (0.1, 0.5, 1.0), (10.0, 30.0, 60.0)  # Tables 7 and 8
+
+
+def setting(config: CardConfig) -> str:
+    """Name a mask setting for a person."""
+    m = config.mask
+    where = f"on {config.store.dataset.name}, strides {config.clip.strides}"
+    if m.source == "person_boxes":
+        return f"person boxes {where}"
+    return f"m = {m.momentum:g}, λ = {m.threshold:g} ({m.preset}) {where}"
+
+
+def run(config: CardConfig, store: FrameStore, picture: Path) -> dict:
+    """Compute a card and draw its picture; returns the card's content (see :func:`mac.masks.card.statistics`)."""
+    plain, boxes, crops = _clips(config, store)
+    m, size = config.mask, config.clip.size
+    if m.source == "person_boxes":
+        masks = box_masks(boxes, crops, size)
+    else:
+        masks = foreground_masks(plain, m.momentum, m.threshold, m.preset)
+    rows = [(f"clip {i + 1}", card.overlay(plain[i], masks[i])) for i in range(min(SHOWN, len(plain)))]
+    card.save_picture(card.picture(rows, f"Foreground: {setting(config)}"), picture)
+    facts = {"setting": setting(config), "clips": len(plain), "index_digest": store.digest}
+    return facts | card.statistics(masks)
+
+
+def sweep(config: CardConfig, store: FrameStore, pictures: list[Path]) -> list[dict]:
+    """Show one clip under all m and λ of Tables 7 and 8; one background pass per m serves every λ.
+
+    Returns:
+        One dict per (m, λ): ``momentum``, ``threshold``, ``foreground`` and ``stability`` over the card's clips.
+    """
+    plain, _, _ = _clips(config, store)
+    preset = config.mask.preset
+    gray = luma(plain, preset)
+    found, rows = [], [("frames", (plain[0] * 255).byte().permute(1, 2, 3, 0).numpy())]
+    for momentum in SWEEP_MOMENTA:
+        differences = background_differences(gray, momentum, preset)
+        for threshold in SWEEP_THRESHOLDS:
+            masks = threshold_differences(differences, threshold, preset)
+            facts = card.statistics(masks)
+            kept = {name: facts[name] for name in ("foreground", "stability", "empty_frames")}
+            found.append({"momentum": momentum, "threshold": threshold, **kept})
+            rows.append((f"m = {momentum:g}, λ = {threshold:g}", card.overlay(plain[0], masks[0])))
+    figure = card.picture(rows, f"Foreground masks of one clip ({config.store.dataset.name}, preset {preset})")
+    for path in pictures[:-1]:
+        figure.savefig(path, dpi=150, metadata={"Software": None} if path.suffix == ".png" else {"Date": None})
+    card.save_picture(figure, pictures[-1])
+    return found
+
+
+def _clips(config: CardConfig, store: FrameStore) -> tuple[torch.Tensor, torch.Tensor | None, object]:
+    """Cut clips (V, 3, T, S, S) out of training videos chosen evenly at random."""
+    train = store.select(config.split, "train")
+    videos = train[np.argsort(uniform(("card", train), 1)[:, 0], kind="stable")][:CLIPS]
+    clip = config.clip
+    frames = training_frames(store.lengths[videos], clip.num_frames, clip.strides, ("card frames", videos))
+    recipe = ViewRecipe(clip.scales, clip.size, 0.0, 0.0, 0.0)
+    plain, _, crops = draw_view(torch.from_numpy(store.clips(videos, frames)), recipe, ("card", videos))
+    boxes = None
+    if config.mask.source == "person_boxes":
+        boxes = torch.from_numpy(store.boxes(videos, frames))
+    return plain, boxes, crops

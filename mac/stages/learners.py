@@ -1,0 +1,164 @@
+"""What a pretraining learns: MAC (α's and momentum contrast), or labels for the figures' supervised stand-in."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mac.augment.blend import blend
+from mac.augment.views import ViewRecipe, draw_view
+from mac.config import ClipConfig, ColourConfig, PretrainConfig
+from mac.masks.frame_difference import foreground_masks
+from mac.masks.person_boxes import box_masks
+from mac.models.backbones import Backbone
+from mac.models.heads import DropoutLinear, projector
+from mac.models.moco import MomentumContrast
+from mac.models.pretext import AlphaObjective
+from mac.randomness import Key
+from mac.training.batches import Batch
+from mac.training.processor import seeded, to_fast_layout
+
+Metrics = dict[str, torch.Tensor]
+
+
+def view_recipe(clip: ClipConfig, colour: ColourConfig) -> ViewRecipe:
+    """Read a view recipe off a stage config."""
+    return ViewRecipe(
+        clip.scales, clip.size, clip.flip_probability, colour.jitter_probability, colour.gray_probability
+    )
+
+
+class MacLearner(nn.Module):
+    """MAC-S-n or MAC-SC-n: one step's losses, and the pretext on held-out clips."""
+
+    def __init__(self, config: PretrainConfig, labels: np.ndarray, device: torch.device) -> None:
+        """Build the networks; ``labels`` are ignored, MAC is self-supervised."""
+        super().__init__()
+        self.config, self.device = config, device
+        self.recipe = view_recipe(config.clip, config.colour)
+        p, c = config.pretext, config.contrast
+        self.objective = AlphaObjective(p.objective, p.k, p.segments, p.preset)
+        with seeded((config.seed, "weights")):
+            self.backbone = Backbone(config.model.backbone, config.model.width)
+            self.head = DropoutLinear(self.backbone.features, self.objective.outputs, p.dropout)
+            self.projector = projector(self.backbone.features, c.hidden, c.dim) if c else None
+        encoder = nn.Sequential(self.backbone, self.projector) if c else None
+        self.contrast = MomentumContrast(encoder, c.queue, c.dim, c.momentum, c.temperature) if c else None
+        to_fast_layout(self, device)
+
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """Parameters the optimiser moves."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    @property
+    def chance(self) -> dict[str, float]:
+        """The pretext accuracy of guessing [percent]; nothing where α is continuous."""
+        return {} if self.objective.chance is None else {"pretext_chance": 100 * self.objective.chance}
+
+    def losses(self, batch: Batch, epoch: int) -> tuple[torch.Tensor, Metrics]:
+        """Compute the loss of one step and its parts.
+
+        The natural view is made of the same frames with its own scale, crop, flip and colour (method §1).
+        """
+        p, c = self.config.pretext, self.config.contrast
+        frames = batch.frames.to(self.device)
+        keys = (self.config.seed, epoch, batch.videos)
+        view, drawn = self._attenuated(batch, frames, ("mac", *keys))
+        features = self.backbone(view)
+        outputs = self.head(features, ("dropout", *keys))
+        pretext_loss = self.objective.loss(outputs, drawn)
+        metrics: Metrics = {"pretext_loss": pretext_loss.detach()}
+        correct = self.objective.correct(outputs.detach(), drawn)
+        if correct is not None:
+            metrics["pretext_top1"] = 100 * correct.float().mean()
+        loss = p.weight * pretext_loss
+        if c and self.contrast and self.projector:
+            _, natural, _ = draw_view(frames, self.recipe, ("natural", *keys))
+            pairs = [(self.projector(features), natural)]
+            if c.symmetric:
+                pairs.append((self.projector(self.backbone(natural)), view))
+            keyed = [(query, self.contrast.keys(key_view)) for query, key_view in pairs]
+            scored = [self.contrast.loss(query, key) for query, key in keyed]
+            contrastive_loss = torch.stack([one for one, _ in scored]).sum()
+            metrics["contrastive_loss"] = contrastive_loss.detach()
+            metrics["contrastive_top1"] = 100 * torch.stack([top1 for _, top1 in scored]).mean()
+            self._new_keys = torch.cat([key for _, key in keyed])
+            loss = loss + c.weight * contrastive_loss
+        return loss, {"loss": loss.detach(), **metrics}
+
+    def after_step(self) -> None:
+        """Let the key encoder follow and queue the step's keys (the backward pass still needed the old queue)."""
+        if self.contrast and self.projector:
+            self.contrast.enqueue(self._new_keys)
+            self.contrast.follow(nn.Sequential(self.backbone, self.projector))
+
+    @torch.no_grad()
+    def held_out(self, batch: Batch) -> Metrics:
+        """Score the pretext on clips of videos that were not trained on; sums over the batch, (B,) values."""
+        keys = (self.config.seed, 0, batch.videos)
+        view, drawn = self._attenuated(batch, batch.frames.to(self.device), ("held out", *keys))
+        outputs = self.head(self.backbone(view))
+        scores = {"pretext_loss_held_out": self.objective.loss(outputs, drawn).expand(len(view))}
+        correct = self.objective.correct(outputs, drawn)
+        if correct is not None:
+            scores["pretext_top1_held_out"] = 100 * correct.float()
+        return scores
+
+    def _attenuated(self, batch: Batch, frames: torch.Tensor, keys: tuple[Key, ...]) -> tuple[torch.Tensor, ...]:
+        """Draw the MAC view (B, 3, T, S, S) and what was done to it."""
+        plain, view, crops = draw_view(frames, self.recipe, keys)
+        m = self.config.mask
+        if m.source == "person_boxes":
+            mask = box_masks(batch.boxes.to(self.device), crops, self.recipe.size)
+        else:
+            mask = foreground_masks(plain, m.momentum, m.threshold, m.preset)
+        drawn = self.objective.draw(len(view), ("alpha", *keys))
+        view = blend(view, mask, drawn.alphas.to(self.device), self.config.pretext.reverse)
+        return view.contiguous(memory_format=torch.channels_last_3d), drawn
+
+
+class SupervisedLearner(nn.Module):
+    """Classification from labels: the stand-in for Kinetics-400-supervised weights at scales without them."""
+
+    def __init__(self, config: PretrainConfig, labels: np.ndarray, device: torch.device) -> None:
+        """Build the network; ``labels`` (N,) are the class indices of all the store's videos."""
+        super().__init__()
+        self.config, self.device = config, device
+        self.recipe = view_recipe(config.clip, config.colour)
+        self.labels = torch.tensor(labels)
+        with seeded((config.seed, "weights")):
+            self.backbone = Backbone(config.model.backbone, config.model.width)
+            self.head = DropoutLinear(self.backbone.features, int(labels.max()) + 1, config.pretext.dropout)
+        to_fast_layout(self, device)
+
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """Parameters the optimiser moves."""
+        return list(self.parameters())
+
+    @property
+    def chance(self) -> dict[str, float]:
+        """No pretext, no chance level."""
+        return {}
+
+    def losses(self, batch: Batch, epoch: int) -> tuple[torch.Tensor, Metrics]:
+        """Compute the cross-entropy of one step."""
+        outputs = self._outputs(batch, (self.config.seed, epoch, batch.videos), dropout=True)
+        label = self.labels[batch.videos].to(self.device)
+        loss = F.cross_entropy(outputs, label)
+        return loss, {"loss": loss.detach(), "top1": 100 * (outputs.argmax(1) == label).float().mean()}
+
+    def after_step(self) -> None:
+        """Nothing follows."""
+
+    @torch.no_grad()
+    def held_out(self, batch: Batch) -> Metrics:
+        """Score one random clip of each held-out video, (B,) values."""
+        outputs = self._outputs(batch, ("held out", self.config.seed, batch.videos), dropout=False)
+        return {"top1_held_out": 100 * (outputs.argmax(1).cpu() == self.labels[batch.videos]).float()}
+
+    def _outputs(self, batch: Batch, keys: tuple[Key, ...], dropout: bool) -> torch.Tensor:
+        _, view, _ = draw_view(batch.frames.to(self.device), self.recipe, ("natural", *keys))
+        features = self.backbone(view.contiguous(memory_format=torch.channels_last_3d))
+        return self.head(features, ("dropout", *keys) if dropout else None)

@@ -1,0 +1,1 @@
+"""Tracking: a journal of events per run, and its replay into MLflow."""

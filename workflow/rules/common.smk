@@ -1,0 +1,74 @@
+import shlex
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from mac import plan as planning
+from mac.config import UserConfig
+from mac.experiment import ConfigError, validate
+
+
+try:
+    USER = validate(UserConfig, dict(config))
+    PLAN = planning.load(Path(USER.config_dir), USER.scale)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+ENVIRONMENT = "../../environment.yml"
+RESULTS = USER.results
+REPORTS = f"{USER.reports}/{USER.scale}"
+TRACKING = USER.tracking_uri or f"sqlite:///{RESULTS}/mlflow.db"
+SCALE = f"--scale {USER.scale} --config-dir {USER.config_dir}"
+PROCESSOR = f"--device {USER.device} --loader-workers {USER.loader_workers}"
+
+CARD_GATE = f"{RESULTS}/masks/{USER.scale}.passed"
+DATA_THREADS = max(workflow.cores or 1, 1)
+SWEEP_CARD = next(iter(PLAN.cards))
+CURVES = [name for name, table in PLAN.tables.items() if table.is_curve]
+TABLES = [name for name in PLAN.tables if name not in CURVES]
+REPORT_FILES = [
+    *expand(f"{REPORTS}/tables/{{table}}.{{format}}", table=TABLES, format=["md", "csv"]),
+    *expand(f"{REPORTS}/tables/{{table}}.{{format}}", table=CURVES, format=["md", "csv", "png", "svg"]),
+    *expand(f"{REPORTS}/figures/mask_sweep.{{format}}", format=["png", "svg", "json"]),
+]
+
+
+wildcard_constraints:
+    dataset_id="[0-9a-f]{10}",
+    store_id="[0-9a-f]{10}",
+    card_id="[0-9a-f]{10}",
+    pretrain_id="[0-9a-f]{10}",
+    finetune_id="[0-9a-f]{10}",
+    epoch=r"\d+",
+
+
+onstart:
+    shell(
+        f"python -m mac preflight --results {RESULTS} --reports {REPORTS} --tracking-uri '{TRACKING}'"
+    )
+
+
+def resolved(stage, wildcard):
+    """The resolved configuration of a run: its path is its content, so its age means nothing."""
+    return ancient(f"{RESULTS}/{stage}/{{{wildcard}}}/config.yaml")
+
+
+def dataset_root(dataset_id):
+    """The folder of a data set: drawn by us, or the user's."""
+    dataset = PLAN.datasets[dataset_id]
+    return f"{USER.data_root}/embedded/{dataset_id}" if dataset.embedded else f"{USER.data_root}/{dataset.name}"
+
+
+def store_file(stage_config):
+    """The frame store that a run reads."""
+    return f"{RESULTS}/store/{stage_config.store.identify()}/store.json"
+
+
+def checkpoint_file(pretrain_id, epoch, ending):
+    """A file of a pretraining at an epoch."""
+    return f"{RESULTS}/pretrain/{pretrain_id}/epoch_{epoch}.{ending}"
+
+
+def quoted(rows):
+    """Rows as command-line words."""
+    return " ".join(shlex.quote(row) for row in rows)

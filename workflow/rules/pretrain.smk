@@ -1,0 +1,40 @@
+# Pretraining: a chain of segments, each ending at an epoch that is kept.
+
+
+def store_of_pretraining(wildcards):
+    return ancient(store_file(PLAN.pretrainings[wildcards.pretrain_id].config))
+
+
+def state_before(wildcards):
+    """The state this segment continues; none for the first."""
+    epoch = PLAN.previous_epoch(wildcards.pretrain_id, int(wildcards.epoch))
+    return ancient(checkpoint_file(wildcards.pretrain_id, epoch, "state.pt")) if epoch else []
+
+
+rule pretrain:
+    input:
+        config=resolved("pretrain", "pretrain_id"),
+        store=store_of_pretraining,
+        passed=ancient(CARD_GATE),
+        state=state_before,
+    output:
+        backbone=f"{RESULTS}/pretrain/{{pretrain_id}}/epoch_{{epoch}}.safetensors",
+        state=f"{RESULTS}/pretrain/{{pretrain_id}}/epoch_{{epoch}}.state.pt",
+        journal=f"{RESULTS}/pretrain/{{pretrain_id}}/epoch_{{epoch}}.jsonl",
+        metrics=f"{RESULTS}/pretrain/{{pretrain_id}}/epoch_{{epoch}}.json",
+    log:
+        f"{RESULTS}/logs/pretrain/{{pretrain_id}}_{{epoch}}.log",
+    benchmark:
+        f"{RESULTS}/logs/pretrain/{{pretrain_id}}_{{epoch}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: USER.training_threads
+    resources:
+        gpu=1,
+        mem_mb=USER.training_memory,
+        runtime=USER.training_minutes,
+    shell:
+        "python -m mac pretrain --config {input.config} --store {input.store} --until {wildcards.epoch}"
+        " $(test -z '{input.state}' || echo --previous {input.state})"
+        " --backbone {output.backbone} --state {output.state} --journal {output.journal}"
+        " --metrics {output.metrics} {PROCESSOR} --threads {threads} > {log} 2>&1"
