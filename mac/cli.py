@@ -80,9 +80,12 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--results", type=Path)
     source.add_argument("--from-mlflow", metavar="URI")
     paths(s, "out")
+    s = stage("ui", "interface:serve", "Open MLflow's browser on a tracking store, on this machine only.")
+    s.add_argument("--tracking-uri", required=True)
+    s.add_argument("--port", type=int, default=5000)
     s = stage("progress", "progress:follow", "Run a command (Snakemake) and show how far the scale's work is.")
     scaled(s)
-    paths(s, "results", "log")
+    paths(s, "results", "reports", "log")
     s.add_argument("rest", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     return parser
 

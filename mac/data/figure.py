@@ -49,7 +49,7 @@ def joints(phases: np.ndarray, look: Appearance) -> dict[str, tuple[float, float
         )
 
     bend = 0.45 + 0.45 * s["Squat"]
-    hip = (look.x + unit * 0.75 * s["Sway"], look.y - unit * 0.5 * s["Bounce"] + unit * 0.9 * (1 - math.cos(bend)) * 2)
+    hip = (look.x + unit * 0.8 * s["Sway"], look.y - unit * 0.65 * s["Bounce"] + unit * 0.9 * (1 - math.cos(bend)) * 2)
     lean = 0.45 * s["Lean"]
     neck = (hip[0] + unit * 1.45 * math.sin(lean), hip[1] - unit * 1.45 * math.cos(lean))
     placed = {"hip": hip, "neck": neck}
@@ -57,15 +57,15 @@ def joints(phases: np.ndarray, look: Appearance) -> dict[str, tuple[float, float
     for name, side in (("left", -1.0), ("right", 1.0)):
         own = side == look.side
         shoulder = (neck[0] + side * look.yaw * unit * 0.35, neck[1] + unit * 0.12)
-        upper = 1.15 + 0.65 * s["Raise"] + 0.6 * side * s["Drum"]
-        fore = upper + 0.55 + 0.85 * s["Clap"] + (1.1 * s["Wave"] if own else 0.0)
+        upper = 1.15 + 0.75 * s["Raise"] + 0.7 * side * s["Drum"]
+        fore = upper + 0.55 + 1.1 * s["Clap"] + (1.5 * s["Wave"] if own else 0.0)
         elbow = step(shoulder, upper, 0.8, side)
         placed |= {f"{name}_shoulder": shoulder, f"{name}_elbow": elbow, f"{name}_hand": step(elbow, fore, 0.8, side)}
         lift = max(0.0, side * s["March"])
         root = (hip[0] + side * look.yaw * unit * 0.2, hip[1])
-        thigh = 0.15 + bend + (0.55 + 0.65 * s["Kick"] if own else 0.0)
-        knee = step(root, thigh, 0.95 * (1 - 0.6 * lift), side)
-        foot = step(knee, thigh - 2 * bend - 0.1, 0.95 * (1 - 0.35 * lift), side)
+        thigh = 0.15 + bend + (0.6 + 0.8 * s["Kick"] if own else 0.0)
+        knee = step(root, thigh, 0.95 * (1 - 0.75 * lift), side)
+        foot = step(knee, thigh - 2 * bend - 0.1, 0.95 * (1 - 0.5 * lift), side)
         placed |= {f"{name}_root": root, f"{name}_knee": knee, f"{name}_foot": foot}
     return placed
 

@@ -28,8 +28,8 @@ def build(root: Path, layout: str, max_unusable: float, workers: int = 1) -> pd.
 
     Returns:
         One row per listed video, sorted by path: the listing's columns, ``label_index`` (0 … classes − 1, classes in
-        alphabetical order), ``num_frames``, ``fps``, ``width``, ``height``, ``status`` (ok, absent, undecodable) and
-        ``reason``.
+        alphabetical order), ``num_frames``, ``fps``, ``width``, ``height``, ``content`` (BLAKE2 of the file's bytes),
+        ``status`` (ok, absent, undecodable) and ``reason``.
 
     Raises:
         UnusableDataError: no usable training or test video in split 1, a class without one, or too many unusable videos.
@@ -51,7 +51,7 @@ def build(root: Path, layout: str, max_unusable: float, workers: int = 1) -> pd.
 
 
 def _scan(path: str, root: Path) -> dict:
-    found = {"path": path, "num_frames": 0, "fps": 0.0, "width": 0, "height": 0, "status": OK, "reason": ""}
+    found = {"path": path, "num_frames": 0, "fps": 0.0, "width": 0, "height": 0, "content": "", "status": OK, "reason": ""}
     full = root / path
     if not full.is_file():
         other = [full.with_suffix(ending) for ending in VIDEO_ENDINGS if full.with_suffix(ending).is_file()]
@@ -59,6 +59,8 @@ def _scan(path: str, root: Path) -> dict:
             return found | {"status": ABSENT, "reason": "listed, but no such file"}
         full = other[0]
         found["path"] = str(full.relative_to(root))
+    with full.open("rb") as file:
+        found["content"] = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     try:
         seen = video.probe(full)
     except video.VideoError as error:
@@ -90,6 +92,6 @@ def _check(table: pd.DataFrame, root: Path, max_unusable: float) -> None:
 
 def digest(table: pd.DataFrame) -> str:
     """Identify what a data set contains: SHA-256 over the sorted rows, ten hex digits; order and paths' root are out."""
-    columns = ["path", "label", "group", "split_1", "split_2", "split_3", "num_frames", "status"]
+    columns = ["path", "label", "group", "split_1", "split_2", "split_3", "num_frames", "content", "status"]
     text = table[columns].sort_values("path").to_csv(index=False, lineterminator="\n")
     return hashlib.sha256(text.encode()).hexdigest()[:10]

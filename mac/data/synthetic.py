@@ -48,13 +48,13 @@ def appearance(seed: int, motion: int, group: int) -> Appearance:
 
     tint = between(0.3, 0.75)
     coarse = uniform((seed, "background", motion, group), 3 * 3 * 4).reshape(3, 4, 3)
-    smooth = Image.fromarray((165 + 60 * coarse).astype(np.uint8)).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+    smooth = Image.fromarray((185 + 45 * coarse).astype(np.uint8)).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
     return Appearance(
         shirt=cloth(),
         trousers=cloth(),
         skin=(round(250 * tint), round(205 * tint), round(170 * tint)),
-        size=between(1.2, 1.5),
-        thickness=between(0.95, 1.25),
+        size=between(1.3, 1.6),
+        thickness=between(1.0, 1.3),
         yaw=between(0.75, 1.0),
         x=WIDTH * between(0.4, 0.6),
         y=HEIGHT * between(0.52, 0.6),
@@ -67,7 +67,7 @@ def frames(clip: Clip, num_frames: int, seed: int) -> tuple[list[np.ndarray], li
     """Draw one clip: its frames, uint8 (240, 320, 3), and one person box (fractions of the frame) for each."""
     look = appearance(seed, clip.motion, clip.group)
     u = uniform((seed, "clip", clip.motion, clip.group, clip.number), len(MOTIONS) + 1)
-    phases, frequency = 2 * np.pi * u[:-1], 0.9 + 0.9 * u[-1]  # cycles per second
+    phases, frequency = 2 * np.pi * u[:-1], 1.3 + 1.1 * u[-1]  # cycles per second
     flicker = (5 * uniform((seed, "flicker", clip.motion, clip.group, clip.number), num_frames)).astype(np.uint8)
     images, boxes = [], []
     for t in range(num_frames):

@@ -18,12 +18,12 @@ PRESETS = ("paper", "release")
 def luma(clip: torch.Tensor, preset: str) -> torch.Tensor:
     """Convert a clip (B, 3, T, H, W), RGB in [0, 1], to gray (B, T, H, W) in 0–255 with ITU-R 601 weights.
 
-    The ``release`` preset rounds the clip to 8 bits first and then computes in OpenCV's 14-bit fixed point.
+    The ``release`` preset rounds the clip to 8 bits first and then computes in OpenCV's 15-bit fixed point.
     """
     if preset == "release":
         levels = (clip * 255).round().to(torch.int32)
-        fixed = levels[:, 0] * 4899 + levels[:, 1] * 9617 + levels[:, 2] * 1868
-        return ((fixed + 8192) >> 14).to(clip.dtype)
+        fixed = levels[:, 0] * 9798 + levels[:, 1] * 19235 + levels[:, 2] * 3735
+        return ((fixed + 16384) >> 15).to(clip.dtype)
     return 255 * (0.299 * clip[:, 0] + 0.587 * clip[:, 1] + 0.114 * clip[:, 2])
 
 
@@ -53,7 +53,8 @@ def background_differences(gray: torch.Tensor, momentum: float, preset: str) -> 
         if preset == "paper":
             background = torch.lerp(frame, background, momentum)
         else:
-            background = (momentum * frame + (1 - momentum) * background).floor()
+            # In double, as NumPy does: truncation turns a rounding error into a whole gray level.
+            background = (momentum * frame.double() + (1 - momentum) * background.double()).floor().to(gray.dtype)
     differences[:, 0] = differences[:, 1]
     return differences
 

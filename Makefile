@@ -1,0 +1,39 @@
+# make demo and make test set themselves up on a fresh machine; the rest takes the same environment.
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CORES ?= $(shell nproc)
+SCALE ?= demo
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONDONTWRITEBYTECODE=1
+
+.PHONY: demo test test-full check ui plan
+
+demo: $(READY)
+	@$(RUN) python -m mac progress --scale $(SCALE) --results results --reports reports --log results/logs/snakemake-$(SCALE).log -- \
+	  snakemake --cores $(CORES) --resources gpu=$(CORES) --config scale=$(SCALE)
+
+test: $(READY)
+	$(RUN) python -m pytest -m "not full"
+
+test-full: $(READY)
+	$(RUN) python -m pytest
+
+check: $(READY)
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) snakefmt --check Snakefile workflow
+	$(RUN) snakemake --lint
+	$(RUN) python -m pytest -q tests/test_imports.py
+
+ui: $(READY)
+	@$(RUN) python -m mac ui --tracking-uri sqlite:///results/mlflow.db
+
+plan: $(READY)
+	$(RUN) python -m mac plan --scale $(SCALE)
+
+# torch first: what it brings (CPU or CUDA build) decides the rest.
+$(READY): pyproject.toml
+	python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -o 'torch==[0-9.]*' pyproject.toml | head -1)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@

@@ -1,0 +1,1 @@
+"""What surrounds a run of the workflow: following its progress."""

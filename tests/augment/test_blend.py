@@ -1,0 +1,77 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from mac.augment.blend import alpha_values, blend, pretext_labels, sample_alpha_indices, sample_alphas
+
+
+@pytest.mark.parametrize(
+    ("k", "expected"),
+    [
+        (2, [0.5, 1]),
+        (3, [0.25, 0.75, 1]),
+        (4, [1 / 6, 1 / 2, 5 / 6, 1]),
+        (5, [0.125, 0.375, 0.625, 0.875, 1]),
+        (6, [0.1, 0.3, 0.5, 0.7, 0.9, 1]),
+    ],
+)
+def test_alphas_are_the_papers(k, expected):
+    assert alpha_values(k) == pytest.approx(expected)
+
+
+def test_alphas_of_the_release_differ_for_four_only():
+    assert alpha_values(4, "release") == (0.165, 0.495, 0.83, 1.0)
+    assert alpha_values(5, "release") == alpha_values(5)
+
+
+def test_fewer_than_two_alphas_are_refused():
+    with pytest.raises(ValueError, match="k = 1: at least 2"):
+        alpha_values(1)
+
+
+@pytest.mark.parametrize(("k", "n"), [(4, 2), (3, 2), (4, 4), (2, 1)])
+def test_labels_count_in_base_k_first_segment_first(k, n):
+    digits = np.array(list(itertools.product(range(k), repeat=n)))
+    assert pretext_labels(digits, k).tolist() == list(range(k**n))
+
+
+def test_blend_is_the_formula_segment_by_segment():
+    generator = torch.Generator().manual_seed(0)
+    clip = torch.randn(3, 3, 8, 6, 6, generator=generator)
+    mask = torch.rand(3, 1, 8, 6, 6, generator=generator)
+    alphas = torch.rand(3, 4, generator=generator)
+    out = blend(clip, mask, alphas)
+    for b, t in itertools.product(range(3), range(8)):
+        alpha, m = alphas[b, t // 2], mask[b, :, t]
+        torch.testing.assert_close(out[b, :, t], alpha * m * clip[b, :, t] + (1 - m) * clip[b, :, t])
+
+
+def test_alpha_one_leaves_the_clip_bit_identical():
+    clip, mask = torch.randn(2, 3, 8, 5, 5), torch.rand(2, 1, 8, 5, 5)
+    assert torch.equal(blend(clip, mask, torch.ones(2, 2)), clip)
+    mixed = blend(clip, mask, torch.tensor([[1.0, 0.5], [0.5, 1.0]]))
+    assert torch.equal(mixed[0, :, :4], clip[0, :, :4])
+    assert not torch.equal(mixed[0, :, 4:], clip[0, :, 4:])
+
+
+def test_reverse_attenuates_the_background():
+    clip, mask, alphas = torch.randn(1, 3, 4, 5, 5), torch.rand(1, 1, 4, 5, 5).round(), torch.tensor([[0.5, 0.25]])
+    torch.testing.assert_close(blend(clip, mask, alphas, reverse=True), blend(clip, 1 - mask, alphas))
+
+
+def test_segments_must_divide_the_frames():
+    with pytest.raises(ValueError, match="3 segments don't divide 8 frames"):
+        blend(torch.zeros(1, 3, 8, 2, 2), torch.zeros(1, 1, 8, 2, 2), torch.ones(1, 3))
+
+
+def test_draws_are_uniform_per_segment():
+    index = sample_alpha_indices(8000, 4, 2, ("a", np.arange(8000)))
+    pairs = np.bincount(pretext_labels(index, 4), minlength=16)
+    assert pairs.min() > 400
+    assert pairs.max() < 600
+    alphas = sample_alphas(8000, 2, ("b", np.arange(8000)))
+    assert alphas.min() > 0
+    assert alphas.max() <= 1
+    assert abs(alphas.mean() - 0.5) < 0.01

@@ -1,0 +1,34 @@
+"""Shared fixtures: one small embedded data set in each layout, indexed and stored once per session."""
+
+from pathlib import Path
+
+import pytest
+
+from mac.data import index, store, synthetic
+
+LAYOUTS = ("ucf101", "hmdb51", "kinetics")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory):
+    """Folders of three data sets, 3 classes × 10 videos × 14 frames each."""
+    folder = tmp_path_factory.mktemp("embedded")
+    for layout in LAYOUTS:
+        (folder / layout).mkdir()
+        synthetic.generate(folder / layout, layout, classes=3, videos_per_class=10, num_frames=14, seed=5)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def frame_store(embedded, tmp_path_factory):
+    """The UCF101-like set's store, 32×24 pixels."""
+    folder = tmp_path_factory.mktemp("store")
+    table = index.build(embedded / "ucf101", "ucf101", max_unusable=0.0)
+    store.extract(embedded / "ucf101", table, folder, 32, 24)
+    return store.FrameStore(folder)

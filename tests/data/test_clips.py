@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from mac.data.clips import test_frames as spread_frames
+from mac.data.clips import training_frames
+
+
+def test_training_clips_stay_inside_and_step_evenly():
+    lengths = np.full(3000, 40)
+    frames = training_frames(lengths, 8, [1, 2, 4], ("t", np.arange(3000)))
+    steps = np.diff(frames, axis=1)
+    assert (steps == steps[:, :1]).all()
+    assert set(steps[:, 0]) == {1, 2, 4}
+    assert frames.min() == 0
+    assert frames.max() == 39
+    assert frames[steps[:, 0] == 4, 0].max() == 40 - 7 * 4 - 1
+
+
+def test_every_start_of_a_stride_is_equally_likely():
+    frames = training_frames(np.full(8000, 11), 8, [1], ("t", np.arange(8000)))
+    counts = np.bincount(frames[:, 0])
+    assert len(counts) == 4
+    assert counts.min() > 1850
+
+
+def test_a_short_video_repeats_its_last_frame():
+    frames = training_frames(np.array([3]), 8, [2], ("t", np.array([0])))
+    assert frames.tolist() == [[0, 2, 2, 2, 2, 2, 2, 2]]
+
+
+@pytest.mark.parametrize("length", [16, 31, 100, 623])
+def test_ten_test_clips_span_the_video(length):
+    frames = spread_frames(np.array([length]), 16, 2, 10)
+    assert frames.shape == (1, 10, 16)
+    assert frames[0, 0, 0] == 0
+    assert frames[0, -1, -1] == length - 1
+    gaps = np.diff(frames[0, :, 0])
+    assert gaps.max() - gaps.min() <= 1
+
+
+def test_one_test_clip_is_the_middle_one():
+    assert spread_frames(np.array([101]), 16, 2, 1)[0, 0, 0] == 35
