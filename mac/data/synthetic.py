@@ -149,7 +149,7 @@ def _ucf101(classes: int, videos: int) -> tuple[list[Clip], dict[str, str]]:
 
 
 def _hmdb51(classes: int, videos: int) -> tuple[list[Clip], dict[str, str]]:
-    """HMDB51: ``videos/class/name.avi``; per class and split a list of names with 1 train, 2 test, 0 unused."""
+    """HMDB51: ``videos/class/name.avi``; per class and split a list of names with 1 train, 2 test, 0 unused (the last)."""
     clips = [
         Clip(f"videos/{name.lower()}/figure_{group:02d}_{name.lower()}_f_cm_np1_fr_med_{number - 1}.avi", m, group, number)
         for m, name in enumerate(MOTIONS[:classes])
@@ -157,9 +157,10 @@ def _hmdb51(classes: int, videos: int) -> tuple[list[Clip], dict[str, str]]:
     ]
     listings = {}
     for m, name in enumerate(MOTIONS[:classes]):
+        own = [clip for clip in clips if clip.motion == m]
         for split in (1, 2, 3):
-            use = {group: 1 for group in range(1, GROUPS + 1)} | {group: 2 for group in range(split, GROUPS, 3)} | {25: 0}
-            lines = [f"{Path(c.path).name} {use[c.group]} \n" for c in clips if c.motion == m]
+            uses = [2 if clip.group % 3 == split % 3 else 1 for clip in own[:-1]] + [0]
+            lines = [f"{Path(clip.path).name} {use} \n" for clip, use in zip(own, uses, strict=True)]
             listings[f"test_train_splits/{name.lower()}_test_split{split}.txt"] = "".join(lines)
     return clips, listings
 

@@ -1,0 +1,101 @@
+import hashlib
+
+import av
+import numpy as np
+import pandas as pd
+import pytest
+
+from mac.data import figure, splits, synthetic, video
+
+LAYOUTS = ("ucf101", "hmdb51", "kinetics")
+
+
+def digest(folder):
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_same_seed_gives_the_same_bytes_whatever_the_workers(embedded, tmp_path, layout):
+    synthetic.generate(tmp_path, layout, classes=3, videos_per_class=10, num_frames=14, seed=5, workers=2)
+    assert digest(tmp_path) == digest(embedded / layout)
+
+
+def test_another_seed_gives_other_videos(embedded, tmp_path):
+    synthetic.generate(tmp_path, "ucf101", classes=3, videos_per_class=10, num_frames=14, seed=6)
+    ours, theirs = digest(tmp_path), digest(embedded / "ucf101")
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name] != theirs[name] for name in ours if name.endswith(".avi"))
+
+
+def test_videos_look_like_ucf101s(embedded):
+    path = next((embedded / "ucf101").rglob("*.avi"))
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.codec_tag) == ("mpeg4", "XVID")
+        assert (stream.width, stream.height, stream.average_rate) == (320, 240, 25)
+    assert video.probe(path) == video.Probe(14, 25.0, 320, 240)
+
+
+def test_split_files_have_their_own_formats(embedded):
+    lists = embedded / "ucf101" / "ucfTrainTestlist"
+    assert (lists / "classInd.txt").read_bytes() == b"1 Bounce\r\n2 Clap\r\n3 Drum\r\n"
+    assert b" 1\r\n" in (lists / "trainlist01.txt").read_bytes()
+    assert b" " not in (lists / "testlist01.txt").read_bytes()
+    uses = (embedded / "hmdb51" / "test_train_splits" / "clap_test_split2.txt").read_text().split()[1::2]
+    assert set(uses) == {"0", "1", "2"}
+    table = pd.read_csv(embedded / "kinetics" / "annotations" / "train.csv")
+    assert list(table.columns) == ["label", "youtube_id", "time_start", "time_end", "split"]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_video_is_listed_and_every_listed_video_is_there(embedded, layout):
+    listed = set(splits.listing(embedded / layout, layout)["path"])
+    there = {str(p.relative_to(embedded / layout)) for e in ("*.avi", "*.mp4") for p in (embedded / layout).rglob(e)}
+    assert listed == there
+    assert len(listed) == 30
+
+
+@pytest.mark.parametrize("layout", ["ucf101", "hmdb51"])
+def test_groups_never_cross_a_split(embedded, layout):
+    table = splits.listing(embedded / layout, layout)
+    for split in splits.SPLITS:
+        sides = table[table[f"split_{split}"] != splits.UNUSED].groupby("group")[f"split_{split}"].nunique()
+        assert (sides == 1).all()
+
+
+def test_a_single_pose_says_nothing_about_the_class():
+    """Joints of one random frame have the same distribution whichever motion runs, however far it has run."""
+    rng = np.random.default_rng(0)
+    look = synthetic.appearance(1, 0, 1)
+
+    def hands(motion, time, count=1500):
+        phases = rng.uniform(0, 2 * np.pi, (count, len(figure.MOTIONS)))
+        phases[:, motion] += time
+        return np.array([figure.joints(p, look)["right_hand"] for p in phases])
+
+    for motion in range(len(figure.MOTIONS)):
+        moved, still = hands(motion, 1.7), hands(motion, 0.0)
+        error = np.sqrt(moved.var(0) / len(moved) + still.var(0) / len(still))
+        assert (np.abs(moved.mean(0) - still.mean(0)) < 4 * error).all()
+        assert np.abs(moved.std(0) / still.std(0) - 1).max() < 0.12
+
+
+@pytest.mark.parametrize("motion", range(len(figure.MOTIONS)))
+def test_every_motion_moves(motion):
+    images, boxes = synthetic.frames(synthetic.Clip("x.avi", motion, 3, 1), 20, seed=1)
+    change = np.abs(images[0].astype(int) - images[8].astype(int)).max(-1)
+    assert (change > 60).mean() > 0.004
+    assert all(0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1 for x0, y0, x1, y1 in boxes)
+
+
+def test_the_box_holds_the_figure():
+    clip = synthetic.Clip("x.avi", 2, 4, 1)
+    images, boxes = synthetic.frames(clip, 3, seed=1)
+    background = synthetic.appearance(1, 2, 4).background.astype(int)
+    for image, (x0, y0, x1, y1) in zip(images, boxes, strict=True):
+        rows, columns = np.nonzero(np.abs(image - background).max(-1) > 12)
+        assert columns.min() >= round(x0 * 320) - 1
+        assert columns.max() <= round(x1 * 320) + 1
+        assert rows.min() >= round(y0 * 240) - 1
+        assert rows.max() <= round(y1 * 240) + 1

@@ -1,0 +1,107 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mac.models.backbones import Backbone
+from mac.training import batches, checkpoint
+from mac.training.optim import build_optimiser, learning_rate
+from mac.training.processor import seeded
+
+PAPER = {"epochs": 300, "schedule": "step", "milestones": [100, 200], "gamma": 0.1, "warmup_epochs": 0}
+
+
+@pytest.mark.parametrize(("epoch", "expected"), [(0, 0.01), (99.99, 0.01), (100, 1e-3), (199.9, 1e-3), (200, 1e-4)])
+def test_the_papers_rate_falls_at_its_milestones(epoch, expected):
+    assert learning_rate(0.01, epoch, **PAPER) == pytest.approx(expected)
+
+
+def test_cosine_falls_to_zero_after_warming_up():
+    shape = {"epochs": 21, "schedule": "cosine", "milestones": [], "gamma": 0.1, "warmup_epochs": 1}
+    assert learning_rate(2.0, 0.5, **shape) == pytest.approx(1.0)
+    assert learning_rate(2.0, 1, **shape) == pytest.approx(2.0)
+    assert learning_rate(2.0, 11, **shape) == pytest.approx(1.0)
+    assert learning_rate(2.0, 6, **shape) == pytest.approx(1 + math.cos(math.pi / 4))
+    assert learning_rate(2.0, 21, **shape) == pytest.approx(0.0)
+
+
+def test_sgd_is_the_papers():
+    group = build_optimiser([torch.nn.Parameter(torch.ones(1))], "sgd", 0.01, 0.9, 1e-4).param_groups[0]
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.01, 0.9, 1e-4)
+
+
+def test_an_epoch_visits_each_video_at_most_once_in_a_fresh_order():
+    videos = np.arange(100, 143)
+    first, second = (batches.epoch_order(videos, 8, (1, "order", epoch)) for epoch in (0, 1))
+    assert [len(batch) for batch in first] == [8] * 5
+    visited = np.concatenate(first)
+    assert len(set(visited)) == 40
+    assert set(visited) <= set(videos)
+    assert not np.array_equal(visited, np.concatenate(second))
+
+
+def test_fewer_videos_than_a_batch_make_one_batch():
+    assert [len(b) for b in batches.epoch_order(np.arange(3), 8, (1,))] == [3]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_batches_do_not_depend_on_reading_processes(frame_store, workers):
+    planned = batches.in_turn(np.arange(10), 4)
+
+    def frames(videos):
+        return np.tile(np.arange(8), (len(videos), 1))
+
+    alone = list(batches.read(frame_store, planned, frames, boxes=True))
+    others = list(batches.read(frame_store, planned, frames, boxes=True, workers=workers))
+    assert [len(b.videos) for b in alone] == [4, 4, 2]
+    for a, b in zip(alone, others, strict=True):
+        assert torch.equal(a.frames, b.frames)
+        assert torch.equal(a.boxes, b.boxes)
+        assert np.array_equal(a.videos, b.videos)
+
+
+def test_a_checkpoint_comes_back_bit_for_bit(tmp_path):
+    backbone, other = Backbone("r3d_18", 4), Backbone("r3d_18", 4)
+    checkpoint.save_backbone(tmp_path / "b.safetensors", backbone, {"epoch": "5"})
+    checkpoint.load_backbone(tmp_path / "b.safetensors", other)
+    for name, tensor in backbone.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name])
+    assert [path.name for path in tmp_path.iterdir()] == ["b.safetensors"]
+
+
+def test_foreign_checkpoints_are_refused(tmp_path):
+    checkpoint.save_backbone(tmp_path / "b.safetensors", Backbone("r3d_18", 4), {})
+    with pytest.raises(checkpoint.CheckpointError, match="not a checkpoint of this backbone"):
+        checkpoint.load_backbone(tmp_path / "b.safetensors", Backbone("r2plus1d_18", 4))
+    checkpoint.save_state(tmp_path / "s.pt", "aaaaaaaaaa", {"epoch": 1})
+    with pytest.raises(checkpoint.CheckpointError, match="run aaaaaaaaaa, but this is run bbbbbbbbbb"):
+        checkpoint.load_state(tmp_path / "s.pt", "bbbbbbbbbb")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "x"
+    checkpoint.place(path, lambda partial: partial.write_text("old"))
+
+    def break_off(partial):
+        partial.write_text("ne")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.place(path, break_off)
+    assert path.read_text() == "old"
+
+
+def test_construction_is_seeded_and_leaves_the_global_generator_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    with seeded((1, "weights")):
+        a = Backbone("r3d_18", 4)
+    assert torch.equal(torch.rand(3), expected)
+    with seeded((1, "weights")):
+        b = Backbone("r3d_18", 4)
+    with seeded((2, "weights")):
+        c = Backbone("r3d_18", 4)
+    assert torch.equal(a.stem[0].weight, b.stem[0].weight)
+    assert not torch.equal(a.stem[0].weight, c.stem[0].weight)
