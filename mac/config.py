@@ -152,15 +152,9 @@ class OptimiserConfig(Strict):
         return self
 
 
-class PretrainConfig(Strict):
-    """A pretraining; checkpoint epochs are no part of it. ``supervised`` trains on labels instead (figures 2–4)."""
+class PretrainSections(Strict):
+    """The sections of a pretraining, as ``default.yaml`` writes them and as a resolved stage holds them."""
 
-    version: int = 1
-    task: Literal["mac", "supervised"]
-    seed: int
-    split: Literal[1, 2, 3]
-    store: StoreConfig
-    model: ModelConfig
     clip: ClipConfig
     colour: ColourConfig
     mask: MaskConfig
@@ -169,19 +163,26 @@ class PretrainConfig(Strict):
     optimiser: OptimiserConfig
 
     @model_validator(mode="after")
-    def _segments_divide(self) -> Self:
+    def _sections_agree(self) -> Self:
         if self.clip.num_frames % self.pretext.segments:
             raise ValueError(
                 f"pretext.segments {self.pretext.segments} must divide clip.num_frames {self.clip.num_frames}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _queue_holds_a_step(self) -> Self:
         keys = self.optimiser.batch_size * (2 if self.contrast and self.contrast.symmetric else 1)
         if self.contrast and self.contrast.queue < keys:
             raise ValueError(f"contrast.queue {self.contrast.queue} must hold the {keys} keys of one step")
         return self
+
+
+class PretrainConfig(PretrainSections):
+    """A pretraining; checkpoint epochs are no part of it. ``supervised`` trains on labels instead (figures 2–4)."""
+
+    version: int = 1
+    task: Literal["mac", "supervised"]
+    seed: int
+    split: Literal[1, 2, 3]
+    store: StoreConfig
+    model: ModelConfig
 
     @property
     def card(self) -> "CardConfig":

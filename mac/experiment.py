@@ -41,14 +41,8 @@ class MaskLimits(Strict):
     max_foreground: stages.Probability
 
 
-class _Pretrain(Strict):
+class _Pretrain(stages.PretrainSections):
     dataset: str
-    clip: stages.ClipConfig
-    colour: stages.ColourConfig
-    mask: stages.MaskConfig
-    pretext: stages.PretextConfig
-    contrast: stages.ContrastConfig | None
-    optimiser: stages.OptimiserConfig
     checkpoints: list[PositiveInt]
 
     @model_validator(mode="after")
@@ -96,7 +90,7 @@ class Experiment(Strict):
         """Resolve the pretraining stage for one seed and split."""
         p = self.pretrain
         store = self._store(p.dataset)
-        sections = {name: getattr(p, name) for name in ("clip", "colour", "mask", "pretext", "contrast", "optimiser")}
+        sections = {name: getattr(p, name) for name in stages.PretrainSections.model_fields}
         split = split if split in store.dataset.splits else 1
         return stages.PretrainConfig(task=task, seed=seed, split=split, store=store, model=self.model, **sections)
 

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from mac.data import index, store, synthetic
 
 LAYOUTS = ("ucf101", "hmdb51", "kinetics")
+torch.set_num_threads(1)  # tiny networks: threads cost more than they give
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -67,7 +67,7 @@ def frames(clip: Clip, num_frames: int, seed: int) -> tuple[list[np.ndarray], li
     """Draw one clip: its frames, uint8 (240, 320, 3), and one person box (fractions of the frame) for each."""
     look = appearance(seed, clip.motion, clip.group)
     u = uniform((seed, "clip", clip.motion, clip.group, clip.number), len(MOTIONS) + 1)
-    phases, frequency = 2 * np.pi * u[:-1], 1.3 + 1.1 * u[-1]  # cycles per second
+    phases, frequency = 2 * np.pi * u[:-1], 2.0 + 1.2 * u[-1]  # cycles per second
     flicker = (5 * uniform((seed, "flicker", clip.motion, clip.group, clip.number), num_frames)).astype(np.uint8)
     images, boxes = [], []
     for t in range(num_frames):

@@ -114,7 +114,7 @@ def run(
             total["loss"] += float(loss.detach())
             total["train_top1"] += 100 * float((logits.argmax(1) == label).float().mean())
             if not np.isfinite(total["loss"]):
-                raise FloatingPointError(f"finetuning {run_id}: loss {float(loss)} in step {step}, lr {rate}")
+                raise FloatingPointError(f"finetuning {run_id}: loss {loss.item()} in step {step}, lr {rate:g}")
         means = {name: value / len(planned) for name, value in total.items()}
         speed = clips / (time.perf_counter() - began)
         journal.write("metrics", epoch=epoch + 1, step=step, lr=rate, clips_per_second=round(speed, 2), **means)

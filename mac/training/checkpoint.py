@@ -1,5 +1,6 @@
 """Checkpoints: backbone weights that finetuning starts from, and the full state that the next segment continues."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,8 @@ def place(path: Path, write: Callable[[Path], Any]) -> None:
 def save_backbone(path: Path, backbone: torch.nn.Module, facts: dict[str, str]) -> None:
     """Save a backbone's parameters and buffers under torchvision's names (safetensors), with facts as metadata."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in backbone.state_dict().items()}
-    place(path, lambda partial: save_file(tensors, partial, facts))
+    # One metadata entry: safetensors writes several in random order, and equal weights should be equal files.
+    place(path, lambda partial: save_file(tensors, partial, {"mac": json.dumps(facts, sort_keys=True)}))
 
 
 def load_backbone(path: Path, backbone: torch.nn.Module) -> None:

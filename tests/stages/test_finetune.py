@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import torch
+
+from mac.experiment import merge, parse, read_yaml, unfold
+from mac.models.backbones import Backbone
+from mac.stages import evaluate, finetune
+from mac.tracking import journal
+from mac.training import checkpoint
+
+CPU = torch.device("cpu")
+
+
+def configure(root, initial="random", **overrides):
+    scale = read_yaml(root / "config" / "scales" / "smoke.yaml")
+    scale.pop("tables")
+    tree = merge(merge(read_yaml(root / "config" / "default.yaml"), scale), unfold(overrides))
+    start = ("a" * 10, 2) if initial == "pretrained" else (None, None)
+    return parse(tree).finetuning(1, 1, initial, *start)
+
+
+def run(config, store, folder, backbone=None, workers=0):
+    with journal.Journal(folder / "journal.jsonl") as events:
+        model = finetune.run(config, store, backbone, events, CPU, workers)
+    return model, evaluate.run(config, store, model, CPU, workers)
+
+
+def test_it_is_reproducible_whatever_the_reading_processes(root, frame_store, tmp_path):
+    config = configure(root)
+    (tmp_path / "b").mkdir()
+    _, first = run(config, frame_store, tmp_path)
+    _, second = run(config, frame_store, tmp_path / "b", workers=2)
+    np.testing.assert_array_equal(np.stack(first["logits"]), np.stack(second["logits"]))
+
+
+def test_it_starts_from_the_checkpoint(root, frame_store, tmp_path):
+    config = configure(root, "pretrained", **{"finetune.optimiser.lr": 1.0e-9, "model.width": 4})
+    backbone = Backbone("r2plus1d_18", 4)
+    checkpoint.save_backbone(tmp_path / "b.safetensors", backbone, {})
+    model, _ = run(config, frame_store, tmp_path, tmp_path / "b.safetensors")
+    torch.testing.assert_close(model.backbone.stem[0].weight, backbone.stem[0].weight, atol=1e-6, rtol=0)
+
+
+def test_a_named_but_missing_starting_point_is_refused(root, frame_store, tmp_path):
+    with pytest.raises(ValueError, match="from 'pretrained' weights, but the backbone given is None"):
+        run(configure(root, "pretrained"), frame_store, tmp_path)
+    with pytest.raises(ValueError, match="from 'random' weights"):
+        run(configure(root), frame_store, tmp_path, tmp_path / "b.safetensors")
+
+
+def test_predictions_cover_the_test_side_once(root, frame_store, tmp_path):
+    _, predictions = run(configure(root), frame_store, tmp_path)
+    rows = frame_store.videos.iloc[frame_store.select(1, "test")]
+    assert predictions["path"].tolist() == rows["path"].tolist()
+    assert predictions["label"].tolist() == rows["label_index"].tolist()
+    logits = np.stack(predictions["logits"])
+    assert logits.shape == (len(rows), 3)
+    assert (predictions["predicted"] == logits.argmax(1)).all()
+
+
+def test_logits_are_the_mean_over_clips(root, frame_store):
+    config = configure(root, **{"finetune.evaluate.num_clips": 3, "finetune.evaluate.stride": 1})
+    seen = []
+
+    class Brightness(torch.nn.Module):
+        def forward(self, clip):
+            seen.append(len(clip))
+            return clip.mean((2, 3, 4))
+
+    together = evaluate.run(config, frame_store, Brightness(), CPU)
+    assert sum(seen) == 3 * len(together)
+    single = configure(root, **{"finetune.evaluate.num_clips": 1, "finetune.evaluate.stride": 1})
+    alone = evaluate.run(single, frame_store, Brightness(), CPU)
+    assert not np.allclose(np.stack(together["logits"]), np.stack(alone["logits"]))
+    np.testing.assert_allclose(np.stack(together["logits"]), np.stack(alone["logits"]), atol=0.2)
+
+
+def test_few_labels_are_drawn_per_class_by_the_seed(root, frame_store):
+    config = configure(root, **{"finetune.videos_per_class": 2})
+    chosen = finetune.labelled(config, frame_store)
+    label = frame_store.videos["label_index"].to_numpy()[chosen]
+    assert np.bincount(label).tolist() == [2, 2, 2]
+    assert set(chosen) <= set(frame_store.select(1, "train"))
+    other = finetune.labelled(config.model_copy(update={"seed": 2}), frame_store)
+    assert not np.array_equal(chosen, other)
+    everything = finetune.labelled(configure(root), frame_store)
+    assert np.array_equal(everything, frame_store.select(1, "train"))

@@ -1,0 +1,150 @@
+"""Bad configuration: one clear message, all problems together."""
+
+import shutil
+
+import pytest
+import yaml
+
+from mac import plan
+from mac.config import DatasetConfig, Embedded, OptimiserConfig
+from mac.experiment import ConfigError, merge, read_yaml, unfold
+
+
+@pytest.fixture
+def folder(root, tmp_path):
+    """A copy of config/ that a test may spoil."""
+    return shutil.copytree(root / "config", tmp_path / "config")
+
+
+def spoil(folder, dotted=None, tables=None, scale="smoke"):
+    """Override the scale file with dotted keys, and its tables."""
+    path = folder / "scales" / f"{scale}.yaml"
+    tree = merge(read_yaml(path), unfold(dotted or {}))
+    if tables:
+        tree["tables"] = merge(tree.get("tables", {}), tables)
+    path.write_text(yaml.safe_dump(tree, allow_unicode=True))
+
+
+def problems(folder, scale="smoke"):
+    with pytest.raises(ConfigError) as caught:
+        plan.load(folder, scale)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dotted", "message"),
+    [
+        ({"pretrain.mask.treshold": 20}, "pretrain.mask.treshold: unknown key — did you mean 'threshold'? Allowed: source"),
+        ({"pretrian.mask.threshold": 20}, "pretrian: unknown key — did you mean 'pretrain'?"),
+        ({"pretrain.optimiser.lr": "1e-3"}, "found '1e-3', which YAML reads as text — write 1.0e-3"),
+        ({"pretrain.optimiser.lr": "fast"}, "pretrain.optimiser.lr: found the text 'fast' — a number is wanted"),
+        ({"pretrain.optimiser.epochs": 2.5}, "pretrain.optimiser.epochs: found 2.5"),
+        ({"pretrain.contrast.symmetric": "yes"}, "pretrain.contrast.symmetric: found 'yes'"),
+        ({"pretrain.dataset": "ucf100"}, "unknown data set 'ucf100' — did you mean 'ucf101'?"),
+        ({"model.backbone": "r2plus1d_12"}, "model.backbone: found 'r2plus1d_12'"),
+        ({"pretrain.mask.preset": "papper"}, "did you mean 'paper'?"),
+        ({"pretrain.pretext.k": 1}, "pretrain.pretext.k: found 1 — input should be greater than or equal to 2"),
+        ({"pretrain.optimiser.milestones": [2]}, "milestones [2] must rise and lie before the last epoch, 2"),
+        ({"pretrain.checkpoints": [2, 1]}, "checkpoints [2, 1] must rise"),
+        ({"pretrain.checkpoints": [7]}, "checkpoints [7] go past the last epoch, 2"),
+        ({"pretrain.contrast.queue": 4}, "contrast.queue 4 must hold the 8 keys of one step"),
+        ({"pretrain.clip.size": 30}, "a crop of 30 doesn't fit into frames of 22×16"),
+        ({"seeds": []}, "seeds"),
+        ({"seeds": [1, 1]}, "seeds: [1, 1] names one twice"),
+        ({"splits": [4]}, "splits.0: found 4"),
+        ({"pretrain.mask.threshold": None}, "pretrain.mask.threshold: found None"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_allowed(folder, dotted, message):
+    spoil(folder, dotted)
+    assert message in problems(folder)
+
+
+def test_segments_must_divide_the_frames(folder):
+    spoil(folder, {"pretrain.pretext.segments": 3})
+    assert "pretext.segments 3 must divide clip.num_frames 8" in problems(folder)
+
+
+def row(label="new", **settings):
+    return {"rows": [{"label": label, "printed": [None], **settings}], "claims": [], "only": None}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (row(), "row 'new' overrides nothing: give it `set`"),
+        (row(set={"pretrain.mask.threshold": 30.0}), "overrides nothing: every value is the default's"),
+        (row(set={"pretrain.mask.treshold": 3.0}), "T4, row 'new': pretrain.mask.treshold: unknown key"),
+        (row(set={"pretrain.pretext.k": 3}, default=True), "exactly one of `set`, `default` and `cited`"),
+        ({"rows": row(default=True)["rows"] * 2, "claims": [], "only": None}, "row 'new' stands twice"),
+        (
+            {"rows": [*row("a", default=True)["rows"], *row("b", default=True)["rows"]], "claims": [], "only": None},
+            "row 'b': trains exactly what row 'a' trains",
+        ),
+        ({"only": ["MSE-m regression"]}, "only: no row 'MSE-m regression' — did you mean 'MSE-n regression'?"),
+        ({"titel": "x"}, "titel: unknown key — did you mean 'title'?"),
+        ({"claims": [{"text": "c", "best": "nobody"}]}, "claim 'c': no row 'nobody'"),
+        ({"rows": [{"label": "p", "printed": [1.0, 2.0], "default": True}], "claims": [], "only": None}, "2 printed numbers for 1 columns"),
+    ],
+)
+def test_a_bad_table_is_named(folder, table, message):
+    spoil(folder, tables={"T4": table})
+    text = problems(folder)
+    assert message in text
+    assert "tables.yaml: T4" in text
+
+
+@pytest.mark.parametrize(("epochs", "message"), [([0, 2, 1], "must rise"), ([0, 1, 9], "past the last epoch, 3")])
+def test_curve_epochs_must_rise_and_fit(folder, epochs, message):
+    spoil(folder, tables={"F1": {"curve": {"epochs": epochs}}})
+    assert message in problems(folder)
+
+
+def test_all_problems_come_together(folder):
+    bad = {"pretrain.mask.treshold": 1, "model.width": "wide", "finetune.dropout": 2.0}
+    spoil(folder, bad, tables={"T5": {"only": ["nothing"]}})
+    text = problems(folder)
+    assert "4 problems" in text
+    for part in ("treshold", "model.width", "finetune.dropout", "no row 'nothing'"):
+        assert part in text
+
+
+def test_problems_of_several_rows_come_together(folder):
+    rows = [
+        {"label": "a", "printed": [None], "set": {"pretrain.pretext.k": 1}},
+        {"label": "b", "printed": [None], "set": {"pretrain.pretext.segments": 5}},
+    ]
+    spoil(folder, tables={"T4": {"rows": rows, "claims": [], "only": None}})
+    text = problems(folder)
+    assert "row 'a': pretrain.pretext.k" in text
+    assert "row 'b': " in text
+
+
+def test_an_unknown_scale_and_an_unknown_table_are_named(folder):
+    assert "no scale 'demos' — did you mean 'demo'?" in problems(folder, "demos")
+    spoil(folder, tables={"T44": {"title": "x"}})
+    assert "tables.T44: no such table — did you mean 'T4'?" in problems(folder)
+
+
+def test_a_key_written_twice_is_refused(folder):
+    path = folder / "default.yaml"
+    path.write_text(path.read_text() + "\nseeds: [2]\n")
+    assert "key 'seeds' stands twice" in problems(folder)
+
+
+def test_ids_follow_values_not_spelling():
+    base = {
+        "name": "sgd", "sgd_momentum": 0.9, "weight_decay": 1e-4, "gradient_clip": 40.0, "batch_size": 32,
+        "epochs": 3, "schedule": "step", "milestones": [], "gamma": 0.1, "warmup_epochs": 0,
+    }  # fmt: skip
+    whole, real = OptimiserConfig(lr=1, **base), OptimiserConfig(lr=1.0, **base)
+    assert whole.identify() == real.identify()
+    assert len(whole.identify()) == 10
+    assert OptimiserConfig(lr=2, **base).identify() != whole.identify()
+    assert OptimiserConfig(**dict(reversed({"lr": 1, **base}.items()))).identify() == whole.identify()
+
+
+def test_ids_include_the_version():
+    embedded = Embedded(classes=2, videos_per_class=1, num_frames=2, seed=1)
+    first = DatasetConfig(name="ucf101", layout="ucf101", embedded=embedded)
+    assert first.model_copy(update={"version": 2}).identify() != first.identify()

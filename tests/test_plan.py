@@ -1,0 +1,145 @@
+"""The plan of each scale: counts, sharing, and what an edit changes."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from mac import plan
+from mac.experiment import merge, read_yaml
+
+
+@pytest.fixture
+def folder(root, tmp_path):
+    return shutil.copytree(root / "config", tmp_path / "config")
+
+
+def edit(path, change):
+    tree = read_yaml(path)
+    change(tree)
+    path.write_text(yaml.safe_dump(tree, allow_unicode=True, sort_keys=False))
+
+
+def override(folder, scale, tree):
+    path = folder / "scales" / f"{scale}.yaml"
+    path.write_text(yaml.safe_dump(merge(read_yaml(path), tree), allow_unicode=True))
+
+
+def counts(planned):
+    segments = sum(len(p.epochs) for p in planned.pretrainings.values())
+    return len(planned.pretrainings), segments, len(planned.finetunings)
+
+
+@pytest.mark.parametrize(("scale", "expected"), [("paper", (21, 24, 27)), ("demo", (22, 25, 27))])
+def test_a_scale_trains_what_the_supplementary_needs_and_no_more(root, scale, expected):
+    assert counts(plan.load(root / "config", scale)) == expected
+
+
+def test_a_supervised_pretraining_stands_in_where_there_are_no_weights(folder):
+    override(folder, "paper", {"supervised_baseline": "pretrain"})
+    assert counts(plan.load(folder, "paper")) == (22, 25, 27)
+
+
+def test_smoke_stays_small(root):
+    assert counts(plan.load(root / "config", "smoke"))[0] <= 8
+
+
+def test_the_default_row_is_trained_once_and_serves_five_tables(root):
+    planned = plan.load(root / "config", "paper")
+    shared = [p.used_by for p in planned.pretrainings.values() if len(p.used_by) > 1 and "F1" not in p.used_by[0]]
+    assert [[use.split(":")[0] for use in uses] for uses in shared] == [["T4", "T5", "T6", "T7", "T8"]]
+
+
+def test_there_are_24_rows_of_our_own(root):
+    planned = plan.load(root / "config", "paper")
+    rows = [row for name, t in planned.tables.items() if name.startswith("T") for row in t.rows if not row.cited]
+    assert len(rows) == 24
+    printed = {cell.printed for row in rows for cell in row.cells}
+    assert {84.6, 53.2, 76.6, 82.5, 83.5, 82.0, 78.0, 87.8, 81.5, 84.8, 83.4, 81.1} <= printed
+
+
+def test_the_kinetics_pretraining_is_a_chain(root):
+    planned = plan.load(root / "config", "paper")
+    (pretrain_id,) = (i for i, p in planned.pretrainings.items() if len(p.epochs) > 1)
+    chain = planned.pretrainings[pretrain_id]
+    assert chain.epochs == {5, 15, 30, 80}
+    assert chain.config.optimiser.epochs == 90
+    assert [planned.previous_epoch(pretrain_id, e) for e in (5, 15, 30, 80)] == [0, 5, 15, 30]
+
+
+def test_paper_rows_hold_the_papers_recipe(root):
+    planned = plan.load(root / "config", "paper")
+    row = {r.label: r for t in planned.tables.values() for r in t.rows}["MAC-SC-4, R3D-18"]
+    config = planned.pretrainings[planned.finetunings[row.cells[0].finetunes[0]].config.pretrain_id].config
+    assert (config.pretext.k, config.pretext.segments, config.clip.strides) == (4, 4, [1, 2, 3])
+    assert (config.optimiser.lr, config.optimiser.milestones, config.contrast.queue) == (0.01, [100, 200], 65536)
+
+
+def test_seeds_and_splits_multiply_a_row_and_share_its_cell(folder):
+    override(folder, "paper", {"seeds": [1, 2, 3], "splits": [1, 2]})
+    planned = plan.load(folder, "paper")
+    cell = planned.tables["T8"].rows[0].cells[0]
+    assert len(cell.finetunes) == 6
+    configs = [planned.finetunings[i].config for i in cell.finetunes]
+    assert {(c.seed, c.split) for c in configs} == {(s, p) for s in (1, 2, 3) for p in (1, 2)}
+    assert len({c.pretrain_id for c in configs}) == 6
+    kinetics = [p.config for p in planned.pretrainings.values() if p.config.store.dataset.name == "kinetics400"]
+    assert {c.split for c in kinetics} == {1}
+    assert len(kinetics) == 3
+
+
+def test_seeds_of_one_row_multiply_that_row_alone(folder):
+    def change(tables):
+        tables["T8"]["rows"][0]["set"]["seeds"] = [1, 2, 3]
+
+    edit(folder / "tables.yaml", change)
+    assert counts(plan.load(folder, "paper")) == (23, 26, 29)
+
+
+def test_a_new_row_adds_one_training(folder):
+    before = plan.load(folder, "paper")
+
+    def change(tables):
+        tables["T8"]["rows"].append({"label": "λ = 90", "printed": [None], "set": {"pretrain.mask.threshold": 90.0}})
+
+    edit(folder / "tables.yaml", change)
+    after = plan.load(folder, "paper")
+    assert counts(after) == (22, 25, 28)
+    assert before.pretrainings.keys() < after.pretrainings.keys()
+    assert before.finetunings.keys() < after.finetunings.keys()
+
+
+def test_a_new_table_is_one_edit(folder):
+    def change(tables):
+        tables["T9"] = {
+            "title": "Temperature",
+            "columns": [{"label": "UCF101"}],
+            "rows": [{"label": "τ = .07", "printed": [None], "set": {"pretrain.contrast.temperature": 0.07}}],
+        }
+
+    edit(folder / "tables.yaml", change)
+    assert counts(plan.load(folder, "paper")) == (22, 25, 28)
+
+
+def test_titles_labels_printed_numbers_and_checkpoints_are_no_part_of_an_id(folder):
+    before = plan.load(folder, "paper")
+
+    def change(tables):
+        tables["T8"]["title"] = "Renamed"
+        tables["T8"]["rows"][0]["label"] = "lambda 10"
+        tables["T8"]["rows"][0]["printed"] = [1.0]
+        tables["F1"]["curve"]["epochs"] = [0, 5, 15, 30, 50, 80]
+        tables["F1"]["curve"]["printed"].append(None)
+
+    edit(folder / "tables.yaml", change)
+    after = plan.load(folder, "paper")
+    assert before.pretrainings.keys() == after.pretrainings.keys()
+    assert before.finetunings.keys() < after.finetunings.keys()
+
+
+def test_planning_imports_no_torch(root):
+
+    code = "import sys, mac.plan, mac.report.summary; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
