@@ -19,3 +19,4 @@ rule all:
     input:
         f"{REPORTS}/README.md",
         REPORT_FILES,
+        RECEIPTS,

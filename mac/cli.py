@@ -28,13 +28,18 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--threads", type=int, default=1, help="CPU threads")
         sub.add_argument("--loader-workers", type=int, default=0, help="processes that read clips")
 
-    s = stage("plan", "planning:show", "Show what a scale needs: data sets, cards, trainings, and the rows that share them.")
+    s = stage(
+        "plan", "planning:show", "Show what a scale needs: data sets, cards, trainings, and the rows that share them."
+    )
     scaled(s)
-    s = stage("resolve", "planning:resolve", "Write the resolved configuration of every run of a scale, RESULTS/STAGE/ID/config.yaml.")
+    s = stage(
+        "resolve",
+        "planning:resolve",
+        "Write the resolved configuration of every run of a scale, RESULTS/STAGE/ID/config.yaml.",
+    )
     scaled(s)
     paths(s, "results")
-    s = stage("preflight", "planning:preflight", "Check that results can be written and runs can be tracked, before work starts.")
-    paths(s, "results", "reports")
+    s = stage("preflight", "planning:preflight", "Check that runs can be tracked, before work starts.")
     s.add_argument("--tracking-uri", required=True)
     s = stage("draw", "data:draw", "Draw an embedded data set.")
     paths(s, "config", "out")
@@ -49,11 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     s = stage("masks", "masks:card", "Compute the card of a mask setting and refuse a degenerate one.")
     paths(s, "config", "store", "out", "picture")
     s.add_argument("--limits", type=float, nargs=2, required=True, metavar=("LOW", "HIGH"))
-    s.add_argument("--used-by", nargs="*", default=[], help="rows to name in an error")
+    scaled(s)
     s = stage("sweep", "masks:sweep", "Show one clip under all m and λ of Tables 7 and 8.")
     paths(s, "config", "store", "out")
     s.add_argument("--pictures", type=Path, nargs="+", required=True)
-    s = stage("pretrain", "training:pretrain", "Pretrain up to an epoch, from nothing or from an earlier epoch's state.")
+    s = stage(
+        "pretrain", "training:pretrain", "Pretrain up to an epoch, from nothing or from an earlier epoch's state."
+    )
     paths(s, "config", "store", "backbone", "state", "journal", "metrics")
     s.add_argument("--until", type=int, required=True, metavar="EPOCH")
     s.add_argument("--previous", type=Path, help="state to continue from")
@@ -71,8 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     s.add_argument("--files", type=Path, nargs="+", required=True, help="journals, metrics and predictions of the run")
     s.add_argument("--parent", type=Path, help="receipt of the run this one starts from")
     s.add_argument("--tracking-uri", required=True)
-    s.add_argument("--used-by", nargs="*", default=[])
-    s.add_argument("--tag-scale", required=True)
+    scaled(s)
     s = stage("report", "reporting:report", "Write tables, curve and summary from results, or from MLflow alone.")
     scaled(s)
     s.add_argument("--table", nargs="*", help="only these tables; the summary is then left alone")

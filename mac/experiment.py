@@ -147,9 +147,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         seen = set()
         for key, _ in node.value:
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key.value!r} stands twice", key.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} stands twice", key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -244,7 +242,9 @@ def _phrase(model: type[BaseModel], error: Any) -> str:
 def _fields_at(model: Any, location: tuple) -> list[str]:
     """Names of the fields a (possibly nested) location of a model may have."""
     for part in location:
-        annotation = model.model_fields[part].annotation if isinstance(part, str) and part in model.model_fields else None
+        annotation = (
+            model.model_fields[part].annotation if isinstance(part, str) and part in model.model_fields else None
+        )
         options = [annotation, *getattr(annotation, "__args__", ())]
         inner = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
         model = inner[0] if inner else model

@@ -88,10 +88,6 @@ class Plan:
     stores: dict[str, StoreConfig] = field(default_factory=dict)
     cards: dict[str, CardConfig] = field(default_factory=dict)
 
-    def previous_epoch(self, pretrain_id: str, epoch: int) -> int:
-        """The checkpoint a segment continues from: the last planned epoch before ``epoch``, 0 for none."""
-        return max((e for e in self.pretrainings[pretrain_id].epochs if e < epoch), default=0)
-
 
 def scales(folder: Path) -> list[str]:
     """Names of the scales in a configuration folder."""
@@ -149,7 +145,9 @@ class _Planner:
 
     def table(self, table: Table) -> PlannedTable:
         rows, seen = [], {}
-        epochs = dict(zip((row.label for row in table.all_rows()), table.curve.epochs, strict=True)) if table.curve else {}
+        epochs = (
+            dict(zip((row.label for row in table.all_rows()), table.curve.epochs, strict=True)) if table.curve else {}
+        )
         for row in table.kept_rows():
             epoch = epochs.get(row.label)
             cells = []

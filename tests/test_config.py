@@ -34,7 +34,10 @@ def problems(folder, scale="smoke"):
 @pytest.mark.parametrize(
     ("dotted", "message"),
     [
-        ({"pretrain.mask.treshold": 20}, "pretrain.mask.treshold: unknown key — did you mean 'threshold'? Allowed: source"),
+        (
+            {"pretrain.mask.treshold": 20},
+            "pretrain.mask.treshold: unknown key — did you mean 'threshold'? Allowed: source",
+        ),
         ({"pretrian.mask.threshold": 20}, "pretrian: unknown key — did you mean 'pretrain'?"),
         ({"pretrain.optimiser.lr": "1e-3"}, "found '1e-3', which YAML reads as text — write 1.0e-3"),
         ({"pretrain.optimiser.lr": "fast"}, "pretrain.optimiser.lr: found the text 'fast' — a number is wanted"),
@@ -84,7 +87,10 @@ def row(label="new", **settings):
         ({"only": ["MSE-m regression"]}, "only: no row 'MSE-m regression' — did you mean 'MSE-n regression'?"),
         ({"titel": "x"}, "titel: unknown key — did you mean 'title'?"),
         ({"claims": [{"text": "c", "best": "nobody"}]}, "claim 'c': no row 'nobody'"),
-        ({"rows": [{"label": "p", "printed": [1.0, 2.0], "default": True}], "claims": [], "only": None}, "2 printed numbers for 1 columns"),
+        (
+            {"rows": [{"label": "p", "printed": [1.0, 2.0], "default": True}], "claims": [], "only": None},
+            "2 printed numbers for 1 columns",
+        ),
     ],
 )
 def test_a_bad_table_is_named(folder, table, message):

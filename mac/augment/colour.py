@@ -81,7 +81,9 @@ def _turn(clip: torch.Tensor, shift: ColourShift) -> torch.Tensor:
     red, green, blue = clip.unbind(1)
     safe = chroma.clamp_min(1e-12)
     sixth = torch.where(
-        value == red, (green - blue) / safe, torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe)
+        value == red,
+        (green - blue) / safe,
+        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
     )
     sixth = torch.remainder(sixth + 6 * shift.hue.to(clip.device).view(-1, 1, 1, 1), 6)
     chroma = torch.minimum(chroma * shift.saturation.to(clip.device).view(-1, 1, 1, 1), value)

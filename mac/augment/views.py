@@ -39,4 +39,3 @@ def draw_view(
     plain = crop(frames, crops, recipe.size)
     shift = sample_colour(count, recipe.jitter_probability, recipe.gray_probability, ("colour", *keys))
     return plain, normalise(shift_colour(plain, shift)), crops
-

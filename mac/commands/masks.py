@@ -2,6 +2,7 @@
 
 import argparse
 
+from mac import plan as planning
 from mac.commands.files import read_config, write_json
 from mac.config import CardConfig
 from mac.data.store import FrameStore
@@ -13,8 +14,10 @@ def card(arguments: argparse.Namespace) -> None:
     """Write a mask card and its picture; fail on a degenerate setting, its picture kept for a look."""
     config = read_config(arguments.config, CardConfig)
     arguments.picture.parent.mkdir(parents=True, exist_ok=True)
+    plan = planning.load(arguments.config_dir, arguments.scale)
+    used_by = [use for p in plan.pretrainings.values() if p.config.card == config for use in p.used_by]
     facts = cards.run(config, FrameStore(arguments.store.parent), arguments.picture)
-    check(facts["foreground"], *arguments.limits, facts["setting"], arguments.used_by)
+    check(facts["foreground"], *arguments.limits, facts["setting"], used_by)
     write_json(arguments.out, facts)
 
 

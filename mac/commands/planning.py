@@ -1,7 +1,6 @@
 """``plan``, ``resolve`` and ``preflight``."""
 
 import argparse
-from pathlib import Path
 
 from mac import plan as planning
 from mac.commands.files import write_config
@@ -17,11 +16,17 @@ def show(arguments: argparse.Namespace) -> None:
     print(f"{len(plan.pretrainings)} pretrainings ({segments} jobs):")
     for pretrain_id, p in plan.pretrainings.items():
         epochs = ", ".join(map(str, sorted(p.epochs)))
-        print(f"  {pretrain_id}  {p.config.model.backbone} on {p.config.store.dataset.name}, epochs {epochs} of"
-              f" {p.config.optimiser.epochs}: {'; '.join(p.used_by)}")
+        print(
+            f"  {pretrain_id}  {p.config.model.backbone} on {p.config.store.dataset.name}, epochs {epochs} of"
+            f" {p.config.optimiser.epochs}: {'; '.join(p.used_by)}"
+        )
     print(f"{len(plan.finetunings)} finetunings:")
     for finetune_id, f in plan.finetunings.items():
-        start = f"{f.config.pretrain_id} at epoch {f.config.epoch}" if f.config.pretrain_id else f"{f.config.initial} weights"
+        start = (
+            f"{f.config.pretrain_id} at epoch {f.config.epoch}"
+            if f.config.pretrain_id
+            else f"{f.config.initial} weights"
+        )
         print(f"  {finetune_id}  {f.config.store.dataset.name} from {start}: {'; '.join(f.used_by)}")
 
 
@@ -47,15 +52,7 @@ def resolve(arguments: argparse.Namespace) -> None:
 
 
 def preflight(arguments: argparse.Namespace) -> None:
-    """Fail now, not after hours, when results can't be written or the tracking store can't be reached."""
-    for folder in (arguments.results, arguments.reports):
-        probe = Path(folder) / ".writable"
-        try:
-            probe.parent.mkdir(parents=True, exist_ok=True)
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise PermissionError(f"{folder}: can't be written ({error.strerror}); change it in config/config.yaml") from None
-    from mac.tracking import mlflow  # seconds to import: not before the cheap checks passed
+    """Fail now, not after hours, when the tracking store can't be reached."""
+    from mac.tracking import mlflow  # seconds to import, and the other commands here don't need it
 
     mlflow.connect(arguments.tracking_uri)

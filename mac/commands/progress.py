@@ -45,7 +45,9 @@ def _lines(process: subprocess.Popen, plan: planning.Plan, arguments: argparse.N
     clock, shown = _Clock(), ""
     while True:
         measured = bars(plan, arguments.results, arguments.reports / plan.scale)
-        text = ", ".join(f"{b.name} {b.done:g}/{b.total:g} {b.unit}" for b in measured if b.done or b.name == "data sets")
+        text = ", ".join(
+            f"{b.name} {b.done:g}/{b.total:g} {b.unit}" for b in measured if b.done or b.name == "data sets"
+        )
         if text != shown:
             console.print(f"{time.strftime('%H:%M:%S')}  {text} — {clock.left(measured)}", soft_wrap=True)
             shown = text
@@ -58,7 +60,11 @@ def _lines(process: subprocess.Popen, plan: planning.Plan, arguments: argparse.N
 
 def _bars(process: subprocess.Popen, plan: planning.Plan, arguments: argparse.Namespace, console: Console) -> None:
     clock = _Clock()
-    columns = (TextColumn("{task.description:12}"), BarColumn(), TextColumn("{task.completed:g}/{task.total:g} {task.fields[unit]}"))
+    columns = (
+        TextColumn("{task.description:12}"),
+        BarColumn(),
+        TextColumn("{task.completed:g}/{task.total:g} {task.fields[unit]}"),
+    )
     with Progress(*columns, console=console) as display:
         measured = bars(plan, arguments.results, arguments.reports / plan.scale)
         tasks = {b.name: display.add_task(b.name, total=b.total, completed=b.done, unit=b.unit) for b in measured}

@@ -51,12 +51,14 @@ def track(arguments: argparse.Namespace) -> None:
 
     model = PretrainConfig if arguments.stage == "pretrain" else FinetuneConfig
     config = read_config(arguments.config, model)
+    plan = planning.load(arguments.config_dir, arguments.scale)
+    used_by = (plan.pretrainings if arguments.stage == "pretrain" else plan.finetunings)[config.identify()].used_by
     metrics = json.loads(max((p for p in arguments.files if p.suffix == ".json"), key=_epoch_of).read_text())
     parent = json.loads(arguments.parent.read_text())["mlflow_run_id"] if arguments.parent else None
     tags = {
-        "scale": arguments.tag_scale,
-        "tables": ", ".join(dict.fromkeys(use.split(":")[0] for use in arguments.used_by)),
-        "rows": "; ".join(arguments.used_by),
+        "scale": plan.scale,
+        "tables": ", ".join(dict.fromkeys(use.split(":")[0] for use in used_by)),
+        "rows": "; ".join(used_by),
         "git_commit": metrics["commit"],
         "index_digest": metrics["index_digest"],
         "dataset": config.store.dataset.name,
@@ -64,7 +66,7 @@ def track(arguments: argparse.Namespace) -> None:
     run = mlflow.RunRecord(
         run_id=config.identify(),
         stage=arguments.stage,
-        name=_name(config, arguments.used_by),
+        name=_name(config, used_by),
         params=_flatten(config.canonical()),
         tags=tags,
         files=[arguments.config, *arguments.files],
@@ -93,5 +95,3 @@ def _flatten(tree: dict, prefix: str = "") -> dict[str, str]:
         name = f"{prefix}{key}"
         flat |= _flatten(value, f"{name}.") if isinstance(value, dict) else {name: str(value)}
     return flat
-
-

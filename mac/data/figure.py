@@ -102,5 +102,10 @@ def draw(phases: np.ndarray, look: Appearance) -> tuple[np.ndarray, tuple[float,
         disc(at[f"{name}_hand"], limb * 0.55, look.skin)
     disc(at["head"], unit * 0.42, look.skin)
     xs, ys = zip(*extent, strict=True)
-    box = (max(min(xs), 0) / WIDTH, max(min(ys), 0) / HEIGHT, min(max(xs), WIDTH) / WIDTH, min(max(ys), HEIGHT) / HEIGHT)
+    box = (
+        max(min(xs), 0) / WIDTH,
+        max(min(ys), 0) / HEIGHT,
+        min(max(xs), WIDTH) / WIDTH,
+        min(max(ys), HEIGHT) / HEIGHT,
+    )
     return np.asarray(image), box

@@ -51,7 +51,16 @@ def build(root: Path, layout: str, max_unusable: float, workers: int = 1) -> pd.
 
 
 def _scan(path: str, root: Path) -> dict:
-    found = {"path": path, "num_frames": 0, "fps": 0.0, "width": 0, "height": 0, "content": "", "status": OK, "reason": ""}
+    found = {
+        "path": path,
+        "num_frames": 0,
+        "fps": 0.0,
+        "width": 0,
+        "height": 0,
+        "content": "",
+        "status": OK,
+        "reason": "",
+    }
     full = root / path
     if not full.is_file():
         other = [full.with_suffix(ending) for ending in VIDEO_ENDINGS if full.with_suffix(ending).is_file()]

@@ -151,7 +151,12 @@ def _ucf101(classes: int, videos: int) -> tuple[list[Clip], dict[str, str]]:
 def _hmdb51(classes: int, videos: int) -> tuple[list[Clip], dict[str, str]]:
     """HMDB51: ``videos/class/name.avi``; per class and split a list of names with 1 train, 2 test, 0 unused (the last)."""
     clips = [
-        Clip(f"videos/{name.lower()}/figure_{group:02d}_{name.lower()}_f_cm_np1_fr_med_{number - 1}.avi", m, group, number)
+        Clip(
+            f"videos/{name.lower()}/figure_{group:02d}_{name.lower()}_f_cm_np1_fr_med_{number - 1}.avi",
+            m,
+            group,
+            number,
+        )
         for m, name in enumerate(MOTIONS[:classes])
         for group, number in _groups(videos)
     ]

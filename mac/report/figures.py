@@ -6,10 +6,10 @@ import matplotlib
 
 matplotlib.use("agg")
 
-import matplotlib.pyplot as plt  # noqa: E402  (after the backend is chosen)
+import matplotlib.pyplot as plt
 
-from mac.plan import PlannedTable  # noqa: E402
-from mac.report.results import Results  # noqa: E402
+from mac.plan import PlannedTable
+from mac.report.results import Results
 
 MEASURED, PRINTED, REFERENCE = "#0072B2", "#D55E00", "#555555"  # Okabe and Ito: distinct to colour-blind readers
 

@@ -82,7 +82,9 @@ class Results:
     def provenance(self, runs: list[str]) -> dict[str, list[str]]:
         """What a set of finetunings ran on: seeds, splits, devices, commits, torch versions; each sorted and once."""
         found = [self.finetunes[i] for i in runs if i in self.finetunes]
-        return {name: sorted({str(run[name]) for run in found}) for name in ("seed", "split", "device", "commit", "torch")}
+        return {
+            name: sorted({str(run[name]) for run in found}) for name in ("seed", "split", "device", "commit", "torch")
+        }
 
     def _digests(self) -> dict[str, str]:
         """Index digest of each data set that finished runs used."""

@@ -18,7 +18,10 @@ def data_note(plan: Plan) -> str:
 
 def pretext_rows(results: Results) -> str:
     """Show how well each pretraining solves its pretext on videos it was not trained on."""
-    lines = ["| Pretraining | Used by | Epoch | Held-out pretext accuracy | Chance |", "| --- | --- | ---: | ---: | ---: |"]
+    lines = [
+        "| Pretraining | Used by | Epoch | Held-out pretext accuracy | Chance |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
     for pretrain_id, planned in results.plan.pretrainings.items():
         if planned.config.task != "mac":
             continue
@@ -45,5 +48,9 @@ def summary(plan: Plan, results: Results) -> str:
         parts.append(links)
     parts += ["## The paper's claims", claims(list(plan.tables.values()), results)]
     parts += ["## Mask sweep", "![One clip's foreground under every m and λ](figures/mask_sweep.png)"]
-    parts += ["## Is the pretext learned?", "Accuracy [percent] on test videos, which no pretraining saw.", pretext_rows(results)]
+    parts += [
+        "## Is the pretext learned?",
+        "Accuracy [percent] on test videos, which no pretraining saw.",
+        pretext_rows(results),
+    ]
     return "\n\n".join(parts) + "\n"

@@ -70,7 +70,9 @@ def markdown(table: PlannedTable, results: Results, note: str) -> str:
     """Write a table's page: rows, claims, and what it was measured on."""
     parts = [f"# {title(table)}", markdown_rows(table, results)]
     if table.claims:
-        parts.append("\n".join(["| The paper's claim | In these runs |", "| --- | --- |", *_claim_lines(table, results)]))
+        parts.append(
+            "\n".join(["| The paper's claim | In these runs |", "| --- | --- |", *_claim_lines(table, results)])
+        )
     parts += [how_to_read(), note, provenance(table.finetunes, results)]
     return "\n\n".join(parts) + "\n"
 
@@ -123,7 +125,20 @@ def comma_separated(table: PlannedTable, results: Results) -> str:
     """Write a table as tidy CSV, one line a cell."""
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
-    head = ["table", "row", "epoch", "column", "measured", "low", "high", "spread", "videos", "runs", "planned", "printed"]
+    head = [
+        "table",
+        "row",
+        "epoch",
+        "column",
+        "measured",
+        "low",
+        "high",
+        "spread",
+        "videos",
+        "runs",
+        "planned",
+        "printed",
+    ]
     writer.writerow([*head, "cited", "finetune_ids"])
     for row in table.rows:
         for cell in row.cells:

@@ -94,7 +94,9 @@ def run(
         total = {"loss": 0.0, "train_top1": 0.0}
         model.train()
         planned = batches.epoch_order(train, o.batch_size, (config.seed, "order", epoch))
-        for i, batch in enumerate(batches.read(store, planned, partial(_choose, store.lengths, config, epoch), workers=loader_workers)):
+        for i, batch in enumerate(
+            batches.read(store, planned, partial(_choose, store.lengths, config, epoch), workers=loader_workers)
+        ):
             rate = learning_rate(
                 o.lr, epoch + i / len(planned), o.epochs, o.schedule, o.milestones, o.gamma, o.warmup_epochs
             )

@@ -23,9 +23,7 @@ Metrics = dict[str, torch.Tensor]
 
 def view_recipe(clip: ClipConfig, colour: ColourConfig) -> ViewRecipe:
     """Read a view recipe off a stage config."""
-    return ViewRecipe(
-        clip.scales, clip.size, clip.flip_probability, colour.jitter_probability, colour.gray_probability
-    )
+    return ViewRecipe(clip.scales, clip.size, clip.flip_probability, colour.jitter_probability, colour.gray_probability)
 
 
 class MacLearner(nn.Module):

@@ -117,7 +117,9 @@ def run(
                 for name, value in metrics.items():
                     sums[name] = sums.get(name, 0.0) + float(value)
                 if not np.isfinite(sums["loss"]):
-                    raise NotFinite(f"pretraining {run_id}: loss {loss.item()} in step {step}, epoch {epoch + 1}, lr {rate:g}")
+                    raise NotFinite(
+                        f"pretraining {run_id}: loss {loss.item()} in step {step}, epoch {epoch + 1}, lr {rate:g}"
+                    )
             means = {name: value / len(planned) for name, value in sums.items()}
             speed = clips / (time.perf_counter() - began)
             journal.write("metrics", epoch=epoch + 1, step=step, lr=rate, clips_per_second=round(speed, 2), **means)

@@ -12,11 +12,11 @@ from urllib.parse import urlparse
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Metric, Param, Run, RunTag  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 
-from mac.tracking import journal as journals  # noqa: E402
+from mac.tracking import journal as journals
 
 EXPERIMENT = "mac"
 ID, STAGE, COMPLETE = "mac.id", "mac.stage", "mac.complete"

@@ -1,4 +1,3 @@
-import shlex
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -6,12 +5,15 @@ from snakemake.exceptions import WorkflowError
 from mac import plan as planning
 from mac.config import UserConfig
 from mac.experiment import ConfigError, validate
+from mac.runtime.folders import UnwritableError, check_writable
 
 
 try:
     USER = validate(UserConfig, dict(config))
     PLAN = planning.load(Path(USER.config_dir), USER.scale)
-except ConfigError as error:
+    for setting in ("results", "reports", "data_root"):
+        check_writable(Path(getattr(USER, setting)), setting)
+except (ConfigError, UnwritableError) as error:
     raise WorkflowError(str(error)) from None
 
 ENVIRONMENT = "../../environment.yml"
@@ -31,6 +33,11 @@ REPORT_FILES = [
     *expand(f"{REPORTS}/tables/{{table}}.{{format}}", table=CURVES, format=["md", "csv", "png", "svg"]),
     *expand(f"{REPORTS}/figures/mask_sweep.{{format}}", format=["png", "svg", "json"]),
 ]
+# A new row's receipts are targets themselves: they are made even where Snakemake has no record of older runs.
+RECEIPTS = [
+    *[f"{RESULTS}/tracking/finetune/{i}.json" for i in PLAN.finetunings],
+    *[f"{RESULTS}/tracking/pretrain/{i}_{epoch}.json" for i, p in PLAN.pretrainings.items() for epoch in p.epochs],
+]
 
 
 wildcard_constraints:
@@ -43,9 +50,7 @@ wildcard_constraints:
 
 
 onstart:
-    shell(
-        f"python -m mac preflight --results {RESULTS} --reports {REPORTS} --tracking-uri '{TRACKING}'"
-    )
+    shell(f"python -m mac preflight --tracking-uri '{TRACKING}'")
 
 
 def resolved(stage, wildcard):
@@ -67,8 +72,3 @@ def store_file(stage_config):
 def checkpoint_file(pretrain_id, epoch, ending):
     """A file of a pretraining at an epoch."""
     return f"{RESULTS}/pretrain/{pretrain_id}/epoch_{epoch}.{ending}"
-
-
-def quoted(rows):
-    """Rows as command-line words."""
-    return " ".join(shlex.quote(row) for row in rows)

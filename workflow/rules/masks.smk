@@ -5,11 +5,6 @@ def store_of_card(wildcards):
     return ancient(store_file(PLAN.cards[wildcards.card_id]))
 
 
-def rows_of_card(wildcards):
-    trainings = PLAN.pretrainings.values()
-    return quoted(row for t in trainings if t.config.card.identify() == wildcards.card_id for row in t.used_by)
-
-
 rule masks:
     input:
         config=resolved("masks", "card_id"),
@@ -22,11 +17,10 @@ rule masks:
         ENVIRONMENT
     params:
         limits=f"{PLAN.mask_limits.min_foreground} {PLAN.mask_limits.max_foreground}",
-        rows=rows_of_card,
         picture=f"{RESULTS}/masks/{{card_id}}/card.png",  # undeclared: it outlives a refusal, to be looked at
     shell:
         "python -m mac masks --config {input.config} --store {input.store} --out {output.card}"
-        " --picture {params.picture} --limits {params.limits} --used-by {params.rows} > {log} 2>&1"
+        " --picture {params.picture} --limits {params.limits} {SCALE} > {log} 2>&1"
 
 
 rule cards_passed:

@@ -6,9 +6,15 @@ def store_of_pretraining(wildcards):
 
 
 def state_before(wildcards):
-    """The state this segment continues; none for the first."""
-    epoch = PLAN.previous_epoch(wildcards.pretrain_id, int(wildcards.epoch))
-    return ancient(checkpoint_file(wildcards.pretrain_id, epoch, "state.pt")) if epoch else []
+    """The state this segment continues; none for the first. A finished segment asks for no epoch added since."""
+
+    def state(epoch):
+        return checkpoint_file(wildcards.pretrain_id, epoch, "state.pt")
+
+    done = Path(state(wildcards.epoch)).exists()
+    earlier = [e for e in PLAN.pretrainings[wildcards.pretrain_id].epochs if e < int(wildcards.epoch)]
+    kept = [epoch for epoch in earlier if not done or Path(state(epoch)).exists()]
+    return ancient(state(max(kept))) if kept else []
 
 
 rule pretrain:

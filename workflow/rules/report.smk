@@ -10,14 +10,6 @@ def journals_up_to(wildcards):
     ]
 
 
-def rows_of_pretraining(wildcards):
-    return quoted(PLAN.pretrainings[wildcards.pretrain_id].used_by)
-
-
-def rows_of_finetuning(wildcards):
-    return quoted(PLAN.finetunings[wildcards.finetune_id].used_by)
-
-
 def parent_receipt(wildcards):
     """The recorded run of the pretraining a finetuning starts from; none for random or published weights."""
     config = PLAN.finetunings[wildcards.finetune_id].config
@@ -45,13 +37,11 @@ rule track_pretraining:
         f"{RESULTS}/logs/track_pretraining/{{pretrain_id}}_{{epoch}}.log",
     conda:
         ENVIRONMENT
-    params:
-        rows=rows_of_pretraining,
     localrule: True
     priority: 5
     shell:
         "python -m mac track --stage pretrain --config {input.config} --receipt {output} --files {input.files}"
-        " --tracking-uri '{TRACKING}' --used-by {params.rows} --tag-scale {USER.scale} > {log} 2>&1"
+        " --tracking-uri '{TRACKING}' {SCALE} > {log} 2>&1"
 
 
 rule track_finetuning:
@@ -65,14 +55,12 @@ rule track_finetuning:
         f"{RESULTS}/logs/track_finetuning/{{finetune_id}}.log",
     conda:
         ENVIRONMENT
-    params:
-        rows=rows_of_finetuning,
     localrule: True
     priority: 20
     shell:
         "python -m mac track --stage finetune --config {input.config} --receipt {output} --files {input.files}"
         " $(test -z '{input.parent}' || echo --parent {input.parent})"
-        " --tracking-uri '{TRACKING}' --used-by {params.rows} --tag-scale {USER.scale} > {log} 2>&1"
+        " --tracking-uri '{TRACKING}' {SCALE} > {log} 2>&1"
         " && python -m mac report {SCALE} --results {RESULTS} --out {REPORTS} >> {log} 2>&1"
 
 

@@ -1,0 +1,215 @@
+"""The workflow by dry runs: what runs, what an edit changes, and what changes nothing."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mac import plan
+from mac.experiment import merge, read_yaml
+
+# Stands in for `python -m mac STAGE`: makes the files a stage would write, empty. `resolve` is the real one.
+STAND_IN = """#!/bin/bash
+case "$3" in
+  resolve) exec {python} "$@" ;;
+  preflight) exit 0 ;;
+esac
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --out) out="$2" ;;
+    --table) table="$2" ;;
+  esac
+  case "$1" in
+    *:///*) ;;
+    */*.*) mkdir -p "$(dirname "$1")"; [ -e "$1" ] || touch "$1" ;;
+  esac
+  shift
+done
+case "$out" in
+  */store.json) touch "$(dirname "$out")/frames.npy" "$(dirname "$out")/videos.parquet" ;;
+  reports/paper)
+    mkdir -p "$out/tables"
+    if [ -n "$table" ]; then touch "$out/tables/$table".{md,csv,png,svg}; else touch "$out/README.md"; fi ;;
+esac
+"""
+
+
+class Checkout:
+    """A copy of the workflow in a folder of its own."""
+
+    def __init__(self, root: Path, folder: Path, scale: str) -> None:
+        self.folder, self.scale = folder, scale
+        for name in ("config", "workflow"):
+            shutil.copytree(root / name, folder / name, dirs_exist_ok=True)
+        for name in ("Snakefile", "environment.yml"):
+            shutil.copy(root / name, folder / name)
+
+    def snakemake(self, *arguments: str, check: bool = True, path: str = "") -> str:
+        command = ["snakemake", *arguments, "--cores", "4", "--config", f"scale={self.scale}"]
+        environment = os.environ | {"PATH": f"{path}{os.environ['PATH']}"}
+        run = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, env=environment)
+        text = run.stdout + run.stderr
+        assert not check or run.returncode == 0, text
+        return text
+
+    def jobs(self, *targets: str) -> dict[str, int]:
+        """Jobs by rule that a dry run would start."""
+        text = self.snakemake(*targets, "-n", "-q", "rules")
+        table = text.split("Job stats:")[-1] if "Job stats:" in text else ""
+        return {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table, re.M) if rule not in ("total", "all")}
+
+    def finish(self) -> None:
+        """Run everything with empty files for results."""
+        stand_in = self.folder / "bin" / "python"
+        stand_in.parent.mkdir()
+        stand_in.write_text(STAND_IN.replace("{python}", sys.executable))
+        stand_in.chmod(0o755)
+        self.snakemake("-q", "all", path=f"{stand_in.parent}:")
+
+    def edit(self, name: str, change) -> None:
+        path = self.folder / "config" / name
+        tree = read_yaml(path)
+        change(tree)
+        path.write_text(yaml.safe_dump(tree, allow_unicode=True, sort_keys=False))
+
+
+@pytest.fixture
+def paper(root, tmp_path):
+    return Checkout(root, tmp_path, "paper")
+
+
+@pytest.fixture(scope="module")
+def everything_run(root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    Checkout(root, folder, "paper").finish()
+    return folder
+
+
+@pytest.fixture
+def finished(root, everything_run, tmp_path):
+    """The paper scale with every job done, as Snakemake itself recorded it."""
+    shutil.copytree(everything_run, tmp_path, dirs_exist_ok=True)
+    checkout = Checkout.__new__(Checkout)
+    checkout.folder, checkout.scale = tmp_path, "paper"
+    return checkout
+
+
+def test_the_paper_scale_shows_its_jobs(paper):
+    jobs = paper.jobs()
+    assert jobs["pretrain"] == 24
+    assert jobs["finetune"] == 27
+    assert jobs["table"] + jobs["curve"] == 10
+    assert jobs["track_finetuning"] == 27
+
+
+def test_a_single_table_is_a_target_of_its_own(paper):
+    jobs = paper.jobs("reports/paper/tables/T7.md")
+    assert (jobs["pretrain"], jobs["finetune"], jobs["table"]) == (3, 3, 1)
+
+
+def test_nothing_is_left_to_do_when_all_is_done(finished):
+    assert finished.jobs() == {}
+
+
+def test_a_new_row_runs_that_row_only(finished):
+    def change(tables):
+        tables["T8"]["rows"].append({"label": "λ = 90", "printed": [None], "set": {"pretrain.mask.threshold": 90.0}})
+
+    finished.edit("tables.yaml", change)
+    jobs = finished.jobs()
+    trained = {name: jobs.get(name) for name in ("pretrain", "finetune", "masks", "table", "curve", "index", "store")}
+    assert trained == {
+        "pretrain": 1,
+        "finetune": 1,
+        "masks": 1,
+        "table": 1,
+        "curve": None,
+        "index": None,
+        "store": None,
+    }
+
+
+def test_a_renamed_label_rebuilds_one_table(finished):
+    def change(tables):
+        tables["T7"]["rows"][0]["label"] = "m = .1"
+
+    finished.edit("tables.yaml", change)
+    assert finished.jobs() == {"table": 1, "summary": 1}
+
+
+def test_an_added_checkpoint_epoch_trains_only_what_is_missing(finished):
+    def change(tables):
+        tables["F1"]["curve"]["epochs"] = [0, 5, 15, 30, 50, 80]
+        tables["F1"]["curve"]["printed"] = [None] * 6
+
+    finished.edit("tables.yaml", change)
+    jobs = finished.jobs()
+    assert (jobs["pretrain"], jobs["finetune"], jobs["curve"]) == (1, 1, 1)
+
+
+def test_touched_files_and_edited_comments_retrain_nothing(finished):
+    for path in [
+        *finished.folder.rglob("*.smk"),
+        *finished.folder.glob("config/**/*.yaml"),
+        finished.folder / "Snakefile",
+    ]:
+        path.write_text("# a comment\n" + path.read_text())
+    for path in finished.folder.rglob("config.yaml"):
+        path.touch()
+    for name in ("store.json", "index.parquet", "card.json"):
+        for path in finished.folder.rglob(name):
+            path.touch()
+    trained = {"pretrain", "finetune"} & finished.jobs().keys()
+    assert trained == set()
+
+
+def test_a_fresh_checkout_over_old_results_retrains_nothing(finished):
+    moment = time.time()
+    for path in finished.folder.rglob("*"):
+        if path.is_file() and "results" not in path.parts and "reports" not in path.parts:
+            os.utime(path, (moment, moment))
+    assert finished.jobs() == {}
+
+
+def test_a_changed_mask_limit_checks_again_but_retrains_nothing(finished):
+    finished.edit("default.yaml", lambda tree: tree["mask_limits"].update(min_foreground=0.002))
+    jobs = finished.jobs()
+    assert jobs["masks"] == 9
+    assert not {"pretrain", "finetune"} & jobs.keys()
+
+
+def test_scales_share_results_without_colliding(root):
+    plans = [plan.load(root / "config", scale) for scale in ("paper", "demo", "smoke")]
+    for i, a in enumerate(plans):
+        for b in plans[i + 1 :]:
+            assert not a.finetunings.keys() & b.finetunings.keys()
+
+
+def test_a_bad_configuration_stops_before_anything(paper):
+    paper.edit("scales/paper.yaml", lambda tree: tree.update(merge(tree, {"pretrain": {"mask": {"treshold": 3}}})))
+    text = paper.snakemake("-n", check=False)
+    assert "pretrain.mask.treshold: unknown key — did you mean 'threshold'?" in text
+    assert "Traceback" not in text
+
+
+def test_an_unreachable_tracking_server_stops_before_work_starts(root, tmp_path):
+    smoke = Checkout(root, tmp_path, "smoke")
+    smoke.edit("config.yaml", lambda tree: tree.update(tracking_uri="http://127.0.0.1:9"))
+    text = smoke.snakemake(check=False)
+    assert "http://127.0.0.1:9: MLflow can't be used there" in text
+    assert not list((tmp_path / "results").rglob("config.yaml"))
+
+
+def test_an_unwritable_results_folder_stops_before_work_starts(root, tmp_path):
+    smoke = Checkout(root, tmp_path, "smoke")
+    (tmp_path / "occupied").write_text("a file, not a folder")
+    smoke.edit("config.yaml", lambda tree: tree.update(results="occupied/results"))
+    text = smoke.snakemake(check=False)
+    assert "occupied/results: can't be written, occupied is a file; change `results`" in text
+    assert "Traceback" not in text
