@@ -6,10 +6,9 @@ excluded from an id. A default, with its unit and the section it comes from, sta
 
 import hashlib
 import json
-from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
@@ -235,27 +234,3 @@ class FinetuneConfig(Strict):
         if min(self.evaluate.scale) < self.clip.size:
             raise ValueError(f"evaluate.scale {self.evaluate.scale} is smaller than clip.size {self.clip.size}")
         return self
-
-
-class UserConfig(Strict):
-    """``config/config.yaml``: choices of the machine and the user, never part of a run's identity."""
-
-    scale: str
-    config_dir: str
-    data_root: str
-    results: str
-    reports: str
-    tracking_uri: str | None
-    device: Literal["auto", "cpu", "cuda"]
-    loader_workers: Annotated[int, Field(ge=0)]
-    training_threads: PositiveInt
-    training_memory: PositiveInt
-    training_minutes: PositiveInt
-    max_unusable: Probability
-
-    @field_validator("config_dir", "data_root", "results", "reports")
-    @classmethod
-    def _plain(cls, path: str) -> str:
-        if not path or PurePosixPath(path) == PurePosixPath("."):
-            raise ValueError("name a folder")
-        return path

@@ -7,18 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mac.config import CardConfig, DatasetConfig, FinetuneConfig, PretrainConfig, StoreConfig
-from mac.experiment import (
-    ConfigError,
-    Experiment,
-    MaskLimits,
-    check_epochs,
-    merge,
-    nearest,
-    parse,
-    read_yaml,
-    unfold,
-)
+from mac.experiment import Experiment, MaskLimits, check_epochs, merge, parse, unfold
 from mac.tables import Claim, Reference, Row, Table, parse_tables
+from mac.validation import ConfigError, nearest, read_yaml
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from mac.config import Strict
-from mac.experiment import ConfigError, nearest, validate
+from mac.validation import ConfigError, nearest, validate
 
 RANDOM_INIT = "random init"
 

@@ -7,7 +7,8 @@ import yaml
 
 from mac import plan
 from mac.config import DatasetConfig, Embedded, OptimiserConfig
-from mac.experiment import ConfigError, merge, read_yaml, unfold
+from mac.experiment import merge, unfold
+from mac.validation import ConfigError, read_yaml
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from mac import plan
-from mac.experiment import merge, read_yaml
+from mac.experiment import merge
+from mac.validation import read_yaml
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from mac import plan
-from mac.experiment import merge, read_yaml
+from mac.experiment import merge
+from mac.validation import read_yaml
 
 # Stands in for `python -m mac STAGE`: makes the files a stage would write, empty. `resolve` is the real one.
 STAND_IN = """#!/bin/bash

@@ -14,7 +14,7 @@ BRIGHTNESS, CONTRAST, HUE, SATURATION = 32 / 255, 0.2, 12 / 180, 0.1
 
 @dataclass(frozen=True)
 class ColourShift:
-    """Per clip, each (B,) float32: added brightness, contrast factor, hue shift in turns, saturation factor, gray (bool).
+    """Per clip, each (B,): added brightness, contrast factor, hue shift in turns, saturation factor, gray (bool).
 
     A shift of 0 (factor 1, gray False) leaves the clip as it is.
     """

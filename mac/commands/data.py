@@ -28,7 +28,7 @@ def index(arguments: argparse.Namespace) -> None:
     config = read_config(arguments.config, DatasetConfig)
     if not arguments.root.is_dir():
         raise FileNotFoundError(
-            f"{arguments.root}: no such folder — data set {config.name} is expected there in layout {config.layout}; put"
+            f"{arguments.root}: no such folder — data set {config.name} is expected there, layout {config.layout}; put"
             " it there, or set `data_root` in config/config.yaml"
         )
     table = indexing.build(arguments.root, config.layout, arguments.max_unusable, arguments.workers)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import yaml
 
 from mac.config import Strict
-from mac.experiment import ConfigError, read_yaml, validate
+from mac.validation import ConfigError, read_yaml, validate
 
 Config = TypeVar("Config", bound=Strict)
 

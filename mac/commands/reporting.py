@@ -7,10 +7,10 @@ from pathlib import Path
 from mac import plan as planning
 from mac.commands.files import read_config, write_json, write_text
 from mac.config import FinetuneConfig, PretrainConfig
-from mac.experiment import ConfigError, nearest
 from mac.report.results import Results, from_folder, from_mapping
 from mac.report.summary import data_note, summary
 from mac.report.tables import comma_separated, markdown
+from mac.validation import ConfigError, nearest
 
 
 def report(arguments: argparse.Namespace) -> None:

@@ -32,7 +32,7 @@ def build(root: Path, layout: str, max_unusable: float, workers: int = 1) -> pd.
         ``status`` (ok, absent, undecodable) and ``reason``.
 
     Raises:
-        UnusableDataError: no usable training or test video in split 1, a class without one, or too many unusable videos.
+        UnusableDataError: no usable training or test video in split 1, a class without one, or too many unusable ones.
     """
     table = splits.listing(root, layout)
     scan = partial(_scan, root=root)
@@ -100,7 +100,7 @@ def _check(table: pd.DataFrame, root: Path, max_unusable: float) -> None:
 
 
 def digest(table: pd.DataFrame) -> str:
-    """Identify what a data set contains: SHA-256 over the sorted rows, ten hex digits; order and paths' root are out."""
+    """Identify what a data set contains: SHA-256 over the sorted rows, ten hex digits; order is out."""
     columns = ["path", "label", "group", "split_1", "split_2", "split_3", "num_frames", "content", "status"]
     text = table[columns].sort_values("path").to_csv(index=False, lineterminator="\n")
     return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -61,7 +61,8 @@ def extract(root: Path, table: pd.DataFrame, folder: Path, width: int, height: i
         root: the data set's folder.
         table: its index (:func:`mac.data.index.build`).
         folder: the store's folder, which must exist; files in it are replaced.
-        width, height: frame size in pixels.
+        width: of a stored frame, pixels.
+        height: of a stored frame, pixels.
         workers: processes.
 
     Raises:
@@ -108,7 +109,7 @@ def _fill(job: tuple[str, int, int], root: Path, target: Path, width: int, heigh
 
 
 def _boxes(root: Path, videos: pd.DataFrame, num_frames: int) -> np.ndarray | None:
-    """Spread a data set's box table (path, frame, x0, y0, x1, y1) over the store's frames: (num_frames, K, 4), NaN-padded."""
+    """Spread a box table (path, frame, x0, y0, x1, y1) over the store's frames: (num_frames, K, 4), NaN-padded."""
     source = root / "person_boxes.parquet"
     if not source.is_file():
         return None

@@ -1,8 +1,8 @@
 """Embedded data: generated people in motion, written as real video files in the layouts of the real data sets.
 
 Everything is drawn from the seed: the same arguments give the same bytes. Background, clothes, body, viewpoint and
-position come from a *group* (one source video cut into clips, as in UCF101), speed, phases and noise from the clip; both
-are independent of the class, which is the one motion that runs (see :mod:`mac.data.figure`).
+position come from a *group* (one source video cut into clips, as in UCF101), speed, phases and flicker from the clip;
+both are independent of the class, which is the one motion that runs (see :mod:`mac.data.figure`).
 """
 
 import colorsys
@@ -27,7 +27,7 @@ BOX_FILE = "person_boxes.parquet"
 
 @dataclass(frozen=True)
 class Clip:
-    """One video to be drawn: where it goes (relative to the root), which motion runs, and the keys of its randomness."""
+    """One video to draw: where it goes (relative to the root), which motion runs, and the keys of its randomness."""
 
     path: str
     motion: int
@@ -102,6 +102,7 @@ def generate(
     """Write a data set into ``root``: videos, split files in the layout's own format, and ground-truth person boxes.
 
     Args:
+        root: folder to write into.
         layout: ``ucf101``, ``hmdb51`` or ``kinetics``.
         classes: the first so many of the ten motions, 2 … 10.
         videos_per_class: videos of each class, all splits together.
@@ -149,7 +150,7 @@ def _ucf101(classes: int, videos: int) -> tuple[list[Clip], dict[str, str]]:
 
 
 def _hmdb51(classes: int, videos: int) -> tuple[list[Clip], dict[str, str]]:
-    """HMDB51: ``videos/class/name.avi``; per class and split a list of names with 1 train, 2 test, 0 unused (the last)."""
+    """HMDB51: ``videos/class/name.avi``; per class and split a list of names with 1 train, 2 test, 0 unused."""
     clips = [
         Clip(
             f"videos/{name.lower()}/figure_{group:02d}_{name.lower()}_f_cm_np1_fr_med_{number - 1}.avi",

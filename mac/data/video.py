@@ -70,8 +70,8 @@ def read(path: Path, width: int, height: int) -> Iterator[np.ndarray]:
 def write(path: Path, frames: Iterable[np.ndarray], fps: int, codec: str) -> None:
     """Encode frames (uint8, H×W×3 RGB) into a file; one thread, so the same frames give the same bytes.
 
-    ``codec`` is ``mpeg4`` (tagged XVID in AVI, as UCF101 is distributed) or ``libx264``. The file appears under its name
-    only when it is complete.
+    ``codec`` is ``mpeg4`` (tagged XVID in AVI, as UCF101 is distributed) or ``libx264``. The file appears under its
+    name only when it is complete.
     """
     partial = path.with_name(f".{path.name}.partial{path.suffix}")
     options = {"qscale": "3"} if codec == "mpeg4" else {"crf": "20", "preset": "ultrafast"}

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 plt.switch_backend("agg")
 
 
-class DegenerateMask(Exception):
+class DegenerateMaskError(Exception):
     """A mask setting marks almost nothing or almost everything; the message names it, the share and the limits."""
 
 
@@ -40,12 +40,13 @@ def check(foreground: float, low: float, high: float, setting: str, used_by: lis
     """Refuse a degenerate setting.
 
     Raises:
-        DegenerateMask: ``foreground`` lies outside [low, high].
+        DegenerateMaskError: ``foreground`` lies outside [low, high].
     """
     if not low <= foreground <= high:
-        raise DegenerateMask(
-            f"mask setting {setting}: {foreground:.2%} of the pixels are foreground, allowed are {low:.2%} to {high:.2%}"
-            f" (mask_limits). Used by {'; '.join(used_by)}. Change the rows' mask.threshold or mask.momentum, or the limits"
+        raise DegenerateMaskError(
+            f"mask setting {setting}: {foreground:.2%} of the pixels are foreground, allowed are {low:.2%} to"
+            f" {high:.2%} (mask_limits). Used by {'; '.join(used_by)}. Change the rows' threshold or momentum,"
+            " or the limits"
         )
 
 

@@ -62,8 +62,8 @@ def background_differences(gray: torch.Tensor, momentum: float, preset: str) -> 
 def threshold_differences(differences: torch.Tensor, threshold: float, preset: str) -> torch.Tensor:
     """Turn differences (B, T, H, W), 0–255, into dilated masks (B, 1, T, H, W) in [0, 1].
 
-    ``threshold`` is the paper's λ in gray levels. ``paper`` masks are 0 or 1, ``release`` masks are multiples of 1/255; a
-    frame without any difference above the threshold gets an empty mask.
+    ``threshold`` is the paper's λ in gray levels. ``paper`` masks are 0 or 1, ``release`` masks are multiples of
+    1/255; a frame without any difference above the threshold gets an empty mask.
     """
     if preset == "paper":
         mask = (differences > threshold).to(differences.dtype)
@@ -76,7 +76,7 @@ def threshold_differences(differences: torch.Tensor, threshold: float, preset: s
 
 
 def dilate(mask: torch.Tensor) -> torch.Tensor:
-    """Dilate (…, H, W) with the kernel [[0, 1], [1, 1]], anchor (1, 1): each pixel takes its upper and left neighbour."""
+    """Dilate (…, H, W) with the kernel [[0, 1], [1, 1]], anchor (1, 1): upper and left neighbours count."""
     grown = mask.clone()
     torch.maximum(grown[..., 1:, :], mask[..., :-1, :], out=grown[..., 1:, :])
     torch.maximum(grown[..., :, 1:], mask[..., :, :-1], out=grown[..., :, 1:])

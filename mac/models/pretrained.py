@@ -11,7 +11,7 @@ from torchvision.models.video import R2Plus1D_18_Weights, R3D_18_Weights  # noqa
 _WEIGHTS = {"r2plus1d_18": R2Plus1D_18_Weights.KINETICS400_V1, "r3d_18": R3D_18_Weights.KINETICS400_V1}
 
 
-class NoWeights(Exception):
+class NoWeightsError(Exception):
     """There are no published weights of a backbone, or they can't be fetched; the message says what to do."""
 
 
@@ -19,17 +19,17 @@ def kinetics400(backbone: str) -> dict[str, torch.Tensor]:
     """Fetch a backbone's weights without the classifier, through torchvision's own download and cache.
 
     Raises:
-        NoWeights: none are published for this backbone, or the download failed.
+        NoWeightsError: none are published for this backbone, or the download failed.
     """
     if backbone not in _WEIGHTS:
-        raise NoWeights(
+        raise NoWeightsError(
             f"torchvision publishes Kinetics-400 weights for {', '.join(_WEIGHTS)}, not for {backbone};"
             " set `supervised_baseline: pretrain`"
         )
     try:
         state = _WEIGHTS[backbone].get_state_dict(progress=True, check_hash=True)
     except OSError as error:
-        raise NoWeights(
+        raise NoWeightsError(
             f"{_WEIGHTS[backbone].url}: {error} — put the file into torch's hub cache (checkpoints/), or set"
             " `supervised_baseline: pretrain`"
         ) from None

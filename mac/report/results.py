@@ -20,8 +20,8 @@ class MixedDataError(Exception):
 class Score:
     """A cell's number [percent]: the mean over its finished runs, and the 95 % interval of one run's test videos.
 
-    ``spread`` is the standard deviation over runs (None for one), ``videos`` the test videos of one run, ``runs`` how many
-    are finished of ``planned``.
+    ``spread`` is the standard deviation over runs (None for one), ``videos`` the test videos of one run, ``runs`` how
+    many are finished of ``planned``.
     """
 
     top1: float
@@ -98,7 +98,7 @@ class Results:
                 dataset = self.plan.datasets[dataset_id].name
                 users = ", ".join(f"{digest} ({name})" for digest, name in digests.items())
                 raise MixedDataError(
-                    f"data set {dataset}: its content changed between runs — {users}. Restore one content, delete the other"
-                    " runs' folders, and run again"
+                    f"data set {dataset}: its content changed between runs — {users}. Restore one content, delete"
+                    " the other runs' folders, and run again"
                 )
         return {self.plan.datasets[i].name: next(iter(digests)) for i, digests in seen.items()}

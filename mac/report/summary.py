@@ -11,8 +11,8 @@ def data_note(plan: Plan) -> str:
     if not drawn:
         return "All data sets are the real ones."
     return (
-        f"**The data are generated figures standing in for {', '.join(drawn)}: these numbers show that the pipeline works"
-        " and learns. They are not comparable with the printed ones.**"
+        f"**The data are generated figures standing in for {', '.join(drawn)}: these numbers show that the pipeline"
+        " works and learns. They are not comparable with the printed ones.**"
     )
 
 

@@ -20,14 +20,14 @@ from mac.training.processor import describe
 
 @dataclass(frozen=True)
 class Outputs:
-    """Files a segment leaves: the backbone finetuning starts from, the state the next segment continues, its journal."""
+    """Files a segment leaves: the backbone for finetuning, the state the next segment continues, its journal."""
 
     backbone: Path
     state: Path
     journal: Path
 
 
-class NotFinite(Exception):
+class NotFiniteError(Exception):
     """The loss became NaN or infinite; the message says where."""
 
 
@@ -57,7 +57,7 @@ def run(
         ``epoch``, ``index_digest``, ``device``, and the held-out scores with the chance level of the pretext [percent].
 
     Raises:
-        NotFinite: the loss diverged.
+        NotFiniteError: the loss diverged.
         mac.training.checkpoint.CheckpointError: ``previous`` belongs to another run.
     """
     o = config.optimiser
@@ -117,7 +117,7 @@ def run(
                 for name, value in metrics.items():
                     sums[name] = sums.get(name, 0.0) + float(value)
                 if not np.isfinite(sums["loss"]):
-                    raise NotFinite(
+                    raise NotFiniteError(
                         f"pretraining {run_id}: loss {loss.item()} in step {step}, epoch {epoch + 1}, lr {rate:g}"
                     )
             means = {name: value / len(planned) for name, value in sums.items()}

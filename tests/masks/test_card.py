@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mac.masks.card import DegenerateMask, check, picture, save_picture, statistics
+from mac.masks.card import DegenerateMaskError, check, picture, save_picture, statistics
 
 
 def test_statistics_of_known_masks():
@@ -27,7 +27,7 @@ def test_statistics_of_empty_masks():
 
 @pytest.mark.parametrize("share", [0.0, 0.0009, 0.95])
 def test_a_degenerate_setting_is_refused_by_name(share):
-    with pytest.raises(DegenerateMask, match=r"λ = 250.*allowed are 0\.10% to 90\.00%.*T8: λ = 250"):
+    with pytest.raises(DegenerateMaskError, match=r"λ = 250.*allowed are 0\.10% to 90\.00%.*T8: λ = 250"):
         check(share, 0.001, 0.9, "m = 0.5, λ = 250", ["T8: λ = 250"])
 
 

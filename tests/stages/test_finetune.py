@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from mac.experiment import merge, parse, read_yaml, unfold
+from mac.experiment import merge, parse, unfold
 from mac.models.backbones import Backbone
 from mac.stages import evaluate, finetune
 from mac.tracking import journal
 from mac.training import checkpoint
+from mac.validation import read_yaml
 
 CPU = torch.device("cpu")
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from mac.config import PretrainConfig
-from mac.experiment import merge, parse, read_yaml, unfold
+from mac.experiment import merge, parse, unfold
 from mac.stages import pretrain
 from mac.tracking import journal
 from mac.training.checkpoint import CheckpointError
+from mac.validation import read_yaml
 
 CPU = torch.device("cpu")
 
@@ -123,6 +124,6 @@ def test_a_foreign_state_or_foreign_data_is_refused(root, frame_store, tmp_path)
 
 def test_divergence_stops_with_step_and_rate(root, frame_store, tmp_path):
     config = configure(root, **{"pretrain.optimiser.lr": 1.0e30, "pretrain.optimiser.gradient_clip": 1.0e30})
-    with pytest.raises(pretrain.NotFinite, match=r"loss nan|loss inf"):
+    with pytest.raises(pretrain.NotFiniteError, match=r"loss nan|loss inf"):
         train(config, frame_store, tmp_path, 2)
     assert not (tmp_path / "epoch_2.state.pt").exists()

@@ -3,10 +3,9 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from mac import plan as planning
-from mac.config import UserConfig
-from mac.experiment import ConfigError, validate
+from mac.runtime.user import UserConfig
+from mac.validation import ConfigError, validate
 from mac.runtime.folders import UnwritableError, check_writable
-
 
 try:
     USER = validate(UserConfig, dict(config))
@@ -29,14 +28,24 @@ SWEEP_CARD = next(iter(PLAN.cards))
 CURVES = [name for name, table in PLAN.tables.items() if table.is_curve]
 TABLES = [name for name in PLAN.tables if name not in CURVES]
 REPORT_FILES = [
-    *expand(f"{REPORTS}/tables/{{table}}.{{format}}", table=TABLES, format=["md", "csv"]),
-    *expand(f"{REPORTS}/tables/{{table}}.{{format}}", table=CURVES, format=["md", "csv", "png", "svg"]),
+    *expand(
+        f"{REPORTS}/tables/{{table}}.{{format}}", table=TABLES, format=["md", "csv"]
+    ),
+    *expand(
+        f"{REPORTS}/tables/{{table}}.{{format}}",
+        table=CURVES,
+        format=["md", "csv", "png", "svg"],
+    ),
     *expand(f"{REPORTS}/figures/mask_sweep.{{format}}", format=["png", "svg", "json"]),
 ]
 # A new row's receipts are targets themselves: they are made even where Snakemake has no record of older runs.
 RECEIPTS = [
     *[f"{RESULTS}/tracking/finetune/{i}.json" for i in PLAN.finetunings],
-    *[f"{RESULTS}/tracking/pretrain/{i}_{epoch}.json" for i, p in PLAN.pretrainings.items() for epoch in p.epochs],
+    *[
+        f"{RESULTS}/tracking/pretrain/{i}_{epoch}.json"
+        for i, p in PLAN.pretrainings.items()
+        for epoch in p.epochs
+    ],
 ]
 
 
@@ -51,24 +60,3 @@ wildcard_constraints:
 
 onstart:
     shell(f"python -m mac preflight --tracking-uri '{TRACKING}'")
-
-
-def resolved(stage, wildcard):
-    """The resolved configuration of a run: its path is its content, so its age means nothing."""
-    return ancient(f"{RESULTS}/{stage}/{{{wildcard}}}/config.yaml")
-
-
-def dataset_root(dataset_id):
-    """The folder of a data set: drawn by us, or the user's."""
-    dataset = PLAN.datasets[dataset_id]
-    return f"{USER.data_root}/embedded/{dataset_id}" if dataset.embedded else f"{USER.data_root}/{dataset.name}"
-
-
-def store_file(stage_config):
-    """The frame store that a run reads."""
-    return f"{RESULTS}/store/{stage_config.store.identify()}/store.json"
-
-
-def checkpoint_file(pretrain_id, epoch, ending):
-    """A file of a pretraining at an epoch."""
-    return f"{RESULTS}/pretrain/{pretrain_id}/epoch_{epoch}.{ending}"

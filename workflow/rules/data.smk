@@ -1,24 +1,6 @@
 # From a data set's folder to an index of every video and a store of frames.
 
 
-def embedded_marker(wildcards):
-    """What must be drawn before an index can be made: nothing, where the user brings the data."""
-    drawn = PLAN.datasets[wildcards.dataset_id].embedded
-    return ancient(f"{dataset_root(wildcards.dataset_id)}/embedded.json") if drawn else []
-
-
-def root_of_dataset(wildcards):
-    return dataset_root(wildcards.dataset_id)
-
-
-def root_of_store(wildcards):
-    return dataset_root(PLAN.stores[wildcards.store_id].dataset.identify())
-
-
-def index_of_store(wildcards):
-    return f"{RESULTS}/dataset/{PLAN.stores[wildcards.store_id].dataset.identify()}/index.parquet"
-
-
 rule resolve:
     output:
         [f"{RESULTS}/dataset/{i}/config.yaml" for i in PLAN.datasets],
@@ -28,11 +10,11 @@ rule resolve:
         [f"{RESULTS}/finetune/{i}/config.yaml" for i in PLAN.finetunings],
     log:
         f"{RESULTS}/logs/resolve/{USER.scale}.log",
+    localrule: True
     conda:
         ENVIRONMENT
-    localrule: True
     shell:
-        "python -m mac resolve {SCALE} --results {RESULTS} > {log} 2>&1"
+        f"python -m mac resolve {SCALE} --results {RESULTS} > {{log}} 2>&1"
 
 
 rule draw:
@@ -67,7 +49,7 @@ rule index:
         root=root_of_dataset,
     shell:
         "python -m mac index --config {input.config} --root {params.root} --out {output}"
-        " --max-unusable {USER.max_unusable} --workers {threads} > {log} 2>&1"
+        f" --max-unusable {USER.max_unusable} --workers {{threads}} > {{log}} 2>&1"
 
 
 rule store:
@@ -75,9 +57,9 @@ rule store:
         config=resolved("store", "store_id"),
         index=index_of_store,
     output:
-        f"{RESULTS}/store/{{store_id}}/store.json",
-        f"{RESULTS}/store/{{store_id}}/frames.npy",
-        f"{RESULTS}/store/{{store_id}}/videos.parquet",
+        facts=f"{RESULTS}/store/{{store_id}}/store.json",
+        frames=f"{RESULTS}/store/{{store_id}}/frames.npy",
+        videos=f"{RESULTS}/store/{{store_id}}/videos.parquet",
     log:
         f"{RESULTS}/logs/store/{{store_id}}.log",
     benchmark:
@@ -89,4 +71,4 @@ rule store:
         root=root_of_store,
     shell:
         "python -m mac store --config {input.config} --root {params.root} --index {input.index}"
-        " --out {output[0]} --workers {threads} > {log} 2>&1"
+        " --out {output.facts} --workers {threads} > {log} 2>&1"

@@ -1,10 +1,6 @@
 # Mask cards: a degenerate setting stops the workflow before any training starts.
 
 
-def store_of_card(wildcards):
-    return ancient(store_file(PLAN.cards[wildcards.card_id]))
-
-
 rule masks:
     input:
         config=resolved("masks", "card_id"),
@@ -20,7 +16,7 @@ rule masks:
         picture=f"{RESULTS}/masks/{{card_id}}/card.png",  # undeclared: it outlives a refusal, to be looked at
     shell:
         "python -m mac masks --config {input.config} --store {input.store} --out {output.card}"
-        " --picture {params.picture} --limits {params.limits} {SCALE} > {log} 2>&1"
+        f" --picture {{params.picture}} --limits {{params.limits}} {SCALE} > {{log}} 2>&1"
 
 
 rule cards_passed:
@@ -30,9 +26,9 @@ rule cards_passed:
         touch(CARD_GATE),
     log:
         f"{RESULTS}/logs/cards_passed/{USER.scale}.log",
+    localrule: True
     conda:
         ENVIRONMENT
-    localrule: True
     shell:
         "echo {input} > {log}"
 

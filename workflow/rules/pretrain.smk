@@ -1,22 +1,6 @@
 # Pretraining: a chain of segments, each ending at an epoch that is kept.
 
 
-def store_of_pretraining(wildcards):
-    return ancient(store_file(PLAN.pretrainings[wildcards.pretrain_id].config))
-
-
-def state_before(wildcards):
-    """The state this segment continues; none for the first. A finished segment asks for no epoch added since."""
-
-    def state(epoch):
-        return checkpoint_file(wildcards.pretrain_id, epoch, "state.pt")
-
-    done = Path(state(wildcards.epoch)).exists()
-    earlier = [e for e in PLAN.pretrainings[wildcards.pretrain_id].epochs if e < int(wildcards.epoch)]
-    kept = [epoch for epoch in earlier if not done or Path(state(epoch)).exists()]
-    return ancient(state(max(kept))) if kept else []
-
-
 rule pretrain:
     input:
         config=resolved("pretrain", "pretrain_id"),
@@ -43,4 +27,4 @@ rule pretrain:
         "python -m mac pretrain --config {input.config} --store {input.store} --until {wildcards.epoch}"
         " $(test -z '{input.state}' || echo --previous {input.state})"
         " --backbone {output.backbone} --state {output.state} --journal {output.journal}"
-        " --metrics {output.metrics} {PROCESSOR} --threads {threads} > {log} 2>&1"
+        f" --metrics {{output.metrics}} {PROCESSOR} --threads {{threads}} > {{log}} 2>&1"

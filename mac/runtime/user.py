@@ -1,0 +1,32 @@
+"""The user's own choices, ``config/config.yaml``: machine and places, never part of a run's identity."""
+
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt, field_validator
+
+from mac.config import Probability, Strict
+
+
+class UserConfig(Strict):
+    """``config/config.yaml``: choices of the machine and the user, never part of a run's identity."""
+
+    scale: str
+    config_dir: str
+    data_root: str
+    results: str
+    reports: str
+    tracking_uri: str | None
+    device: Literal["auto", "cpu", "cuda"]
+    loader_workers: Annotated[int, Field(ge=0)]
+    training_threads: PositiveInt
+    training_memory: PositiveInt
+    training_minutes: PositiveInt
+    max_unusable: Probability
+
+    @field_validator("config_dir", "data_root", "results", "reports")
+    @classmethod
+    def _plain(cls, path: str) -> str:
+        if not path or PurePosixPath(path) == PurePosixPath("."):
+            raise ValueError("name a folder")
+        return path

@@ -1,0 +1,108 @@
+"""Reading YAML strictly and turning what is wrong with it into messages for a person."""
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class ConfigError(Exception):
+    """The configuration can't be used; the message lists every problem found, one a line."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = list(dict.fromkeys(problems))
+        count = len(self.problems)
+        head = "The configuration has a problem:" if count == 1 else f"The configuration has {count} problems:"
+        super().__init__("\n".join([head, *(f"  • {problem}" for problem in self.problems)]))
+
+
+def nearest(word: str, allowed: Any) -> str:
+    """Phrase what is allowed and which of it comes closest to ``word``."""
+    options = [str(option) for option in allowed]
+    close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
+    return (f" — did you mean {close[0]!r}?" if close else " —") + f" Allowed: {', '.join(options)}"
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML that refuses a key written twice in one mapping (PyYAML keeps the last one, silently)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} stands twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict:
+    """Read a YAML mapping.
+
+    Raises:
+        ConfigError: the file is missing, isn't YAML, isn't a mapping, or writes a key twice.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
+    except FileNotFoundError:
+        raise ConfigError([f"{path}: no such file"]) from None
+    except yaml.YAMLError as error:
+        raise ConfigError([f"{path}: {' '.join(str(error).split())}"]) from None
+    if content is not None and not isinstance(content, dict):
+        raise ConfigError([f"{path}: expected a mapping of keys to values, found {type(content).__name__}"])
+    return content or {}
+
+
+def validate(model: type[Model], tree: dict) -> Model:
+    """Parse a tree into a model, phrasing pydantic's errors for a person.
+
+    Raises:
+        ConfigError: every problem, as "key: what was found — what is allowed".
+    """
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError([_phrase(model, found) for found in error.errors()]) from None
+
+
+def _phrase(model: type[BaseModel], error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    found = error["input"]
+    if error["type"] == "extra_forbidden":
+        siblings = _fields_at(model, error["loc"][:-1])
+        return f"{where}: unknown key{nearest(str(error['loc'][-1]), siblings)}"
+    if error["type"] == "missing":
+        return f"{where}: missing"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return f"{where}: {message}" if where else message
+    if isinstance(found, str) and error["type"].startswith(("float", "int")):
+        try:
+            number = float(found)
+        except ValueError:
+            return f"{where}: found the text {found!r} — a number is wanted"
+        written = f"{number:.10e}".rstrip("0")
+        mantissa, _, exponent = f"{number:e}".partition("e")
+        written = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+        written = written if "." in written else written.replace("e", ".0e")
+        return f"{where}: found {found!r}, which YAML reads as text — write {written}, with a decimal point"
+    close = ""
+    if error["type"] == "literal_error" and isinstance(found, str):
+        options = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        close = nearest(found, options).split(" Allowed")[0].removesuffix(" —")
+    return f"{where}: found {found!r} — {message[0].lower()}{message[1:]}{close}"
+
+
+def _fields_at(model: Any, location: tuple) -> list[str]:
+    """Names of the fields a (possibly nested) location of a model may have."""
+    for part in location:
+        annotation = (
+            model.model_fields[part].annotation if isinstance(part, str) and part in model.model_fields else None
+        )
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        inner = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
+        model = inner[0] if inner else model
+    return list(model.model_fields)
