@@ -16,7 +16,7 @@ test: $(READY)
 	$(RUN) python -m pytest -m "not full"
 
 test-full: $(READY)
-	$(RUN) python -m pytest
+	$(RUN) python -m pytest -m full
 
 check: $(READY)
 	$(RUN) ruff check .

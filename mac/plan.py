@@ -180,6 +180,11 @@ class _Planner:
         if epoch == 0:
             return self._finetune(experiment.finetuning(*pair, "random"), use)
         if table.supervised and experiment.supervised_baseline == "weights":
+            if experiment.model.width != 64 or experiment.model.backbone == "r2plus1d_10":
+                found = f"{experiment.model.backbone} of width {experiment.model.width}"
+                raise ConfigError(
+                    [f"supervised_baseline: no Kinetics-400 weights are published of {found} — write `pretrain`"]
+                )
             return self._finetune(experiment.finetuning(*pair, "kinetics400"), use)
         if table.supervised:
             # The stand-in for Kinetics-400 weights trains where figure 1's pretraining does, and as long.

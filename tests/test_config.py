@@ -53,6 +53,7 @@ def problems(folder, scale="smoke"):
         ({"pretrain.checkpoints": [7]}, "checkpoints [7] go past the last epoch, 2"),
         ({"pretrain.contrast.queue": 4}, "contrast.queue 4 must hold the 8 keys of one step"),
         ({"pretrain.clip.size": 30}, "a crop of 30 doesn't fit into frames of 22×16"),
+        ({"supervised_baseline": "weights"}, "no Kinetics-400 weights are published of r2plus1d_18 of width 4"),
         ({"seeds": []}, "seeds"),
         ({"seeds": [1, 1]}, "seeds: [1, 1] names one twice"),
         ({"splits": [4]}, "splits.0: found 4"),

@@ -1,6 +1,7 @@
 """Reading and writing the small files that commands pass on."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,7 +36,7 @@ def write_config(path: Path, config: Strict) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}")  # several jobs may refresh one summary
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
 

@@ -1,6 +1,7 @@
 """``progress``: run Snakemake with its output in a log file, and show a person how far the work is."""
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from mac import plan as planning
 from mac.runtime.progress import Bar, bars, share
 
 # Seconds one unit takes at demo scale on one core; only their ratios matter, for the estimate of the time left.
-WEIGHTS = {"data sets": 60.0, "mask cards": 4.0, "pretraining": 5.0, "finetuning": 1.6, "tables": 2.0}
+WEIGHTS = {"data sets": 60.0, "mask cards": 4.0, "pretraining": 7.0, "finetuning": 1.0, "tables": 2.0}
 TERMINAL_SECONDS, LINE_SECONDS = 1.0, 30.0
 
 
@@ -27,6 +28,7 @@ def follow(arguments: argparse.Namespace) -> None:
                   f" {len(plan.tables)} tables. Snakemake's own log: {arguments.log}")  # fmt: skip
     began = time.monotonic()
     with arguments.log.open("w") as log, subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT) as process:
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
             watch = _bars if console.is_terminal else _lines
             watch(process, plan, arguments, console)

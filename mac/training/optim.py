@@ -12,7 +12,7 @@ def build_optimiser(
     """Build ``sgd`` or ``adamw`` (whose betas are torch's defaults) over all parameters."""
     if name == "sgd":
         return torch.optim.SGD(parameters, lr, momentum=sgd_momentum, weight_decay=weight_decay)
-    return torch.optim.AdamW(parameters, lr, weight_decay=weight_decay)
+    return torch.optim.AdamW(parameters, lr, weight_decay=weight_decay, fused=True)
 
 
 def learning_rate(

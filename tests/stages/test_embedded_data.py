@@ -1,0 +1,53 @@
+"""The embedded data's class is its motion: a model that sees one frame at a time must do much worse than a clip model."""
+
+import numpy as np
+import pytest
+import torch
+
+from mac.data import index, store, synthetic
+from mac.experiment import merge, parse, unfold
+from mac.stages import evaluate, finetune
+from mac.tracking.journal import Journal
+from mac.validation import read_yaml
+
+FRAMES = 8
+
+
+class StillFrames(store.FrameStore):
+    """A store whose every clip is its middle frame, eight times: all appearance, no motion."""
+
+    def clips(self, videos, frames):
+        middle = frames.reshape(len(videos), -1, FRAMES)[:, :, FRAMES // 2, None]
+        return super().clips(videos, np.broadcast_to(middle, (*middle.shape[:2], FRAMES)).reshape(frames.shape))
+
+
+@pytest.mark.full
+def test_a_single_frame_gives_less_than_half(root, tmp_path, capsys):
+    tree = merge(read_yaml(root / "config" / "default.yaml"), read_yaml(root / "config" / "scales" / "demo.yaml"))
+    del tree["tables"]
+    everything = {
+        "finetune.videos_per_class": None,
+        "finetune.optimiser.epochs": 40,
+        "model.backbone": "r2plus1d_10",
+    }
+    config = parse(merge(tree, unfold(everything))).finetuning(1, 1, "random")
+    drawn = config.store.dataset.embedded
+    folders = [tmp_path / "data", tmp_path / "store"]
+    for folder in folders:
+        folder.mkdir()
+    size = drawn.classes, drawn.videos_per_class, drawn.num_frames, drawn.seed
+    synthetic.generate(folders[0], "ucf101", *size, workers=2)
+    store.extract(folders[0], index.build(folders[0], "ucf101", 0.0, 2), folders[1], 64, 48, 2)
+
+    def accuracy(kind):
+        with Journal(tmp_path / "journal.jsonl") as journal:
+            frames = kind(folders[1])
+            model = finetune.run(config, frames, None, journal, torch.device("cpu"))
+        found = evaluate.run(config, frames, model, torch.device("cpu"))
+        return 100 * (found["label"] == found["predicted"]).mean(), len(found)
+
+    (clip, videos), (frame, _) = accuracy(store.FrameStore), accuracy(StillFrames)
+    with capsys.disabled():
+        print(f"\nclips {clip:.1f} %, single frames {frame:.1f} % of {videos} test videos (chance 10 %)")
+    assert clip > 40
+    assert frame <= clip / 2

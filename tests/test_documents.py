@@ -1,0 +1,87 @@
+"""README, environment and pins agree with the tree."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mac import plan
+from mac.cli import _parser
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONDA_NAMES = {"torch": "pytorch"}
+
+
+def test_the_conda_environment_has_the_packages_pins():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = dict(requirement.split("==") for requirement in project["dependencies"])
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    found = dict(entry.split("=") for entry in conda)
+    python = found.pop("python")
+    assert project["requires-python"] == f">={python}"
+    assert found == {CONDA_NAMES.get(name, name): version for name, version in pins.items()}
+
+
+def test_the_newcomers_commands_are_two_and_real():
+    blocks = re.findall(r"^```\n(make \w+)\n```$", README, re.M)
+    assert blocks == ["make demo", "make test"]
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`make ([\w-]+)", README):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`(python -m mac [^`]*)`", README)) - {"python -m mac STAGE"}))
+def test_package_commands_parse(command):
+    _parser().parse_args(command.split()[3:])
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`(snakemake [^`]*)`", README))))
+def test_workflow_commands_run_dry(command):
+    words = command.split()
+    where = words.index("--") if "--" in words else len(words)
+    dry = [*words[:where], "-n", "-q", "all", *words[where:]]
+    assert subprocess.run(dry, cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
+def test_the_tree_is_the_readmes():
+    tree = README.split("## The tree")[1].split("```")[1]
+    named = set()
+    for line in tree.strip().splitlines():
+        head = re.match(r"(  )?((?:[\w./]+ )+) *", line)
+        for name in head.group(2).split() if head else []:
+            path = ("mac/" if head.group(1) else "") + name
+            if (name.endswith("/") or "." in name) and (name[-1] == "/" or name.endswith(".py")):
+                named.add(path)
+                assert (ROOT / path).exists(), path
+    there = {
+        f"mac/{path.name}/" if path.is_dir() else f"mac/{path.name}"
+        for path in (ROOT / "mac").iterdir()
+        if not path.name.startswith("__") and (path.is_dir() or path.suffix == ".py")
+    }
+    assert there == {path for path in named if path.startswith("mac/") and path != "mac/"}
+
+
+def test_counts_in_the_readme_are_the_plans():
+    planned = plan.load(ROOT / "config", "paper")
+    jobs = sum(len(p.epochs) for p in planned.pretrainings.values())
+    flat = " ".join(README.split())
+    assert f"{len(planned.pretrainings)} pretrainings in {jobs} jobs and {len(planned.finetunings)} finetunings" in flat
+
+
+def test_links_lead_somewhere():
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_help_is_quick_to_print_and_names_every_stage():
+    run = subprocess.run([sys.executable, "-m", "mac", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for stage in ("plan", "draw", "index", "store", "masks", "pretrain", "finetune", "track", "report", "ui"):
+        assert re.search(rf"^    {stage} ", run.stdout, re.M)
+    code = "import sys, mac.cli; sys.exit(any(m in sys.modules for m in ('torch', 'mlflow', 'pandas', 'pydantic')))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

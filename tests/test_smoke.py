@@ -1,0 +1,131 @@
+"""The whole workflow for real, at smoke scale: one row per code path on tiny embedded data."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from mac import plan
+from mac.tracking import journal, mlflow
+
+
+@pytest.fixture(scope="module")
+def smoke(request, tmp_path_factory):
+    """A folder in which the smoke scale has run."""
+    root, folder = request.config.rootpath, tmp_path_factory.mktemp("smoke")
+    for name in ("config", "workflow"):
+        shutil.copytree(root / name, folder / name)
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(root / name, folder / name)
+    run = snakemake(folder)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return folder
+
+
+def snakemake(folder, *arguments):
+    cores = str(os.cpu_count())
+    command = ["snakemake", "--cores", cores, "--resources", "gpu=4", "--config", "scale=smoke", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def planned(smoke):
+    return plan.load(smoke / "config", "smoke")
+
+
+def test_every_planned_run_left_its_results(smoke, planned):
+    for finetune_id in planned.finetunings:
+        folder = smoke / "results" / "finetune" / finetune_id
+        metrics = json.loads((folder / "metrics.json").read_text())
+        predictions = pd.read_parquet(folder / "predictions.parquet")
+        correct = int((predictions["label"] == predictions["predicted"]).sum())
+        assert metrics["top1"] == pytest.approx(100 * correct / len(predictions))
+        assert journal.read(folder / "journal.jsonl")[-1]["event"] == "end"
+    for pretrain_id, pretraining in planned.pretrainings.items():
+        for epoch in pretraining.epochs:
+            assert (smoke / "results" / "pretrain" / pretrain_id / f"epoch_{epoch}.safetensors").exists()
+
+
+def test_every_table_and_the_curve_are_there_and_full(smoke, planned):
+    reports = smoke / "reports" / "smoke"
+    for name in planned.tables:
+        assert "pending" not in (reports / "tables" / f"{name}.md").read_text()
+        table = pd.read_csv(reports / "tables" / f"{name}.csv")
+        assert table.loc[~table["cited"], "measured"].notna().all()
+    for picture in ("tables/F1.png", "tables/F1.svg", "figures/mask_sweep.png", "figures/mask_sweep.svg"):
+        assert (reports / picture).stat().st_size > 1000
+    summary = (reports / "README.md").read_text()
+    assert "pending" not in summary
+    assert "11 of 11 finetunings done" in summary
+
+
+def test_every_run_is_in_mlflow_under_its_parent(smoke, planned):
+    client = mlflow.connect(f"sqlite:///{smoke}/results/mlflow.db")
+    runs = {run.data.tags[mlflow.ID]: run for run in mlflow.find(client, "")}
+    assert runs.keys() == planned.pretrainings.keys() | planned.finetunings.keys()
+    for finetune_id, finetuning in planned.finetunings.items():
+        run, parent = runs[finetune_id], finetuning.config.pretrain_id
+        assert run.info.status == "FINISHED"
+        assert run.data.tags.get(mlflow.PARENT) == (runs[parent].info.run_id if parent else None)
+        assert run.data.tags["scale"] == "smoke"
+        assert run.data.tags["rows"] == "; ".join(finetuning.used_by)
+        assert run.data.params["optimiser.epochs"] == str(finetuning.config.optimiser.epochs)
+        files = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+        assert files == {"config.yaml", "journal.jsonl", "metrics.json", "predictions.parquet"}
+    for pretrain_id, pretraining in planned.pretrainings.items():
+        history = client.get_metric_history(runs[pretrain_id].info.run_id, "loss")
+        assert [point.step for point in history] == list(range(1, max(pretraining.epochs) + 1))
+
+
+def test_the_report_from_mlflow_alone_is_the_same_bytes(smoke, planned, tmp_path):
+    store = f"sqlite:///{smoke}/results/mlflow.db"
+    command = [sys.executable, "-m", "mac", "report", "--scale", "smoke", "--from-mlflow", store]
+    subprocess.run([*command, "--out", str(tmp_path)], cwd=smoke, check=True)
+    names = ["README.md", *(f"tables/{name}.{ending}" for name in planned.tables for ending in ("md", "csv"))]
+    for name in [*names, "tables/F1.png", "tables/F1.svg"]:
+        assert (tmp_path / name).read_bytes() == (smoke / "reports" / "smoke" / name).read_bytes(), name
+
+
+def test_a_second_call_does_nothing(smoke):
+    run = snakemake(smoke)
+    assert run.returncode == 0
+    assert "Nothing to be done" in run.stdout + run.stderr
+
+
+def test_a_deleted_result_is_made_again_bit_for_bit(smoke, planned):
+    finetune_id = next(i for i, f in planned.finetunings.items() if f.config.initial == "random")
+    folder = smoke / "results" / "finetune" / finetune_id
+    before = pd.read_parquet(folder / "predictions.parquet")
+    shutil.copytree(folder, smoke / "kept")
+    for name in ("predictions.parquet", "metrics.json", "journal.jsonl"):
+        (folder / name).unlink()
+    run = snakemake(smoke, "--", f"results/finetune/{finetune_id}/metrics.json")
+    assert run.returncode == 0, run.stdout + run.stderr
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / "predictions.parquet"), before)
+    shutil.rmtree(folder)
+    shutil.move(smoke / "kept", folder)  # other tests read what the report was made of
+
+
+def test_a_degenerate_mask_stops_before_any_training(smoke, tmp_path):
+    for name in ("config", "workflow", "data"):
+        shutil.copytree(smoke / name, tmp_path / name)
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(smoke / name, tmp_path / name)
+    scale = tmp_path / "config" / "scales" / "smoke.yaml"
+    scale.write_text(scale.read_text().replace("\npretrain:\n", "\npretrain:\n  mask: {threshold: 255.0}\n"))
+    run = snakemake(tmp_path)
+    text = run.stdout + run.stderr
+    assert run.returncode != 0
+    assert "λ = 255 (paper) on ucf101" in text
+    assert "0.00% of the pixels are foreground, allowed are 0.01% to 90.00%" in text
+    assert "T4: Cross-entropy" in text
+    assert not list((tmp_path / "results").rglob("*.safetensors"))
+
+
+def test_training_processes_import_neither_mlflow_nor_snakemake(root):
+    code = "import sys, mac.commands.training; sys.exit(any(m in sys.modules for m in ('mlflow', 'snakemake')))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
