@@ -17,13 +17,19 @@ from mac.tracking import journal, mlflow
 def smoke(request, tmp_path_factory):
     """A folder in which the smoke scale has run."""
     root, folder = request.config.rootpath, tmp_path_factory.mktemp("smoke")
-    for name in ("config", "workflow"):
-        shutil.copytree(root / name, folder / name)
-    for name in ("Snakefile", "environment.yml"):
-        shutil.copy(root / name, folder / name)
+    check_out(root, folder)
     run = snakemake(folder)
     assert run.returncode == 0, run.stdout + run.stderr
     return folder
+
+
+def check_out(source, folder, *names):
+    """Copy the workflow (and what else is named) into a folder of its own."""
+    for name in ("config", "workflow", *names):
+        shutil.copytree(source / name, folder / name)
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(source / name, folder / name)
+    (folder / "profiles").symlink_to("workflow/profiles")
 
 
 def snakemake(folder, *arguments):
@@ -111,10 +117,7 @@ def test_a_deleted_result_is_made_again_bit_for_bit(smoke, planned):
 
 
 def test_a_degenerate_mask_stops_before_any_training(smoke, tmp_path):
-    for name in ("config", "workflow", "data"):
-        shutil.copytree(smoke / name, tmp_path / name)
-    for name in ("Snakefile", "environment.yml"):
-        shutil.copy(smoke / name, tmp_path / name)
+    check_out(smoke, tmp_path, "data")
     scale = tmp_path / "config" / "scales" / "smoke.yaml"
     scale.write_text(scale.read_text().replace("\npretrain:\n", "\npretrain:\n  mask: {threshold: 255.0}\n"))
     run = snakemake(tmp_path)

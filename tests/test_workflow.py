@@ -50,6 +50,7 @@ class Checkout:
             shutil.copytree(root / name, folder / name, dirs_exist_ok=True)
         for name in ("Snakefile", "environment.yml"):
             shutil.copy(root / name, folder / name)
+        (folder / "profiles").symlink_to("workflow/profiles")
 
     def snakemake(self, *arguments: str, check: bool = True, path: str = "") -> str:
         command = ["snakemake", *arguments, "--cores", "4", "--config", f"scale={self.scale}"]
@@ -95,7 +96,7 @@ def everything_run(root, tmp_path_factory):
 @pytest.fixture
 def finished(root, everything_run, tmp_path):
     """The paper scale with every job done, as Snakemake itself recorded it."""
-    shutil.copytree(everything_run, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(everything_run, tmp_path, dirs_exist_ok=True, symlinks=True)
     checkout = Checkout.__new__(Checkout)
     checkout.folder, checkout.scale = tmp_path, "paper"
     return checkout
@@ -168,6 +169,12 @@ def test_touched_files_and_edited_comments_retrain_nothing(finished):
             path.touch()
     trained = {"pretrain", "finetune"} & finished.jobs().keys()
     assert trained == set()
+
+
+def test_an_edited_rule_retrains_nothing(finished):
+    for path in finished.folder.rglob("*.smk"):
+        path.write_text(path.read_text().replace("python -m mac", "python  -m mac"))
+    assert finished.jobs() == {}
 
 
 def test_a_fresh_checkout_over_old_results_retrains_nothing(finished):

@@ -17,6 +17,7 @@ rule finetune:
     input:
         config=resolved("finetune", "finetune_id"),
         store=store_of_finetuning,
+        passed=ancient(CARD_GATE),
         backbone=starting_point,
     output:
         predictions=f"{RESULTS}/finetune/{{finetune_id}}/predictions.parquet",
