@@ -35,7 +35,9 @@ def test_the_newcomers_commands_are_two_and_real():
         assert re.search(rf"^{target}:", makefile, re.M), target
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"`(python -m mac [^`]*)`", README)) - {"python -m mac STAGE"}))
+@pytest.mark.parametrize(
+    "command", sorted(set(re.findall(r"`(python -m mac [^`]*)`", README)) - {"python -m mac STAGE"})
+)
 def test_package_commands_parse(command):
     _parser().parse_args(command.split()[3:])
 

@@ -23,7 +23,7 @@ def follow(arguments: argparse.Namespace) -> None:
     plan = planning.load(arguments.config_dir, arguments.scale)
     command = [word for word in arguments.rest if word != "--"]
     arguments.log.parent.mkdir(parents=True, exist_ok=True)
-    console = Console()
+    console = Console(soft_wrap=True, highlight=False)
     console.print(f"Scale {plan.scale}: {len(plan.pretrainings)} pretrainings, {len(plan.finetunings)} finetunings,"
                   f" {len(plan.tables)} tables. Snakemake's own log: {arguments.log}")  # fmt: skip
     began = time.monotonic()
@@ -51,7 +51,7 @@ def _lines(process: subprocess.Popen, plan: planning.Plan, arguments: argparse.N
             f"{b.name} {b.done:g}/{b.total:g} {b.unit}" for b in measured if b.done or b.name == "data sets"
         )
         if text != shown:
-            console.print(f"{time.strftime('%H:%M:%S')}  {text} — {clock.left(measured)}", soft_wrap=True)
+            console.print(f"{time.strftime('%H:%M:%S')}  {text} — {clock.left(measured)}")
             shown = text
         try:
             process.wait(LINE_SECONDS)

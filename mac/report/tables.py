@@ -11,9 +11,10 @@ PENDING, NONE = "pending", "–"
 
 
 def title(table: PlannedTable) -> str:
-    """Head a table: ``Table 5. …`` or ``Figure 1. …``."""
-    kind = {"T": "Table", "F": "Figure"}.get(table.name[0], "Table")
-    return f"{kind} {table.name[1:]}. {table.title}"
+    """Head a table: ``Table 5. …``, ``Figure 1. …`` or, for ``F2-F4``, ``Figures 2–4. …``."""
+    numbers = table.name.replace("F", "").replace("T", "").replace("-", "–")
+    kind = "Figure" if table.name.startswith("F") else "Table"
+    return f"{kind}{'s' if '–' in numbers else ''} {numbers}. {table.title}"
 
 
 def row_label(row: PlannedRow) -> str:

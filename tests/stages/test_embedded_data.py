@@ -1,4 +1,4 @@
-"""The embedded data's class is its motion: a model that sees one frame at a time must do much worse than a clip model."""
+"""The class of an embedded video is its motion: single frames must tell much less than clips."""
 
 import numpy as np
 import pytest
