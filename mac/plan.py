@@ -187,8 +187,8 @@ class _Planner:
                 )
             return self._finetune(experiment.finetuning(*pair, "kinetics400"), use)
         if table.supervised:
-            # The stand-in for Kinetics-400 weights trains where figure 1's pretraining does, and as long.
-            pretraining = self._curve_experiment().pretraining(*pair, task="supervised")
+            stand_in = parse(merge(self.tree, unfold(table.supervised.set)))
+            pretraining = stand_in.pretraining(*pair, task="supervised")
         else:
             pretraining = experiment.pretraining(*pair)
         pretrain_id = pretraining.identify()
@@ -198,9 +198,6 @@ class _Planner:
         if use not in planned.used_by:
             planned.used_by.append(use)
         return self._finetune(experiment.finetuning(*pair, "pretrained", pretrain_id, last), use)
-
-    def _curve_experiment(self) -> Experiment:
-        return parse(merge(self.tree, unfold({"pretrain.dataset": "kinetics400", "pretrain.contrast": None})))
 
     def _finetune(self, config: FinetuneConfig, use: str) -> str:
         finetune_id = config.identify()

@@ -79,9 +79,13 @@ class Reference(Strict):
 
 
 class Supervised(Strict):
-    """A single row: the model of the experiment's ``supervised_baseline``, finetuned."""
+    """A single row: the model of the experiment's ``supervised_baseline``, finetuned.
+
+    ``set`` is what a supervised pretraining overrides where the scale says ``pretrain``.
+    """
 
     label: str
+    set: dict[str, Any] = {}
 
 
 class Table(Strict):

@@ -40,7 +40,10 @@ def test_a_scale_trains_what_the_supplementary_needs_and_no_more(root, scale, ex
 
 def test_a_supervised_pretraining_stands_in_where_there_are_no_weights(folder):
     override(folder, "paper", {"supervised_baseline": "pretrain"})
-    assert counts(plan.load(folder, "paper")) == (22, 25, 27)
+    planned = plan.load(folder, "paper")
+    assert counts(planned) == (22, 25, 27)
+    (stand_in,) = (p.config for p in planned.pretrainings.values() if p.config.task == "supervised")
+    assert (stand_in.store.dataset.name, stand_in.optimiser.epochs) == ("kinetics400", 90)
 
 
 def test_smoke_stays_small(root):

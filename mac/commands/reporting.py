@@ -54,7 +54,7 @@ def track(arguments: argparse.Namespace) -> None:
     plan = planning.load(arguments.config_dir, arguments.scale)
     used_by = (plan.pretrainings if arguments.stage == "pretrain" else plan.finetunings)[config.identify()].used_by
     metrics = json.loads(max((p for p in arguments.files if p.suffix == ".json"), key=_epoch_of).read_text())
-    parent = json.loads(arguments.parent.read_text())["mlflow_run_id"] if arguments.parent else None
+    parent = json.loads(arguments.parent.read_text())["id"] if arguments.parent else None
     tags = {
         "scale": plan.scale,
         "tables": ", ".join(dict.fromkeys(use.split(":")[0] for use in used_by)),

@@ -30,7 +30,10 @@ class TrackingError(Exception):
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What is known of a finished run: its id and stage, a name for people, resolved parameters, tags, and files."""
+    """What is known of a finished run: its id and stage, a name for people, resolved parameters, tags, and files.
+
+    ``parent`` is the id (ours, not MLflow's) of the run it starts from.
+    """
 
     run_id: str
     stage: str
@@ -72,8 +75,8 @@ def record(client: MlflowClient, uri: str, run: RunRecord) -> str:
         events = [event for path in run.files if path.suffix == ".jsonl" for event in journals.read(path)]
         started = int(1000 * min((event["time"] for event in events), default=0))
         tags = run.tags | {ID: run.run_id, STAGE: run.stage, NAME: run.name}
-        if run.parent:
-            tags[PARENT] = run.parent
+        for parent in find(client, f"tags.`{ID}` = '{run.parent}'")[:1] if run.parent else []:
+            tags[PARENT] = parent.info.run_id
         created = client.create_run(experiment, start_time=started, tags=tags, run_name=run.name)
         own = created.info.run_id
         params = [Param(key, value[:6000]) for key, value in run.params.items()]

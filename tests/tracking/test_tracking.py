@@ -56,7 +56,8 @@ def test_a_run_holds_parameters_metrics_tags_and_files(uri, tmp_path):
 
 def test_recording_again_replaces_and_doubles_nothing(uri, tmp_path):
     first = record(uri, tmp_path / "run", epochs=2)
-    child = record(uri, tmp_path / "child", run_id="aaaaaaaaaa", parent=first)
+    child = record(uri, tmp_path / "child", run_id="aaaaaaaaaa", parent="0123456789")
+    assert mlflow.connect(uri).get_run(child).data.tags[mlflow.PARENT] == first
     second = record(uri, tmp_path / "run", epochs=3)
     client = mlflow.connect(uri)
     assert [run.info.run_id for run in mlflow.find(client, f"tags.`{mlflow.ID}` = '0123456789'")] == [second]

@@ -86,15 +86,28 @@ def starting_point(wildcards):
     )
 
 
-def journals_up_to(wildcards):
-    """A pretraining's journals and metrics, from its first segment to this one."""
-    planned = sorted(PLAN.pretrainings[wildcards.pretrain_id].epochs)
-    epochs = [epoch for epoch in planned if epoch <= int(wildcards.epoch)]
-    return [
-        checkpoint_file(wildcards.pretrain_id, epoch, ending)
-        for epoch in epochs
-        for ending in ("jsonl", "json")
-    ]
+def journals_of(wildcards):
+    """A pretraining's journals and metrics: its segments up to this one, and later ones that are there already."""
+    files = []
+    for epoch in sorted(PLAN.pretrainings[wildcards.pretrain_id].epochs):
+        journal, metrics = (
+            checkpoint_file(wildcards.pretrain_id, epoch, ending)
+            for ending in ("jsonl", "json")
+        )
+        if epoch <= int(wildcards.epoch) or Path(metrics).exists():
+            files += [journal, metrics]
+    return files
+
+
+def receipt_before(wildcards):
+    """The receipt of the segment before this one, so that a longer recording never gives way to a shorter one."""
+    epochs = PLAN.pretrainings[wildcards.pretrain_id].epochs
+    earlier = [epoch for epoch in epochs if epoch < int(wildcards.epoch)]
+    if not earlier:
+        return []
+    return ancient(
+        f"{RESULTS}/tracking/pretrain/{wildcards.pretrain_id}_{max(earlier)}.json"
+    )
 
 
 def parent_receipt(wildcards):

@@ -4,7 +4,8 @@
 rule track_pretraining:
     input:
         config=resolved("pretrain", "pretrain_id"),
-        files=journals_up_to,
+        files=journals_of,
+        before=receipt_before,
     output:
         f"{RESULTS}/tracking/pretrain/{{pretrain_id}}_{{epoch}}.json",
     log:
