@@ -1,13 +1,9 @@
 """The mask card of a setting: how much it marks, how steadily, and what that looks like."""
 
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-
-plt.switch_backend("agg")
 
 
 class DegenerateMaskError(Exception):
@@ -69,11 +65,3 @@ def picture(rows: list[tuple[str, np.ndarray]], title: str) -> Figure:
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
     figure.suptitle(title, fontsize=10)
     return figure
-
-
-def save_picture(figure: Figure, path: Path) -> None:
-    """Save as PNG or SVG by ending; the same picture gives the same bytes."""
-    plt.rcParams["svg.hashsalt"] = "mac"
-    metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-    figure.savefig(path, dpi=150, metadata=metadata)
-    plt.close(figure)

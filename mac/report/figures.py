@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("agg")
-
 import matplotlib.pyplot as plt
 
+from mac import pictures
 from mac.plan import PlannedTable
 from mac.report.results import Results
 
@@ -19,7 +16,6 @@ def draw_curve(table: PlannedTable, results: Results, note: str, paths: list[Pat
 
     Epoch 0 is random initialisation. The same numbers give the same bytes, PNG and SVG alike.
     """
-    plt.rcParams["svg.hashsalt"] = "mac"
     figure, axis = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
     scored = [(row.epoch, score) for row in table.rows if (score := results.score(row.cells[0]))]
     epochs = [epoch for epoch, _ in scored]
@@ -47,6 +43,4 @@ def draw_curve(table: PlannedTable, results: Results, note: str, paths: list[Pat
     axis.grid(alpha=0.3, linewidth=0.5)
     axis.legend(fontsize=8, loc="lower right")
     axis.set_title(note, fontsize=7, loc="left", color=REFERENCE)
-    for path in paths:
-        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
-    plt.close(figure)
+    pictures.save(figure, paths)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mac import pictures
 from mac.augment.views import ViewRecipe, draw_view
 from mac.config import CardConfig
 from mac.data.clips import training_frames
@@ -37,12 +38,12 @@ def run(config: CardConfig, store: FrameStore, picture: Path) -> dict:
     else:
         masks = foreground_masks(plain, m.momentum, m.threshold, m.preset)
     rows = [(f"clip {i + 1}", card.overlay(plain[i], masks[i])) for i in range(min(SHOWN, len(plain)))]
-    card.save_picture(card.picture(rows, f"Foreground: {setting(config)}"), picture)
+    pictures.save(card.picture(rows, f"Foreground: {setting(config)}"), [picture])
     facts = {"setting": setting(config), "clips": len(plain), "index_digest": store.digest}
     return facts | card.statistics(masks)
 
 
-def sweep(config: CardConfig, store: FrameStore, pictures: list[Path]) -> list[dict]:
+def sweep(config: CardConfig, store: FrameStore, paths: list[Path]) -> list[dict]:
     """Show one clip under all m and λ of Tables 7 and 8; one background pass per m serves every λ.
 
     Returns:
@@ -61,9 +62,7 @@ def sweep(config: CardConfig, store: FrameStore, pictures: list[Path]) -> list[d
             found.append({"momentum": momentum, "threshold": threshold, **kept})
             rows.append((f"m = {momentum:g}, λ = {threshold:g}", card.overlay(plain[0], masks[0])))
     figure = card.picture(rows, f"Foreground masks of one clip ({config.store.dataset.name}, preset {preset})")
-    for path in pictures[:-1]:
-        figure.savefig(path, dpi=150, metadata={"Software": None} if path.suffix == ".png" else {"Date": None})
-    card.save_picture(figure, pictures[-1])
+    pictures.save(figure, paths)
     return found
 
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from mac.masks.card import DegenerateMaskError, check, picture, save_picture, statistics
+from mac import pictures
+from mac.masks.card import DegenerateMaskError, check, picture, statistics
 
 
 def test_statistics_of_known_masks():
@@ -40,5 +41,5 @@ def test_a_healthy_setting_passes():
 def test_pictures_are_reproducible(tmp_path, ending):
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
     for name in ("a", "b"):
-        save_picture(picture([("λ = 30", images)], "title"), tmp_path / f"{name}.{ending}")
+        pictures.save(picture([("λ = 30", images)], "title"), [tmp_path / f"{name}.{ending}"])
     assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
