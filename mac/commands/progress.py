@@ -95,10 +95,12 @@ class _Clock:
         if self._began is None:
             self._began = (now, done)
         since, before = self._began
+        if done >= 1:
+            return "nothing left to train"
         if done - before < 0.005:
             return "estimating the time left"
         minutes = (now - since) * (1 - done) / (done - before) / 60
-        return f"about {minutes:.0f} minutes left" if minutes >= 1 else "less than a minute left"
+        return f"about {minutes:.0f} minutes left" if minutes >= 1.5 else "about a minute left"
 
 
 def _explain(log: Path, console: Console) -> None:

@@ -51,6 +51,10 @@ def _cell_texts(cell: Cell, row: PlannedRow, results: Results) -> tuple[str, str
 
 def claim_text(claim: Claim, table: PlannedTable, results: Results) -> str:
     """Say what these runs show of a claim; that is no verdict on the methods."""
+    compared = {claim.best} | {row.label for row in table.rows} if claim.best else set(claim.greater)
+    drawn = any(dataset.embedded for dataset in results.plan.datasets.values())
+    if drawn and any(row.cited for row in table.rows if row.label in compared):
+        return "not comparable: cited numbers are of the real data"
     margins = []
     for column in range(len(table.columns)):
         values = {}
