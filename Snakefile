@@ -20,4 +20,4 @@ rule all:
     input:
         f"{REPORTS}/README.md",
         REPORT_FILES,
-        RECEIPTS,
+        RUNS,

@@ -119,6 +119,16 @@ def test_nothing_is_left_to_do_when_all_is_done(finished):
     assert finished.jobs() == {}
 
 
+def test_a_deleted_result_is_made_again_and_deleted_checkpoints_are_not(finished):
+    for path in finished.folder.rglob("*.state.pt"):
+        path.unlink()
+    assert finished.jobs() == {}
+    next(finished.folder.glob("results/finetune/*/metrics.json")).unlink()
+    jobs = finished.jobs()
+    assert jobs["finetune"] == 1
+    assert "pretrain" not in jobs
+
+
 def test_a_new_row_runs_that_row_only(finished):
     def change(tables):
         tables["T8"]["rows"].append({"label": "λ = 90", "printed": [None], "set": {"pretrain.mask.threshold": 90.0}})

@@ -38,8 +38,10 @@ REPORT_FILES = [
     ),
     *expand(f"{REPORTS}/figures/mask_sweep.{{format}}", format=["png", "svg", "json"]),
 ]
-# A new row's receipts are targets themselves: they are made even where Snakemake has no record of older runs.
-RECEIPTS = [
+# Results and receipts are targets themselves: a new row's are made even where Snakemake has no record of older runs, and
+# deleted ones are made again. Checkpoints are not: they may be deleted once finetuning is done.
+RUNS = [
+    *[f"{RESULTS}/finetune/{i}/metrics.json" for i in PLAN.finetunings],
     *[f"{RESULTS}/tracking/finetune/{i}.json" for i in PLAN.finetunings],
     *[
         f"{RESULTS}/tracking/pretrain/{i}_{epoch}.json"

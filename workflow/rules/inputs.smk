@@ -94,8 +94,10 @@ def journals_of(wildcards):
             checkpoint_file(wildcards.pretrain_id, epoch, ending)
             for ending in ("jsonl", "json")
         )
-        if epoch <= int(wildcards.epoch) or Path(metrics).exists():
+        if epoch <= int(wildcards.epoch):
             files += [journal, metrics]
+        elif Path(metrics).exists():
+            files += [ancient(journal), ancient(metrics)]
     return files
 
 
