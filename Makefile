@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= $(shell nproc)
 SCALE ?= demo
-RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONDONTWRITEBYTECODE=1
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .PHONY: demo test test-full check ui plan
 

@@ -84,7 +84,6 @@ def _phrase(model: type[BaseModel], error: Any) -> str:
             number = float(found)
         except ValueError:
             return f"{where}: found the text {found!r} — a number is wanted"
-        written = f"{number:.10e}".rstrip("0")
         mantissa, _, exponent = f"{number:e}".partition("e")
         written = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
         written = written if "." in written else written.replace("e", ".0e")

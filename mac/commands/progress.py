@@ -70,18 +70,17 @@ def _bars(process: subprocess.Popen, plan: planning.Plan, arguments: argparse.Na
     with Progress(*columns, console=console) as display:
         measured = bars(plan, arguments.results, arguments.reports / plan.scale)
         tasks = {b.name: display.add_task(b.name, total=b.total, completed=b.done, unit=b.unit) for b in measured}
-        remaining = display.add_task("whole", total=100, unit="%")
-        while process.poll() is None:
+        whole = display.add_task("whole", total=100, unit="%")
+        running = True
+        while running:
+            running = process.poll() is None  # asked first: what ended meanwhile is shown once more
             measured = bars(plan, arguments.results, arguments.reports / plan.scale)
             for b in measured:
                 display.update(tasks[b.name], completed=b.done)
-            done = round(100 * share(measured, WEIGHTS))
-            display.update(remaining, completed=done, unit=f"% — {clock.left(measured)}")
-            time.sleep(TERMINAL_SECONDS)
-        measured = bars(plan, arguments.results, arguments.reports / plan.scale)
-        for b in measured:
-            display.update(tasks[b.name], completed=b.done)
-        display.update(remaining, completed=round(100 * share(measured, WEIGHTS)), unit="%")
+            left = f" — {clock.left(measured)}" if running else ""
+            display.update(whole, completed=round(100 * share(measured, WEIGHTS)), unit=f"%{left}")
+            if running:
+                time.sleep(TERMINAL_SECONDS)
 
 
 class _Clock:

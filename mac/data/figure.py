@@ -19,7 +19,7 @@ MOTIONS = ("Bounce", "Clap", "Drum", "Kick", "Lean", "March", "Raise", "Squat", 
 class Appearance:
     """What a person and a scene look like; independent of the motion.
 
-    ``shirt``, ``trousers`` and ``skin`` are RGB 0–255, ``size`` scales the body (1 is about 150 pixels tall),
+    ``shirt``, ``trousers`` and ``skin`` are RGB 0–255, ``size`` scales the body (1 is 157 pixels tall on average),
     ``thickness`` scales the limbs, ``yaw`` narrows the body as if it were turned (1 is frontal), ``x`` and ``y``
     place the hips in pixels, ``side`` (±1) says which arm waves and which leg kicks, ``background`` is (240, 320, 3)
     uint8.
