@@ -12,6 +12,7 @@ from mac.validation import nearest, validate
 
 class _Dataset(Strict):
     layout: Literal["ucf101", "hmdb51", "kinetics"]
+    subset: str | None
     embedded: stages.Embedded | None
 
 
@@ -57,6 +58,7 @@ class Experiment(Strict):
     store: _Store
     model: stages.ModelConfig
     mask_limits: MaskLimits
+    person_boxes: stages.DetectorConfig
     pretrain: _Pretrain
     finetune: _Finetune
 
@@ -77,8 +79,18 @@ class Experiment(Strict):
         p = self.pretrain
         store = self._store(p.dataset)
         sections = {name: getattr(p, name) for name in stages.PretrainSections.model_fields}
-        split = split if split in store.dataset.splits else 1
-        return stages.PretrainConfig(task=task, seed=seed, split=split, store=store, model=self.model, **sections)
+        boxes = None
+        if p.mask.source == "person_boxes":
+            boxes = stages.BoxesConfig(dataset=store.dataset, **self.person_boxes.model_dump())
+        return stages.PretrainConfig(
+            task=task,
+            seed=seed,
+            split=split if split in store.dataset.splits else 1,
+            store=store,
+            boxes=boxes,
+            model=self.model,
+            **sections,
+        )
 
     def finetuning(
         self, seed: int, split: int, initial: str, pretrain_id: str | None = None, epoch: int | None = None
@@ -103,8 +115,8 @@ class Experiment(Strict):
 
     def _store(self, name: str) -> stages.StoreConfig:
         spec = self.datasets[name]
-        dataset = stages.DatasetConfig(name=name, layout=spec.layout, embedded=spec.embedded)
-        return stages.StoreConfig(dataset=dataset, width=self.store.width, height=self.store.height)
+        dataset = stages.DatasetConfig(name=name, **dict(spec))
+        return stages.StoreConfig(dataset=dataset, **dict(self.store))
 
 
 def check_epochs(epochs: list[int], last: int, what: str) -> None:

@@ -6,7 +6,7 @@ Never imports torch: a plan of thousands of rows is made in seconds, wherever Sn
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mac.config import CardConfig, DatasetConfig, FinetuneConfig, PretrainConfig, StoreConfig
+from mac.config import BoxesConfig, CardConfig, DatasetConfig, FinetuneConfig, PretrainConfig, StoreConfig
 from mac.experiment import Experiment, MaskLimits, check_epochs, merge, parse, unfold
 from mac.tables import Claim, Reference, Row, Table, parse_tables
 from mac.validation import ConfigError, nearest, read_yaml
@@ -77,6 +77,7 @@ class Plan:
     finetunings: dict[str, Finetuning] = field(default_factory=dict)
     datasets: dict[str, DatasetConfig] = field(default_factory=dict)
     stores: dict[str, StoreConfig] = field(default_factory=dict)
+    boxes: dict[str, BoxesConfig] = field(default_factory=dict)
     cards: dict[str, CardConfig] = field(default_factory=dict)
 
 
@@ -208,8 +209,10 @@ class _Planner:
 
 
 def _collect_data(plan: Plan) -> None:
-    """Gather the data sets, stores and mask cards that the planned trainings need."""
+    """Gather the data sets, stores, person boxes and mask cards that the planned trainings need."""
     for pretraining in plan.pretrainings.values():
+        if pretraining.config.boxes:
+            plan.boxes.setdefault(pretraining.config.boxes.identify(), pretraining.config.boxes)
         if pretraining.config.task == "mac":
             plan.cards.setdefault(pretraining.config.card.identify(), pretraining.config.card)
     for training in [*plan.pretrainings.values(), *plan.finetunings.values()]:

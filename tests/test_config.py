@@ -154,5 +154,5 @@ def test_ids_follow_values_not_spelling():
 
 def test_ids_include_the_version():
     embedded = Embedded(classes=2, videos_per_class=1, num_frames=2, seed=1)
-    first = DatasetConfig(name="ucf101", layout="ucf101", embedded=embedded)
+    first = DatasetConfig(name="ucf101", layout="ucf101", subset=None, embedded=embedded)
     assert first.model_copy(update={"version": 2}).identify() != first.identify()

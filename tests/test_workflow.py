@@ -33,7 +33,8 @@ while [ $# -gt 0 ]; do
   shift
 done
 case "$out" in
-  */store.json) touch "$(dirname "$out")/frames.npy" "$(dirname "$out")/videos.parquet" ;;
+  */store.json) touch "$(dirname "$out")"/{videos.parquet,offsets.npy,sizes.npy} ;;
+  */data/*.md) touch "${out%.md}.json" ;;
   reports/paper)
     mkdir -p "$out/tables"
     if [ -n "$table" ]; then touch "$out/tables/$table".{md,csv,png,svg}; else touch "$out/README.md"; fi ;;
@@ -52,17 +53,18 @@ class Checkout:
             shutil.copy(root / name, folder / name)
         (folder / "profiles").symlink_to("workflow/profiles")
 
-    def snakemake(self, *arguments: str, check: bool = True, path: str = "") -> str:
-        command = ["snakemake", *arguments, "--cores", "4", "--config", f"scale={self.scale}"]
+    def snakemake(self, *arguments: str, check: bool = True, path: str = "", videos_per_job: int = 300_000) -> str:
+        settings = [f"scale={self.scale}", f"videos_per_job={videos_per_job}"]
+        command = ["snakemake", *arguments, "--cores", "4", "--config", *settings]
         environment = os.environ | {"PATH": f"{path}{os.environ['PATH']}"}
         run = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, env=environment)
         text = run.stdout + run.stderr
         assert not check or run.returncode == 0, text
         return text
 
-    def jobs(self, *targets: str) -> dict[str, int]:
+    def jobs(self, *targets: str, **settings: int) -> dict[str, int]:
         """Jobs by rule that a dry run would start."""
-        text = self.snakemake(*targets, "-n", "-q", "rules")
+        text = self.snakemake(*targets, "-n", "-q", "rules", **settings)
         table = text.split("Job stats:")[-1] if "Job stats:" in text else ""
         return {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table, re.M) if rule not in ("total", "all")}
 
@@ -115,6 +117,19 @@ def test_a_single_table_is_a_target_of_its_own(paper):
     assert (jobs["pretrain"], jobs["finetune"], jobs["table"]) == (3, 3, 1)
 
 
+def test_large_data_sets_are_scanned_and_extracted_in_shards(paper):
+    jobs = paper.jobs("data", videos_per_job=2000)
+    shards = {"ucf101": 7, "hmdb51": 4, "kinetics400": 130, "minikinetics100": 8}
+    assert jobs["scan"] == jobs["extract"] == sum(shards.values())
+    assert jobs["detect"] == shards["minikinetics100"]
+    assert jobs["fetch"] == jobs["index"] == jobs["store"] == 4
+    assert not {"pretrain", "finetune", "weights"} & set(jobs)
+
+
+def test_cutting_data_sets_into_other_shards_repeats_nothing(finished):
+    assert finished.jobs(videos_per_job=100_000) == {}
+
+
 def test_nothing_is_left_to_do_when_all_is_done(finished):
     assert finished.jobs() == {}
 
@@ -135,14 +150,16 @@ def test_a_new_row_runs_that_row_only(finished):
 
     finished.edit("tables.yaml", change)
     jobs = finished.jobs()
-    trained = {name: jobs.get(name) for name in ("pretrain", "finetune", "masks", "table", "curve", "index", "store")}
+    trained = {name: jobs.get(name) for name in ("pretrain", "finetune", "card", "table", "curve", "scan", "index", "extract", "store")}
     assert trained == {
         "pretrain": 1,
         "finetune": 1,
-        "masks": 1,
+        "card": 1,
         "table": 1,
         "curve": None,
+        "scan": None,
         "index": None,
+        "extract": None,
         "store": None,
     }
 
@@ -198,7 +215,7 @@ def test_a_fresh_checkout_over_old_results_retrains_nothing(finished):
 def test_a_changed_mask_limit_checks_again_but_retrains_nothing(finished):
     finished.edit("default.yaml", lambda tree: tree["mask_limits"].update(min_foreground=0.002))
     jobs = finished.jobs()
-    assert jobs["masks"] == 9
+    assert jobs["card"] == 9
     assert not {"pretrain", "finetune"} & jobs.keys()
 
 

@@ -1,46 +1,60 @@
-"""``draw``, ``index`` and ``store``."""
+"""``list``, ``scan``, ``index``, ``extract`` and ``store``: from a data set's folder to its frame store."""
 
 import argparse
-import shutil
 
 import pandas as pd
 
-from mac.commands.files import read_config, write_json
+from mac.commands.files import read_config, write_table
+from mac.commands.sources import read_subset
 from mac.config import DatasetConfig, StoreConfig
+from mac.data import extraction, inventory, scan
 from mac.data import index as indexing
-from mac.data import store as storing
-from mac.data import synthetic
 
 
-def draw(arguments: argparse.Namespace) -> None:
-    """Draw an embedded data set into the folder of ``--out``, a marker file written last."""
+def list_videos(arguments: argparse.Namespace) -> None:
+    """Write which file is which listed video."""
     config = read_config(arguments.config, DatasetConfig)
-    root = arguments.out.parent
-    shutil.rmtree(root, ignore_errors=True)
-    root.mkdir(parents=True)
-    e = config.embedded
-    synthetic.generate(root, config.layout, e.classes, e.videos_per_class, e.num_frames, e.seed, arguments.workers)
-    write_json(arguments.out, config.canonical())
+    subset = read_subset(config.subset, arguments.config_dir)
+    table = inventory.take(arguments.root, config.layout, subset)
+    write_table(arguments.out, table)
+    print(f"{config.name}: {len(table)} videos, {(table['file'] != '').sum()} with a file")
+
+
+def scan_shard(arguments: argparse.Namespace) -> None:
+    """Examine one shard of an inventory."""
+    part = indexing.shard(pd.read_parquet(arguments.listing), *arguments.shard)
+    write_table(arguments.out, scan.scan(list(part["file"]), arguments.root, arguments.workers))
 
 
 def index(arguments: argparse.Namespace) -> None:
-    """Write a data set's index (parquet)."""
+    """Join an inventory and its scans into the index; what is left out is also listed beside it."""
     config = read_config(arguments.config, DatasetConfig)
-    if not arguments.root.is_dir():
-        raise FileNotFoundError(
-            f"{arguments.root}: no such folder — data set {config.name} is expected there, layout {config.layout}; put"
-            " it there, or set `data_root` in config/config.yaml"
-        )
-    table = indexing.build(arguments.root, config.layout, arguments.max_unusable, arguments.workers)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(arguments.out, index=False)
-    print(f"{config.name}: {len(table)} videos, {table['num_frames'].sum()} frames, digest {indexing.digest(table)}")
+    subset = read_subset(config.subset, arguments.config_dir)
+    scans = [pd.read_parquet(path) for path in arguments.scans]
+    table = indexing.assemble(pd.read_parquet(arguments.listing), scans, subset)
+    left_out = arguments.out.with_name("left_out.csv")
+    left_out.parent.mkdir(parents=True, exist_ok=True)
+    columns = ["path", "file", "status", "reason", "num_frames"]
+    table.loc[table["status"] != indexing.OK, columns].to_csv(left_out, index=False, lineterminator="\n")
+    budget = dict(entry.split("=") for entry in arguments.max_unusable)
+    indexing.check(table, arguments.root, float(budget.get(config.name, budget["default"])))
+    write_table(arguments.out, table)
+    counts = ", ".join(f"{count} {status}" for status, count in table["status"].value_counts().items())
+    print(f"{config.name}: {counts}; {table['num_frames'].sum()} frames, digest {indexing.digest(table)}")
+
+
+def extract(arguments: argparse.Namespace) -> None:
+    """Extract one shard of a store's videos."""
+    config = read_config(arguments.config, StoreConfig)
+    part = indexing.shard(indexing.usable(pd.read_parquet(arguments.index)), *arguments.shard)
+    folder = arguments.config.parent
+    size = (config.width, config.height)
+    write_table(arguments.out, extraction.extract_shard(arguments.root, part, folder, *size, arguments.workers))
 
 
 def store(arguments: argparse.Namespace) -> None:
-    """Extract a store into the folder of ``--out`` (its ``store.json``, written last)."""
+    """Join the shards into a store, ``store.json`` written last."""
     config = read_config(arguments.config, StoreConfig)
+    parts = [pd.read_parquet(path) for path in arguments.parts]
     table = pd.read_parquet(arguments.index)
-    folder = arguments.out.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    storing.extract(arguments.root, table, folder, config.width, config.height, arguments.workers)
+    extraction.assemble(table, parts, arguments.out.parent, config.width, config.height)

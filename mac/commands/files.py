@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pandas as pd
 import yaml
 
 from mac.config import Strict
@@ -38,6 +39,14 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")  # several jobs may refresh one summary
     partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table (parquet) atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    table.to_parquet(partial, index=False)
     partial.replace(path)
 
 

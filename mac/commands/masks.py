@@ -1,6 +1,7 @@
-"""``masks`` and ``sweep``."""
+"""``masks card``, ``masks sweep`` and ``masks preview``."""
 
 import argparse
+from pathlib import Path
 
 from mac import plan as planning
 from mac.commands.files import read_config, write_json
@@ -8,6 +9,7 @@ from mac.config import CardConfig
 from mac.data.store import FrameStore
 from mac.masks.card import check
 from mac.stages import card as cards
+from mac.stages import preview as previewing
 
 
 def card(arguments: argparse.Namespace) -> None:
@@ -16,7 +18,7 @@ def card(arguments: argparse.Namespace) -> None:
     arguments.picture.parent.mkdir(parents=True, exist_ok=True)
     plan = planning.load(arguments.config_dir, arguments.scale)
     used_by = [use for p in plan.pretrainings.values() if p.config.card == config for use in p.used_by]
-    facts = cards.run(config, FrameStore(arguments.store.parent), arguments.picture)
+    facts = cards.run(config, FrameStore(arguments.store.parent, arguments.boxes), arguments.picture)
     check(facts["foreground"], *arguments.limits, facts["setting"], used_by)
     write_json(arguments.out, facts)
 
@@ -27,3 +29,21 @@ def sweep(arguments: argparse.Namespace) -> None:
     for path in arguments.pictures:
         path.parent.mkdir(parents=True, exist_ok=True)
     write_json(arguments.out, cards.sweep(config, FrameStore(arguments.store.parent), arguments.pictures))
+
+
+def preview(arguments: argparse.Namespace) -> None:
+    """Show the mask of any video under any m and λ, as a picture or a side-by-side video."""
+    settings = [(m, threshold) for m in arguments.momentum for threshold in arguments.threshold]
+    out = arguments.out or arguments.video.with_name(f"{arguments.video.stem}_masks.png").name
+    shares = previewing.run(
+        arguments.video,
+        Path(out),
+        settings,
+        arguments.preset,
+        tuple(arguments.size),
+        arguments.stride,
+        arguments.start,
+    )
+    for name, share in shares.items():
+        print(f"{name}: {share:.2%} foreground")
+    print(out)

@@ -35,6 +35,7 @@ def stage_configs(plan: planning.Plan) -> dict[str, dict[str, Strict]]:
     return {
         "dataset": dict(plan.datasets),
         "store": dict(plan.stores),
+        "boxes": dict(plan.boxes),
         "masks": dict(plan.cards),
         "pretrain": {i: p.config for i, p in plan.pretrainings.items()},
         "finetune": {i: f.config for i, f in plan.finetunings.items()},

@@ -1,12 +1,15 @@
-"""``track`` and ``report``."""
+"""``track``, ``report`` and ``describe``."""
 
 import argparse
 import json
 from pathlib import Path
 
+import pandas as pd
+
 from mac import plan as planning
 from mac.commands.files import read_config, write_json, write_text
 from mac.config import FinetuneConfig, PretrainConfig
+from mac.report import data_card
 from mac.report.results import Results, from_folder, from_mapping
 from mac.report.summary import data_note, summary
 from mac.report.tables import comma_separated, markdown
@@ -95,3 +98,14 @@ def _flatten(tree: dict, prefix: str = "") -> dict[str, str]:
         name = f"{prefix}{key}"
         flat |= _flatten(value, f"{name}.") if isinstance(value, dict) else {name: str(value)}
     return flat
+
+
+def describe(arguments: argparse.Namespace) -> None:
+    """Write a data card: a page, its numbers beside it as JSON, and its pictures."""
+    table = pd.read_parquet(arguments.index)
+    facts = data_card.summarise(table)
+    for path in arguments.pictures:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    data_card.draw(table, arguments.title, arguments.pictures)
+    write_json(arguments.out.with_suffix(".json"), facts)
+    write_text(arguments.out, data_card.page(arguments.title, facts, table, arguments.pictures[0].name))

@@ -28,7 +28,7 @@ def pretrain(arguments: argparse.Namespace) -> None:
     began = time.monotonic()
     final = pretraining.run(
         config,
-        FrameStore(arguments.store.parent),
+        FrameStore(arguments.store.parent, arguments.boxes),
         arguments.until,
         arguments.previous,
         pretraining.Outputs(arguments.backbone, arguments.state, arguments.journal),

@@ -34,9 +34,17 @@ def listing(root: Path, layout: str) -> pd.DataFrame:
     return table.sort_values("path", ignore_index=True)
 
 
+def _find(root: Path, folder: str, *names: str) -> Path:
+    """Find a list by any of its names in its official folder, or else anywhere in the data set's folder."""
+    places = [root / folder / name for name in names]
+    elsewhere = (place for name in names for place in sorted(root.rglob(name)))
+    found = next((place for place in places if place.is_file()), None) or next(elsewhere, None)
+    if found is None:
+        raise LayoutError(f"{places[0]}: missing — put the official lists there, or correct `data_root`")
+    return found
+
+
 def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        raise LayoutError(f"{path}: missing — put the official split lists there, or correct `data_root`")
     return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
@@ -44,7 +52,7 @@ def _ucf101(root: Path) -> pd.DataFrame:
     sides: dict[str, dict[str, str]] = {}
     for split in SPLITS:
         for side, name in ((TRAIN, f"trainlist0{split}.txt"), (TEST, f"testlist0{split}.txt")):
-            for line in _lines(root / "ucfTrainTestlist" / name):
+            for line in _lines(_find(root, "ucfTrainTestlist", name)):
                 sides.setdefault(line.split()[0], {})[f"split_{split}"] = side
     rows = []
     for name, assigned in sides.items():
@@ -61,9 +69,7 @@ def _ucf101(root: Path) -> pd.DataFrame:
 
 
 def _hmdb51(root: Path) -> pd.DataFrame:
-    folder = root / "test_train_splits"
-    if not folder.is_dir():
-        raise LayoutError(f"{folder}: missing — put the official split lists there, or correct `data_root`")
+    folder = _find(root, "test_train_splits", "*_test_split1.txt").parent
     names = {"0": UNUSED, "1": TRAIN, "2": TEST}
     rows: dict[str, dict[str, str]] = {}
     for listed in sorted(folder.glob("*_test_split[123].txt")):
@@ -86,10 +92,11 @@ def _hmdb51_source(video: str) -> str:
 
 def _kinetics(root: Path) -> pd.DataFrame:
     parts = []
-    for part, side in (("train", TRAIN), ("val", TEST)):
-        path = root / "annotations" / f"{part}.csv"
-        if not path.is_file():
-            raise LayoutError(f"{path}: missing — put the annotation csv there, or correct `data_root`")
+    for part, side, names in (
+        ("train", TRAIN, ["train.csv"]),
+        ("val", TEST, ["val.csv", "validate.csv", "validation.csv"]),
+    ):
+        path = _find(root, "annotations", *names)
         annotations = pd.read_csv(path, dtype={"youtube_id": str})
         lacking = {"label", "youtube_id", "time_start", "time_end"} - set(annotations.columns)
         if lacking:

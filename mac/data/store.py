@@ -1,19 +1,22 @@
 """The frame store: every usable video's frames at one small size, ready to be sampled at random.
 
-A store is a folder: ``frames.npy`` (uint8, all videos' frames one after the other, H×W×3 RGB, memory-mapped),
-``videos.parquet`` (the index's usable rows with the position ``first`` of each video's first frame), ``store.json``
-(frame size, index digest), and ``boxes.npy`` with one person box a frame where the data set ships them.
+A store is a folder with one file per video under ``videos/`` (an AVI of JPEG frames that any player opens),
+``offsets.npy`` and ``sizes.npy`` (where each frame's bytes lie in its file), ``videos.parquet`` (the usable rows
+with their ``stored`` file and the position ``first`` of their first frame) and ``store.json`` (frame size, index
+digest). :mod:`mac.data.extraction` writes it.
 """
 
 import json
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import simplejpeg
 
-from mac.data import index, video
+
+class StoreError(Exception):
+    """A frame store is damaged; the message names the file and the way out."""
 
 
 class FrameStore:
@@ -23,99 +26,82 @@ class FrameStore:
         videos: one row per usable video, in index order (path, label, label_index, group, splits, num_frames, first).
         digest: the index digest this store was extracted from.
         labels: class names in the order of ``label_index``.
+        lengths: (N,) frames of each video.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, boxes: Path | None = None) -> None:
+        """Open the store in ``folder``, with the table of person boxes (path, frame, x0, y0, x1, y1) masks may need."""
         facts = json.loads((folder / "store.json").read_text())
         self.digest: str = facts["index_digest"]
         self.labels: list[str] = facts["labels"]
         self.videos = pd.read_parquet(folder / "videos.parquet")
-        self._frames = np.load(folder / "frames.npy", mmap_mode="r")
-        self._boxes = np.load(folder / "boxes.npy") if (folder / "boxes.npy").is_file() else None
-        self._first = self.videos["first"].to_numpy()
         self.lengths: np.ndarray = self.videos["num_frames"].to_numpy()
+        self._folder = folder
+        self._shape = (facts["height"], facts["width"], 3)
+        self._stored = self.videos["stored"].tolist()
+        self._first = self.videos["first"].to_numpy()
+        self._offsets = np.load(folder / "offsets.npy", mmap_mode="r")
+        self._sizes = np.load(folder / "sizes.npy", mmap_mode="r")
+        self._boxes = _Boxes(boxes, self.videos) if boxes else None
 
     def select(self, split: int, side: str) -> np.ndarray:
         """Positions (N,) of the videos on one side (train, test) of a split."""
         return np.flatnonzero(self.videos[f"split_{split}"] == side)
 
     def clips(self, videos: np.ndarray, frames: np.ndarray) -> np.ndarray:
-        """Read frames (B, T) of videos (B,); returns uint8 (B, T, H, W, 3) RGB."""
-        return self._frames[self._first[videos][:, None] + frames]
+        """Read frames (B, T) of videos (B,); returns uint8 (B, T, H, W, 3) RGB.
+
+        Raises:
+            StoreError: a frame can't be read.
+        """
+        clips = np.empty((*frames.shape, *self._shape), np.uint8)
+        for clip, video, chosen in zip(clips, videos, frames, strict=True):
+            self._read(int(video), chosen, clip)
+        return clips
+
+    def _read(self, video: int, frames: np.ndarray, clip: np.ndarray) -> None:
+        path, places = self._folder / self._stored[video], self._first[video] + frames
+        try:
+            file = os.open(path, os.O_RDONLY)
+            try:
+                for t, (offset, size) in enumerate(zip(self._offsets[places], self._sizes[places], strict=True)):
+                    if t and frames[t] == frames[t - 1]:  # a short video repeats its last frame
+                        clip[t] = clip[t - 1]
+                        continue
+                    data = os.pread(file, int(size), int(offset))
+                    clip[t] = simplejpeg.decode_jpeg(data, "RGB")
+            finally:
+                os.close(file)
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"{path}: {error}; delete the store's folder, {self._folder}, to extract it anew"
+            ) from error
 
     def boxes(self, videos: np.ndarray, frames: np.ndarray) -> np.ndarray:
         """Read person boxes: float32 (B, T, K, 4), (x0, y0, x1, y1) as fractions of the frame, NaN where there is none.
 
         Raises:
-            FileNotFoundError: the store has no boxes.
+            StoreError: the store was opened without boxes.
         """
         if self._boxes is None:
-            raise FileNotFoundError("this data set has no person boxes; mask source `person_boxes` needs them")
-        return self._boxes[self._first[videos][:, None] + frames]
+            raise StoreError(f"{self._folder}: opened without person boxes; mask source `person_boxes` needs them")
+        return self._boxes.at(self._first[videos][:, None] + frames)
 
 
-def extract(root: Path, table: pd.DataFrame, folder: Path, width: int, height: int, workers: int = 1) -> None:
-    """Decode every usable video of an index into a store.
+class _Boxes:
+    """Person boxes by frame position: all boxes in one array, and where each frame's begin."""
 
-    Args:
-        root: the data set's folder.
-        table: its index (:func:`mac.data.index.build`).
-        folder: the store's folder, which must exist; files in it are replaced.
-        width: of a stored frame, pixels.
-        height: of a stored frame, pixels.
-        workers: processes.
+    def __init__(self, path: Path, videos: pd.DataFrame) -> None:
+        table = pd.read_parquet(path).merge(videos[["path", "first"]], on="path")
+        place = (table["first"] + table["frame"]).to_numpy()
+        order = np.argsort(place, kind="stable")
+        self._corners = table[["x0", "y0", "x1", "y1"]].to_numpy(np.float32)[order]
+        self._starts = np.searchsorted(place[order], np.arange(videos["num_frames"].sum() + 1))
 
-    Raises:
-        mac.data.video.VideoError: a video gives another number of frames than the index says.
-    """
-    videos = table[table["status"] == index.OK].reset_index(drop=True)
-    videos["first"] = videos["num_frames"].cumsum() - videos["num_frames"]
-    shape = (int(videos["num_frames"].sum()), height, width, 3)
-    target = folder / "frames.npy"
-    np.lib.format.open_memmap(target, "w+", np.uint8, shape).flush()
-    fill = partial(_fill, root=root, target=target, width=width, height=height)
-    jobs = list(videos[["path", "first", "num_frames"]].itertuples(index=False, name=None))
-    if workers > 1:
-        with ProcessPoolExecutor(workers) as pool:
-            list(pool.map(fill, jobs, chunksize=16))
-    else:
-        for job in jobs:
-            fill(job)
-    boxes = _boxes(root, videos, shape[0])
-    if boxes is not None:
-        np.save(folder / "boxes.npy", boxes)
-    videos.to_parquet(folder / "videos.parquet", index=False)
-    facts = {
-        "index_digest": index.digest(table),
-        "labels": sorted(table["label"].unique()),
-        "width": width,
-        "height": height,
-        "num_videos": len(videos),
-        "num_frames": shape[0],
-    }
-    (folder / "store.json").write_text(json.dumps(facts, indent=1) + "\n")
-
-
-def _fill(job: tuple[str, int, int], root: Path, target: Path, width: int, height: int) -> None:
-    path, first, num_frames = job
-    frames = np.load(target, mmap_mode="r+")
-    seen = 0
-    for image in video.read(root / path, width, height):
-        if seen < num_frames:
-            frames[first + seen] = image
-        seen += 1
-    if seen != num_frames:
-        raise video.VideoError(f"{root / path}: {seen} frames, but the index says {num_frames}; rebuild the index")
-
-
-def _boxes(root: Path, videos: pd.DataFrame, num_frames: int) -> np.ndarray | None:
-    """Spread a box table (path, frame, x0, y0, x1, y1) over the store's frames: (num_frames, K, 4), NaN-padded."""
-    source = root / "person_boxes.parquet"
-    if not source.is_file():
-        return None
-    table = pd.read_parquet(source).merge(videos[["path", "first"]], on="path")
-    place = (table["first"] + table["frame"]).to_numpy()
-    rank = table.groupby(place).cumcount().to_numpy()
-    boxes = np.full((num_frames, int(rank.max(initial=0)) + 1, 4), np.nan, np.float32)
-    boxes[place, rank] = table[["x0", "y0", "x1", "y1"]].to_numpy(np.float32)
-    return boxes
+    def at(self, places: np.ndarray) -> np.ndarray:
+        counts = self._starts[places + 1] - self._starts[places]
+        boxes = np.full((*places.shape, max(int(counts.max(initial=0)), 1), 4), np.nan, np.float32)
+        rank = np.arange(boxes.shape[-2])
+        there = rank < counts[..., None]
+        boxes[there] = self._corners[(self._starts[places][..., None] + rank)[there]]
+        return boxes

@@ -1,70 +1,60 @@
-"""Video files through PyAV: decode frames in order, probe a file, write a file."""
+"""Video files through PyAV: decode frames in order, write a file."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+MAX_PIXELS = 8192 * 8192  # a damaged header may ask for more than any video has
+
 
 class VideoError(Exception):
     """A video file can't be decoded; the message names the file and the reason."""
 
 
-@dataclass(frozen=True)
-class Probe:
-    """What decoding a whole file showed: frames that came out, frames per second, width and height in pixels."""
+def decode(path: Path) -> Iterator[av.VideoFrame]:
+    """Yield the frames of a file's first video stream in display order, decoded by one thread.
 
-    num_frames: int
-    fps: float
-    width: int
-    height: int
-
-
-def _decode(path: Path) -> Iterator[av.VideoFrame]:
+    Raises:
+        VideoError: the file can't be opened, has no video stream, or breaks while decoding.
+    """
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise VideoError(f"{path}: no video stream")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise VideoError(f"{path}: an unknown codec")
             stream.codec_context.thread_count = 1
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             yield from container.decode(stream)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"{path}: {error}") from error
 
 
-def probe(path: Path) -> Probe:
-    """Decode a file to its end and count; headers are not believed.
-
-    Raises:
-        VideoError: the file can't be opened, has no video stream, or breaks while decoding.
-    """
-    num_frames, width, height, fps = 0, 0, 0, 0.0
-    for frame in _decode(path):
-        if not num_frames:
-            width, height = frame.width, frame.height
-            rate = frame.time_base
-            fps = float(1 / rate) if rate else 0.0
-        num_frames += 1
-    if not num_frames:
-        raise VideoError(f"{path}: no frame could be decoded")
-    with av.open(str(path)) as container:
-        average = container.streams.video[0].average_rate
-    return Probe(num_frames, float(average) if average else fps, width, height)
-
-
 def read(path: Path, width: int, height: int) -> Iterator[np.ndarray]:
-    """Yield every frame of a file in display order, resized bilinearly; uint8 (height, width, 3) RGB.
+    """Yield every frame of a file in display order, upright, resized bilinearly; uint8 (height, width, 3) RGB.
+
+    A rotation in the file's metadata (phones write one) is applied first, so that ``width`` and ``height`` are those
+    of the upright picture.
 
     Raises:
-        VideoError: as :func:`probe`.
+        VideoError: as :func:`decode`.
     """
     reformatter = VideoReformatter()
-    for frame in _decode(path):
-        scaled = reformatter.reformat(frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR, threads=1)
-        yield scaled.to_ndarray()
+    for frame in decode(path):
+        turns = quarter_turns(frame)
+        across, down = (height, width) if turns % 2 else (width, height)
+        scaled = reformatter.reformat(frame, across, down, "rgb24", interpolation=Interpolation.BILINEAR, threads=1)
+        image = scaled.to_ndarray()
+        yield np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+def quarter_turns(frame: av.VideoFrame) -> int:
+    """Counter-clockwise quarter turns, 0 … 3, that bring a frame upright; other angles are ignored."""
+    return round(frame.rotation / 90) % 4 if frame.rotation % 90 == 0 else 0
 
 
 def write(path: Path, frames: Iterable[np.ndarray], fps: int, codec: str) -> None:

@@ -54,8 +54,8 @@ def overlay(clip: torch.Tensor, mask: torch.Tensor) -> np.ndarray:
 
 def picture(rows: list[tuple[str, np.ndarray]], title: str) -> Figure:
     """Draw rows of frames, each a label and uint8 (T, H, W, 3): frames run to the right, settings or videos down."""
-    frames = rows[0][1].shape[0]
-    size = (0.85 * frames + 1.6, 0.9 * len(rows) + 0.5)
+    frames, height, width = rows[0][1].shape[:3]
+    size = (0.85 * frames + 1.6, (0.85 * height / width + 0.05) * len(rows) + 0.5)
     figure, axes = plt.subplots(len(rows), frames, figsize=size, squeeze=False, layout="constrained")
     for line, (label, images) in zip(axes, rows, strict=True):
         for axis, image in zip(line, images, strict=True):

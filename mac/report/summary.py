@@ -8,6 +8,12 @@ from mac.report.tables import PENDING, claims, how_to_read, markdown_rows, prove
 def data_note(plan: Plan) -> str:
     """Say what kind of data a scale's numbers come from."""
     drawn = sorted({dataset.name for dataset in plan.datasets.values() if dataset.embedded})
+    partial = sorted(f"{d.subset} for {d.name}" for d in plan.datasets.values() if d.subset)
+    if partial:
+        return (
+            f"**The data are real, but parts of the data sets ({', '.join(partial)}): these numbers are not comparable"
+            " with the printed ones.**"
+        )
     if not drawn:
         return "All data sets are the real ones."
     return (
@@ -48,6 +54,8 @@ def summary(plan: Plan, results: Results) -> str:
         parts.append(links)
     parts += ["## The paper's claims", claims(list(plan.tables.values()), results)]
     parts += ["## Mask sweep", "![One clip's foreground under every m and λ](figures/mask_sweep.png)"]
+    cards = [f"[{dataset.name}](data/{dataset.name}.md)" for dataset in plan.datasets.values()]
+    parts += ["## Data", f"What each data set holds, and what was left out and why: {', '.join(cards)}."]
     parts += [
         "## Is the pretext learned?",
         "Accuracy [percent] on test videos, which no pretraining saw.",

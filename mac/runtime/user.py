@@ -22,7 +22,17 @@ class UserConfig(Strict):
     training_threads: PositiveInt
     training_memory: PositiveInt
     training_minutes: PositiveInt
-    max_unusable: Probability
+    max_unusable: dict[str, Probability]
+    videos_per_job: PositiveInt
+    download: bool
+    detector_weights: str | None
+
+    @field_validator("max_unusable")
+    @classmethod
+    def _has_default(cls, shares: dict[str, float]) -> dict[str, float]:
+        if "default" not in shares:
+            raise ValueError("give a share for `default`, the data sets not named")
+        return shares
 
     @field_validator("config_dir", "data_root", "results", "reports")
     @classmethod

@@ -98,7 +98,7 @@ def test_supervised_pretraining_learns_its_labels(root, frame_store, tmp_path):
         **{
             "pretrain.optimiser.name": "adamw",
             "pretrain.optimiser.lr": 3.0e-3,
-            "pretrain.optimiser.epochs": 60,
+            "pretrain.optimiser.epochs": 90,
             "pretrain.optimiser.milestones": [],
             "pretrain.clip.flip_probability": 0.0,
             "pretrain.clip.scales": [[22, 16]],
@@ -108,8 +108,8 @@ def test_supervised_pretraining_learns_its_labels(root, frame_store, tmp_path):
             "model.width": 8,
         },
     ).model_copy(update={"task": "supervised"})
-    train(config, frame_store, tmp_path, 60)
-    epochs = [event for event in journal.read(tmp_path / "epoch_60.jsonl") if "top1" in event]
+    train(config, frame_store, tmp_path, 90)
+    epochs = [event for event in journal.read(tmp_path / "epoch_90.jsonl") if "top1" in event]
     first, last = (np.mean([event["top1"] for event in part]) for part in (epochs[:10], epochs[-10:]))
     assert last > first + 15  # three standard errors of no learning
 

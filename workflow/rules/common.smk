@@ -3,6 +3,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from mac import plan as planning
+from mac.data import catalog
 from mac.runtime.user import UserConfig
 from mac.validation import ConfigError, validate
 from mac.runtime.folders import UnwritableError, check_writable
@@ -10,8 +11,10 @@ from mac.runtime.folders import UnwritableError, check_writable
 try:
     USER = validate(UserConfig, dict(config))
     PLAN = planning.load(Path(USER.config_dir), USER.scale)
-    for setting in ("results", "reports", "data_root"):
+    for setting in ("results", "reports"):
         check_writable(Path(getattr(USER, setting)), setting)
+    if any(dataset.embedded for dataset in PLAN.datasets.values()):
+        check_writable(Path(USER.data_root), "data_root")
 except (ConfigError, UnwritableError) as error:
     raise WorkflowError(str(error)) from None
 
@@ -23,6 +26,10 @@ SCALE = f"--scale {USER.scale} --config-dir {USER.config_dir}"
 PROCESSOR = f"--device {USER.device} --loader-workers {USER.loader_workers}"
 
 CARD_GATE = f"{RESULTS}/masks/{USER.scale}.passed"
+OFFLINE = "" if USER.download else "--offline"
+MAX_UNUSABLE = " ".join(f"{name}={share}" for name, share in USER.max_unusable.items())
+WEIGHTS = f"--weights {USER.detector_weights}" if USER.detector_weights else ""
+DATASETS = {dataset.name: i for i, dataset in PLAN.datasets.items()}
 DATA_THREADS = max(workflow.cores or 1, 1)
 SWEEP_CARD = next(iter(PLAN.cards))
 CURVES = [name for name, table in PLAN.tables.items() if table.is_curve]
@@ -36,6 +43,7 @@ REPORT_FILES = [
         table=CURVES,
         format=["md", "csv", "png", "svg"],
     ),
+    *expand(f"{REPORTS}/data/{{dataset}}.md", dataset=DATASETS),
     *expand(f"{REPORTS}/figures/mask_sweep.{{format}}", format=["png", "svg", "json"]),
 ]
 # Results and receipts are targets themselves: a new row's are made even where Snakemake has no record of older runs, and
@@ -53,7 +61,11 @@ RUNS = [
 
 wildcard_constraints:
     dataset_id="[0-9a-f]{10}",
+    dataset="|".join(DATASETS),
     store_id="[0-9a-f]{10}",
+    boxes_id="[0-9a-f]{10}",
+    shard=r"\d+",
+    shards=r"\d+",
     card_id="[0-9a-f]{10}",
     pretrain_id="[0-9a-f]{10}",
     finetune_id="[0-9a-f]{10}",

@@ -7,13 +7,24 @@ def resolved(stage, wildcard):
 
 
 def dataset_root(dataset_id):
-    """The folder of a data set: drawn by us, or the user's."""
+    """The folder of a data set: drawn by us, the user's own copy of a subset, or the whole set."""
     dataset = PLAN.datasets[dataset_id]
-    return (
-        f"{USER.data_root}/embedded/{dataset_id}"
+    if dataset.embedded:
+        return f"{USER.data_root}/embedded/{dataset_id}"
+    own = dataset.subset and Path(USER.data_root, dataset.subset).is_dir()
+    return f"{USER.data_root}/{dataset.subset if own else dataset.name}"
+
+
+def shards(dataset_id):
+    """How work on a data set is cut into jobs: names of the shards, so many videos each."""
+    dataset = PLAN.datasets[dataset_id]
+    videos = (
+        dataset.embedded.classes * dataset.embedded.videos_per_class
         if dataset.embedded
-        else f"{USER.data_root}/{dataset.name}"
+        else catalog.count_videos(dataset.name, dataset.subset, Path(USER.config_dir))
     )
+    count = -(-videos // USER.videos_per_job)
+    return [f"{number}-of-{count}.parquet" for number in range(count)]
 
 
 def store_file(stage_config):
@@ -26,12 +37,16 @@ def checkpoint_file(pretrain_id, epoch, ending):
     return f"{RESULTS}/pretrain/{pretrain_id}/epoch_{epoch}.{ending}"
 
 
-def embedded_marker(wildcards):
-    """What must be drawn before an index can be made: nothing, where the user brings the data."""
-    drawn = PLAN.datasets[wildcards.dataset_id].embedded
-    return (
-        ancient(f"{dataset_root(wildcards.dataset_id)}/embedded.json") if drawn else []
-    )
+def marker_of_dataset(wildcards):
+    """What says that a data set's files are there: drawn by us, or fetched or found by us."""
+    dataset_id = wildcards.dataset_id
+    if PLAN.datasets[dataset_id].embedded:
+        return ancient(f"{dataset_root(dataset_id)}/embedded.json")
+    return ancient(f"{RESULTS}/dataset/{dataset_id}/fetched.json")
+
+
+def name_of_dataset(wildcards):
+    return PLAN.datasets[wildcards.dataset_id].name
 
 
 def root_of_dataset(wildcards):
@@ -44,6 +59,61 @@ def root_of_store(wildcards):
 
 def index_of_store(wildcards):
     return f"{RESULTS}/dataset/{PLAN.stores[wildcards.store_id].dataset.identify()}/index.parquet"
+
+
+def scans_of_dataset(wildcards):
+    folder = f"{RESULTS}/dataset/{wildcards.dataset_id}/scan"
+    return [f"{folder}/{shard}" for shard in shards(wildcards.dataset_id)]
+
+
+def shards_of_store(wildcards):
+    dataset_id = PLAN.stores[wildcards.store_id].dataset.identify()
+    folder = f"{RESULTS}/store/{wildcards.store_id}/shards"
+    return [f"{folder}/{shard}" for shard in shards(dataset_id)]
+
+
+def index_of_boxes(wildcards):
+    return f"{RESULTS}/dataset/{PLAN.boxes[wildcards.boxes_id].dataset.identify()}/index.parquet"
+
+
+def root_of_boxes(wildcards):
+    return dataset_root(PLAN.boxes[wildcards.boxes_id].dataset.identify())
+
+
+def shards_of_boxes(wildcards):
+    dataset_id = PLAN.boxes[wildcards.boxes_id].dataset.identify()
+    folder = f"{RESULTS}/boxes/{wildcards.boxes_id}/shards"
+    return [f"{folder}/{shard}" for shard in shards(dataset_id)]
+
+
+def gpus_of_boxes(wildcards):
+    """Published boxes are read, not computed."""
+    return 0 if PLAN.boxes[wildcards.boxes_id].detector == "published" else 1
+
+
+def index_of_name(wildcards):
+    return f"{RESULTS}/dataset/{DATASETS[wildcards.dataset]}/index.parquet"
+
+
+def title_of_dataset(wildcards):
+    dataset = PLAN.datasets[DATASETS[wildcards.dataset]]
+    if dataset.embedded:
+        return f"{dataset.name} (embedded data, drawn)"
+    return f"{dataset.name} ({dataset.subset})" if dataset.subset else dataset.name
+
+
+def boxes_file(stage_config):
+    """The person boxes a run reads; none where its masks need none."""
+    boxes = stage_config.boxes
+    return ancient(f"{RESULTS}/boxes/{boxes.identify()}/boxes.parquet") if boxes else []
+
+
+def boxes_of_card(wildcards):
+    return boxes_file(PLAN.cards[wildcards.card_id])
+
+
+def boxes_of_pretraining(wildcards):
+    return boxes_file(PLAN.pretrainings[wildcards.pretrain_id].config)
 
 
 def store_of_card(wildcards):

@@ -1,21 +1,63 @@
-# Mask cards: a degenerate setting stops the workflow before any training starts.
+# Person boxes where masks need them; mask cards: a degenerate setting stops the workflow before any training starts.
 
 
-rule masks:
+rule detect:
+    input:
+        config=resolved("boxes", "boxes_id"),
+        index=index_of_boxes,
+    output:
+        f"{RESULTS}/boxes/{{boxes_id}}/shards/{{shard}}-of-{{shards}}.parquet",
+    log:
+        f"{RESULTS}/logs/detect/{{boxes_id}}_{{shard}}-of-{{shards}}.log",
+    benchmark:
+        f"{RESULTS}/logs/detect/{{boxes_id}}_{{shard}}-of-{{shards}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: USER.training_threads
+    resources:
+        gpu=gpus_of_boxes,
+        mem_mb=USER.training_memory,
+        runtime=USER.training_minutes,
+    params:
+        root=root_of_boxes,
+    shell:
+        "python -m mac detect --config {input.config} --root {params.root} --index {input.index} --out {output}"
+        " --shard {wildcards.shard} {wildcards.shards} --threads {threads}"
+        f" {PROCESSOR} {WEIGHTS} > {{log}} 2>&1"
+
+
+rule boxes:
+    input:
+        config=resolved("boxes", "boxes_id"),
+        parts=shards_of_boxes,
+    output:
+        f"{RESULTS}/boxes/{{boxes_id}}/boxes.parquet",
+    log:
+        f"{RESULTS}/logs/boxes/{{boxes_id}}.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    shell:
+        "python -m mac boxes --config {input.config} --parts {input.parts} --out {output} > {log} 2>&1"
+
+
+rule card:
     input:
         config=resolved("masks", "card_id"),
         store=store_of_card,
+        boxes=boxes_of_card,
     output:
         card=f"{RESULTS}/masks/{{card_id}}/card.json",
     log:
-        f"{RESULTS}/logs/masks/{{card_id}}.log",
+        f"{RESULTS}/logs/card/{{card_id}}.log",
     conda:
         ENVIRONMENT
     params:
         limits=f"{PLAN.mask_limits.min_foreground} {PLAN.mask_limits.max_foreground}",
         picture=f"{RESULTS}/masks/{{card_id}}/card.png",  # undeclared: it outlives a refusal, to be looked at
     shell:
-        "python -m mac masks --config {input.config} --store {input.store} --out {output.card}"
+        "python -m mac masks card --config {input.config} --store {input.store} --out {output.card}"
+        " $(test -z '{input.boxes}' || echo --boxes {input.boxes})"
         f" --picture {{params.picture}} --limits {{params.limits}} {SCALE} > {{log}} 2>&1"
 
 
@@ -49,5 +91,5 @@ rule sweep:
     conda:
         ENVIRONMENT
     shell:
-        "python -m mac sweep --config {input.config} --store {input.store} --out {output.numbers}"
+        "python -m mac masks sweep --config {input.config} --store {input.store} --out {output.numbers}"
         " --pictures {output.pictures} > {log} 2>&1"

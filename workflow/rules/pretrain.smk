@@ -5,6 +5,7 @@ rule pretrain:
     input:
         config=resolved("pretrain", "pretrain_id"),
         store=store_of_pretraining,
+        boxes=boxes_of_pretraining,
         passed=ancient(CARD_GATE),
         state=state_before,
     output:
@@ -25,6 +26,7 @@ rule pretrain:
         runtime=USER.training_minutes,
     shell:
         "python -m mac pretrain --config {input.config} --store {input.store} --until {wildcards.epoch}"
+        " $(test -z '{input.boxes}' || echo --boxes {input.boxes})"
         " $(test -z '{input.state}' || echo --previous {input.state})"
         " --backbone {output.backbone} --state {output.state} --journal {output.journal}"
         f" --metrics {{output.metrics}} {PROCESSOR} --threads {{threads}} > {{log}} 2>&1"

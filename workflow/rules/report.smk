@@ -57,7 +57,7 @@ rule table:
     log:
         f"{RESULTS}/logs/table/{USER.scale}_{{table}}.log",
     wildcard_constraints:
-        table="|".join(TABLES),
+        table="|".join(TABLES) or "none",
     priority: 20
     localrule: True
     conda:
@@ -83,7 +83,7 @@ rule curve:
     log:
         f"{RESULTS}/logs/curve/{USER.scale}_{{table}}.log",
     wildcard_constraints:
-        table="|".join(CURVES),
+        table="|".join(CURVES) or "none",
     priority: 20
     localrule: True
     conda:

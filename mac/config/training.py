@@ -1,64 +1,11 @@
-"""Typed, strict experiment configuration: one model per stage, and the identity of each.
+"""Configurations of what runs on frames: mask card, pretraining, finetuning with its evaluation."""
 
-The fields are exactly what can change a result: devices, paths, workers and titles are not here, so nothing has to be
-excluded from an id. A default, with its unit and the section it comes from, stands in ``config/default.yaml`` alone.
-"""
-
-import hashlib
-import json
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-Weight = Annotated[float, Field(ge=0)]
-
-
-class Strict(BaseModel):
-    """A model that refuses unknown keys and silent conversions and can't be changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    def canonical(self) -> dict:
-        """Return plain data with every field, ready for JSON or YAML."""
-        return self.model_dump(mode="json")
-
-    def identify(self) -> str:
-        """Return the id of this stage: SHA-256 of the canonical JSON with the stage's name, ten hex digits."""
-        text = json.dumps([type(self).__name__, self.canonical()], sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-class Embedded(Strict):
-    """How an embedded data set is drawn (see :mod:`mac.data.synthetic`)."""
-
-    classes: Annotated[int, Field(ge=2, le=10)]
-    videos_per_class: PositiveInt
-    num_frames: Annotated[int, Field(ge=2)]
-    seed: int
-
-
-class DatasetConfig(Strict):
-    """One data set: its name, layout and, unless a user brings it, how it is drawn."""
-
-    version: int = 1
-    name: str
-    layout: Literal["ucf101", "hmdb51", "kinetics"]
-    embedded: Embedded | None
-
-    @property
-    def splits(self) -> tuple[int, ...]:
-        """The splits this layout defines."""
-        return (1,) if self.layout == "kinetics" else (1, 2, 3)
-
-
-class StoreConfig(Strict):
-    """A frame store: one data set at one frame size in pixels."""
-
-    version: int = 1
-    dataset: DatasetConfig
-    width: PositiveInt
-    height: PositiveInt
+from mac.config.data import BoxesConfig, StoreConfig
+from mac.config.strict import Probability, Strict, Weight
 
 
 class ClipConfig(Strict):
@@ -181,12 +128,13 @@ class PretrainConfig(PretrainSections):
     seed: int
     split: Literal[1, 2, 3]
     store: StoreConfig
+    boxes: BoxesConfig | None
     model: ModelConfig
 
     @property
     def card(self) -> "CardConfig":
         """The mask card that must pass before this pretraining may start."""
-        return CardConfig(store=self.store, split=self.split, clip=self.clip, mask=self.mask)
+        return CardConfig(store=self.store, boxes=self.boxes, split=self.split, clip=self.clip, mask=self.mask)
 
 
 class CardConfig(Strict):
@@ -194,6 +142,7 @@ class CardConfig(Strict):
 
     version: int = 1
     store: StoreConfig
+    boxes: BoxesConfig | None
     split: Literal[1, 2, 3]
     clip: ClipConfig
     mask: MaskConfig

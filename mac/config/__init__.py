@@ -1,0 +1,45 @@
+"""Typed, strict experiment configuration: one model per stage, and the identity of each.
+
+The fields are exactly what can change a result: devices, paths, workers and titles are not here, so nothing has to be
+excluded from an id. A default, with its unit and the section it comes from, stands in ``config/default.yaml`` alone.
+"""
+
+from mac.config.data import BoxesConfig, DatasetConfig, DetectorConfig, Embedded, StoreConfig
+from mac.config.strict import Probability, Strict, Weight
+from mac.config.training import (
+    CardConfig,
+    ClipConfig,
+    ColourConfig,
+    ContrastConfig,
+    EvaluateConfig,
+    FinetuneConfig,
+    MaskConfig,
+    ModelConfig,
+    OptimiserConfig,
+    PretextConfig,
+    PretrainConfig,
+    PretrainSections,
+)
+
+__all__ = [
+    "BoxesConfig",
+    "CardConfig",
+    "ClipConfig",
+    "ColourConfig",
+    "ContrastConfig",
+    "DatasetConfig",
+    "DetectorConfig",
+    "Embedded",
+    "EvaluateConfig",
+    "FinetuneConfig",
+    "MaskConfig",
+    "ModelConfig",
+    "OptimiserConfig",
+    "PretextConfig",
+    "PretrainConfig",
+    "PretrainSections",
+    "Probability",
+    "StoreConfig",
+    "Strict",
+    "Weight",
+]

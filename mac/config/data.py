@@ -1,0 +1,64 @@
+"""Configurations of the data stages: data set, frame store, person boxes."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from mac.config.strict import Probability, Strict
+
+
+class Embedded(Strict):
+    """How an embedded data set is drawn (see :mod:`mac.data.synthetic`)."""
+
+    classes: Annotated[int, Field(ge=2, le=10)]
+    videos_per_class: PositiveInt
+    num_frames: Annotated[int, Field(ge=2)]
+    seed: int
+
+
+class DatasetConfig(Strict):
+    """One data set: its name, layout, the subset of it that is used (null: all), and how it is drawn if it is."""
+
+    version: int = 1
+    name: str
+    layout: Literal["ucf101", "hmdb51", "kinetics"]
+    subset: str | None
+    embedded: Embedded | None
+
+    @model_validator(mode="after")
+    def _subset_of_real_data(self) -> Self:
+        if self.subset and self.embedded:
+            raise ValueError(f"subset {self.subset!r} of embedded data: draw fewer videos instead")
+        return self
+
+    @property
+    def splits(self) -> tuple[int, ...]:
+        """The splits this layout defines."""
+        return (1,) if self.layout == "kinetics" else (1, 2, 3)
+
+
+class StoreConfig(Strict):
+    """A frame store: one data set at one frame size in pixels."""
+
+    version: int = 2
+    dataset: DatasetConfig
+    width: PositiveInt
+    height: PositiveInt
+
+
+class DetectorConfig(Strict):
+    """Where person boxes come from: a detector of torchvision's, or detections that come with the data set.
+
+    ``min_score``: detections below it are dropped. ``every``: frames between two detections, each held until the next.
+    """
+
+    detector: Literal["maskrcnn_resnet50_fpn_v2", "maskrcnn_resnet50_fpn", "published"]
+    min_score: Probability
+    every: PositiveInt
+
+
+class BoxesConfig(DetectorConfig):
+    """The person boxes of one data set (supplementary §5)."""
+
+    version: int = 1
+    dataset: DatasetConfig

@@ -1,0 +1,120 @@
+"""Person boxes that come with a data set: published per-video detections, in the forms they are usually found in.
+
+One table for all videos, ``person_boxes.parquet`` or ``.csv``, with a column ``path`` (or ``video``); or a folder
+``detections/`` with one file per video, named like the video: ``.csv``, ``.json`` (a list of rows, or a mapping from
+frame number to its boxes) or ``.npy``. A row is ``frame, x0, y0, x1, y1`` and perhaps ``score``; frames count from 0,
+coordinates are fractions of the frame or pixels of the original video.
+"""
+
+import json
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+CORNERS = ["x0", "y0", "x1", "y1"]
+COLUMNS = ["path", "frame", *CORNERS, "score"]
+TABLES, FOLDER = ("person_boxes.parquet", "person_boxes.csv"), "detections"
+
+
+class DetectionsError(Exception):
+    """Published detections are missing or can't be understood; the message names the file and what is expected."""
+
+
+def read(root: Path, videos: pd.DataFrame, min_score: float) -> pd.DataFrame:
+    """Read a data set's published person boxes.
+
+    Args:
+        root: the data set's folder.
+        videos: usable rows of its index.
+        min_score: detections with a lower score are dropped; those without a score are kept.
+
+    Returns:
+        ``path``, ``frame``, ``x0``, ``y0``, ``x1``, ``y1`` (fractions of the frame, clipped to [0, 1]) and ``score``,
+        sorted by path and frame. A video without any row has no person in it.
+
+    Raises:
+        DetectionsError: there are none, a file is malformed, or frames lie outside their video.
+    """
+    tables = [root / name for name in TABLES if (root / name).is_file()]
+    if tables:
+        table = pd.read_parquet(tables[0]) if tables[0].suffix == ".parquet" else pd.read_csv(tables[0])
+        table, source = _named(table, tables[0]), tables[0]
+    elif (root / FOLDER).is_dir():
+        table, source = _folder(root / FOLDER, videos), root / FOLDER
+    else:
+        raise DetectionsError(
+            f"{root}: no published person boxes — put {' or '.join(TABLES)} or a folder {FOLDER}/ there, or set"
+            " `person_boxes.detector` to a detector of torchvision's"
+        )
+    sizes = videos.set_index("path")[["width", "height", "num_frames"]]
+    table = table[table["path"].isin(sizes.index)].reset_index(drop=True)
+    if table.empty:
+        raise DetectionsError(
+            f"{source}: holds no box of any video of this data set; paths are as in the official lists"
+        )
+    of_video = sizes.loc[table["path"]].reset_index(drop=True)
+    outside = (table["frame"] < 0) | (table["frame"] >= of_video["num_frames"])
+    if outside.any():
+        worst = table[outside].iloc[0]
+        raise DetectionsError(
+            f"{source}: frame {worst['frame']} of {worst['path']}, which has {sizes.at[worst['path'], 'num_frames']}"
+            " frames; frames count from 0"
+        )
+    if table[CORNERS].abs().max(axis=None) > 2:  # fractions leave [0, 1] by rounding only
+        table[["x0", "x1"]] = table[["x0", "x1"]].div(of_video["width"], axis=0)
+        table[["y0", "y1"]] = table[["y0", "y1"]].div(of_video["height"], axis=0)
+    kept = table["score"].isna() | (table["score"] >= min_score)
+    table[CORNERS] = table[CORNERS].clip(0, 1)
+    return table.loc[kept, COLUMNS].sort_values(["path", "frame"], kind="stable", ignore_index=True)
+
+
+def hold(table: pd.DataFrame, videos: pd.DataFrame, every: int) -> pd.DataFrame:
+    """Repeat detections made on frames 0, ``every``, 2·``every`` … on the frames up to the next one."""
+    if every == 1:
+        return table
+    lengths = videos.set_index("path")["num_frames"]
+    parts = [table.assign(frame=table["frame"] + ahead) for ahead in range(every)]
+    held = pd.concat(parts, ignore_index=True)
+    held = held[held["frame"] < lengths.loc[held["path"]].to_numpy()]
+    return held.sort_values(["path", "frame"], kind="stable", ignore_index=True)
+
+
+def _named(table: pd.DataFrame, source: Path) -> pd.DataFrame:
+    table = table.rename(columns={"video": "path"})
+    lacking = {"path", "frame", *CORNERS} - set(table.columns)
+    if lacking:
+        raise DetectionsError(f"{source}: lacks the column(s) {', '.join(sorted(lacking))}")
+    return table.assign(score=table.get("score", np.nan))[COLUMNS]
+
+
+def _folder(folder: Path, videos: pd.DataFrame) -> pd.DataFrame:
+    files = {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix in (".csv", ".json", ".npy")}
+    parts = []
+    for path in videos["path"]:
+        file = files.get(PurePosixPath(path).stem)
+        if file is None:
+            continue
+        rows = _rows(file)
+        if rows.size:
+            if rows.ndim != 2 or rows.shape[1] not in (5, 6):
+                raise DetectionsError(f"{file}: rows of shape {rows.shape} — expected frame, x0, y0, x1, y1[, score]")
+            scores = rows[:, 5] if rows.shape[1] == 6 else np.full(len(rows), np.nan)
+            part = pd.DataFrame(rows[:, 1:5], columns=CORNERS).assign(path=path, score=scores)
+            parts.append(part.assign(frame=rows[:, 0].astype(int)))
+    return pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
+
+
+def _rows(file: Path) -> np.ndarray:
+    try:
+        if file.suffix == ".npy":
+            return np.load(file).astype(float)
+        if file.suffix == ".csv":
+            table = pd.read_csv(file, header=None)
+            return table[pd.to_numeric(table[0], errors="coerce").notna()].to_numpy(float)  # a header is passed over
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(content, dict):
+            content = [[int(frame), *box] for frame, boxes in content.items() for box in boxes]
+        return np.array(content, float)
+    except (ValueError, TypeError, json.JSONDecodeError) as error:
+        raise DetectionsError(f"{file}: {error} — expected rows of frame, x0, y0, x1, y1[, score]") from None

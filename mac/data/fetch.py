@@ -1,0 +1,174 @@
+"""From nothing, or from what a user has, to a data set's folder: lists, videos, and a record of where they are from."""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from mac.data import archives, choice, inventory
+from mac.data.catalog import Archive, ArchiveList, Choice, Part, Source
+from mac.data.download import DownloadError, Remote
+from mac.data.download import fetch as download
+
+LOCK = ".fetch.lock"
+RECORD = ".fetched"  # a hidden folder in the data set's: one file per part that was fetched here
+
+
+class MissingDataError(Exception):
+    """A part of a data set is not there and may not be fetched; the message says what goes where."""
+
+
+def complete(name: str, source: Source, root: Path, offline: bool = False, say: Callable[[str], None] = print) -> dict:
+    """Bring a data set's folder to completeness, part by part; what is there is used as it is.
+
+    Args:
+        name: of the data set.
+        source: its entry in the catalog.
+        root: its folder; made if it is missing.
+        offline: refuse to download; archives dropped into the folder are still unpacked.
+        say: tells the user what happens.
+
+    Returns:
+        By part, ``found`` (the user's own files) or the names of the archives that it was unpacked from.
+
+    Raises:
+        MissingDataError: a part is missing and ``offline``.
+        mac.data.download.DownloadError: no address gave a part, with the reasons.
+        mac.data.archives.ArchiveError: an archive can't be unpacked.
+        mac.data.choice.ChoiceError: a choice can't be made as declared.
+    """
+    say(f"{name}: {source.about}")
+    parts = {part.name: _Part(part, root, offline, say) for part in source.parts}
+    found = {part: at_work.found() for part, at_work in parts.items()}
+    if all(found.values()) and not source.choice:
+        return found  # nothing is written: the folder may be another's
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a second fetch of the same set waits and finds everything done
+        done: dict = {part: at_work.complete() for part, at_work in parts.items()}
+        if source.choice:
+            done["choice"] = _choose(source.choice, root, say)
+    return done
+
+
+class _Part:
+    """One part of a data set on its way into a folder."""
+
+    def __init__(self, part: Part, root: Path, offline: bool, say: Callable[[str], None]) -> None:
+        self.part, self.root, self.offline, self.say = part, root, offline, say
+        self.record = root / RECORD
+        self.receipt = self.record / f"{part.name.replace(' ', '_')}.json"
+        self.begun = self.receipt.with_suffix(".begun")  # since then, files there don't mean the part is complete
+
+    def found(self) -> str | list[str] | None:
+        """Say where the part is from if it is there already."""
+        if self.receipt.exists():
+            return json.loads(self.receipt.read_text())
+        return "found" if not self.begun.exists() and self._there() else None
+
+    def complete(self) -> str | list[str]:
+        if there := self.found():
+            self.say(f"{self.part.name}: there already")
+            return there
+        taken = self._all() or [self._any()]
+        _write(self.receipt, taken)
+        self.begun.unlink(missing_ok=True)
+        return taken
+
+    def _there(self) -> bool:
+        if self.part.present:
+            return all(any(self.root.rglob(name)) for name in self.part.present)
+        return next(inventory.videos(self.root), None) is not None
+
+    def _all(self) -> list[str]:
+        listed = [archive for entry in self.part.lists for archive in self._expand(entry)]
+        return [self._unpack(archive) for archive in [*listed, *self.part.all_of]]
+
+    def _any(self) -> str:
+        dropped = [archive for archive in self.part.any_of if (self.root / archive.file).exists()]
+        options, problems = dropped or self.part.any_of, []
+        for archive in options:
+            try:
+                return self._unpack(archive)
+            except (DownloadError, MissingDataError, archives.ArchiveError) as error:
+                problems.append(error)
+                if archive is not options[-1]:
+                    self.say(f"{error}\n… trying another archive of the same content")
+        raise type(problems[-1])("\n".join(str(problem) for problem in problems))
+
+    def _expand(self, listed: ArchiveList) -> list[Archive]:
+        """Read a list of archives, fetching the list itself first."""
+        name = listed.urls[0].rsplit("/", 1)[-1]
+        path = self._bring(Archive(file=name, urls=listed.urls), self.record)
+        addresses = [(url.rsplit("/", 1)[-1], url) for url in path.read_text(encoding="utf-8").split()]
+        return [
+            Archive(file=f"{listed.into}_{name}", urls=[url], into=listed.into, discard=True) for name, url in addresses
+        ]
+
+    def _bring(self, archive: Archive, folder: Path) -> Path:
+        path = folder / archive.file
+        if self.offline and not path.exists():
+            raise MissingDataError(
+                f"{path}: missing, and downloads are off (`download: false` in config/config.yaml) — fetch it elsewhere"
+                f" from {' or '.join(archive.urls)} and put it there, or put the unpacked files into {folder}"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        reserve = 2 * (archive.size or 0) if archive.unpack else 0
+        remote = Remote(archive.file, tuple(archive.urls), archive.size, archive.sha256)
+        return download(remote, folder, reserve=reserve)
+
+    def _unpack(self, archive: Archive) -> str:
+        target = self.root / (archive.into or self.part.into)
+        marker = self.record / f"{archive.file}.unpacked"
+        if not archive.unpack:
+            self._bring(archive, target)
+        elif not marker.exists():
+            path = self._bring(archive, self.root)
+            self.say(f"unpacking {path.name} into {target}")
+            for folder in (target, self.record):
+                folder.mkdir(parents=True, exist_ok=True)
+            self.begun.touch()
+            archives.extract(path, target, nested=archive.nested, strip=archive.strip)
+            marker.touch()
+            if archive.discard:
+                path.unlink()
+        return archive.file
+
+
+def _choose(declared: Choice, root: Path, say: Callable[[str], None]) -> dict:
+    """Draw the declared choice from its larger data set, beside this one, and link that set's videos."""
+    larger = root.parent / declared.of
+    parts, ids = {}, {}
+    for part in ("train", "val"):
+        path = larger / "annotations" / f"{part}.csv"
+        if not path.is_file():
+            raise MissingDataError(
+                f"{path}: missing — {root.name} is drawn from {declared.of}; `python -m mac fetch"
+                f" {declared.of}` brings it"
+            )
+        parts[part] = pd.read_csv(path, dtype={"youtube_id": str})
+        (listed,) = root.rglob(f"{part}_ytid_list.txt")
+        ids[part] = {line.strip() for line in listed.read_text(encoding="utf-8").splitlines() if line.strip()}
+    counts = {"train": declared.train, "val": declared.val}
+    drawn = choice.choose(parts, ids, declared.classes, counts, declared.seed)
+    for part, table in drawn.items():
+        _write(root / "annotations" / f"{part}.csv", table.to_csv(index=False, lineterminator="\n"))
+    link = root / declared.of
+    if not link.is_symlink() and not link.exists():
+        link.symlink_to(Path("..") / declared.of, target_is_directory=True)
+    labels = sorted(drawn["train"]["label"].unique())
+    _write(root / "choice.json", {**declared.model_dump(), "labels": labels})
+    counted = " and ".join(f"{len(table)} {part}" for part, table in drawn.items())
+    say(f"{root.name}: {len(labels)} classes, {counted} videos drawn by seed {declared.seed}")
+    return declared.model_dump()
+
+
+def _write(path: Path, content: str | dict | list) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = content if isinstance(content, str) else json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)

@@ -1,0 +1,85 @@
+"""Which file is which listed video: official folders, other endings, other folders, replacements, missing and extra."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from mac.data import splits
+
+VIDEO_ENDINGS = (".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".m4v")
+REPLACEMENT = "replacement"  # a folder whose name begins so holds mended copies: they are taken first
+COLUMNS = ["path", "label", "group", "split_1", "split_2", "split_3", "file"]
+
+
+class SubsetError(Exception):
+    """A subset names videos that the official lists don't."""
+
+
+def take(root: Path, layout: str, subset: pd.DataFrame | None = None) -> pd.DataFrame:
+    """List a data set's videos and the file that holds each.
+
+    A file is matched by its official path, else by that path with another ending, else by its name in any folder of
+    the data set; folders beginning with ``replacement`` win. Hidden folders are passed over.
+
+    Args:
+        root: the data set's folder.
+        layout: ``ucf101``, ``hmdb51`` or ``kinetics``.
+        subset: keep only the videos of its column ``path``; None keeps all.
+
+    Returns:
+        One row per listed video, sorted by path: the columns of :func:`mac.data.splits.listing` and ``file`` (relative
+        to ``root``, empty where there is none); then one row per video file that no list names, label and group empty,
+        in no split. Files under a linked folder are another data set's and never count as unlisted.
+
+    Raises:
+        mac.data.splits.LayoutError: a list is missing or malformed.
+        SubsetError: the subset names a video that no official list names.
+    """
+    listed = splits.listing(root, layout)
+    official = {PurePosixPath(path).stem for path in listed["path"]}
+    if subset is not None:
+        strange = sorted(set(subset["path"]) - set(listed["path"]))
+        if strange:
+            raise SubsetError(f"{root}: the subset names {len(strange)} videos that no list names, first {strange[0]}")
+        listed = listed[listed["path"].isin(set(subset["path"]))].reset_index(drop=True)
+    places, own = defaultdict(list), []
+    for file, linked in sorted(videos(root)):
+        places[PurePosixPath(file).stem].append(file)
+        if not linked:
+            own.append(file)
+    listed["file"] = [_choose(path, places[PurePosixPath(path).stem]) for path in listed["path"]]
+    extra = [file for file in own if PurePosixPath(file).stem not in official]
+    unlisted = pd.DataFrame({"path": extra, "file": extra}, columns=COLUMNS).fillna(
+        {"label": "", "group": "", **{f"split_{split}": splits.UNUSED for split in splits.SPLITS}}
+    )
+    return pd.concat([listed[COLUMNS], unlisted], ignore_index=True) if extra else listed[COLUMNS]
+
+
+def videos(root: Path) -> Iterator[tuple[str, bool]]:
+    """Yield every video file below a folder and whether it lies behind a link."""
+    for folder, names, files in os.walk(root, followlinks=True):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        relative = Path(folder).relative_to(root)
+        linked = any((root / part).is_symlink() for part in [relative, *relative.parents] if part != Path("."))
+        for name in files:
+            if name.lower().endswith(VIDEO_ENDINGS) and not name.startswith("."):
+                yield (relative / name).as_posix(), linked
+
+
+def _choose(path: str, files: list[str]) -> str:
+    official = PurePosixPath(path)
+
+    def rank(file: str) -> tuple[bool, bool, bool, bool]:
+        found = PurePosixPath(file)
+        mended = any(part.startswith(REPLACEMENT) for part in found.parts)
+        return (
+            mended,
+            file == path,
+            found.with_suffix("") == official.with_suffix(""),
+            found.parent.name == official.parent.name,
+        )
+
+    return max(files, key=rank, default="")
