@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -16,6 +15,8 @@ import requests
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 from urllib3.exceptions import HTTPError
+
+from mac.data import checksum
 
 BLOCK, LONGEST_PAUSE, REPORT_EVERY = 256 * 1024, 60.0, 30.0  # bytes, seconds, seconds
 
@@ -42,31 +43,6 @@ class Remote:
     sha256: str | None = None
 
 
-def record(path: Path, digest: str = "") -> str:
-    """Write a file's SHA-256 (``digest``, where just computed) into ``NAME.sha256``, as ``sha256sum -c`` reads it."""
-    digest = digest or _digest(path)
-    path.with_name(f"{path.name}.sha256").write_text(_entry(path, digest), encoding="utf-8")
-    return digest
-
-
-def verify(path: Path, sha256: str | None = None) -> str:
-    """Check a file against its pinned SHA-256, else the recorded one; record it if neither is there.
-
-    Raises:
-        DownloadError: the content is another.
-    """
-    text, recorded = _recorded(path)
-    wanted = sha256 or recorded
-    digest = wanted if text == _entry(path, wanted) else _digest(path)
-    if wanted and digest != wanted:
-        origin, way = ("pinned", "pin the new one") if sha256 else ("recorded", f"delete {path.name}.sha256")
-        way = f"delete the file to fetch it again, or {way} if the new content is meant"
-        raise DownloadError(f"{path}: found SHA-256 {digest} — {wanted} is {origin} — {way}")
-    with contextlib.suppress(OSError):  # the folder may be one that others own
-        record(path, digest)
-    return digest
-
-
 def fetch(
     remote: Remote, folder: Path, *, reserve: int = 0, timeout: float = 30.0, attempts: int = 6, pause: float = 1.0
 ) -> Path:
@@ -76,7 +52,8 @@ def fetch(
     ``attempts`` tries in a row without a new byte, which stand ``pause`` seconds apart and then ever longer.
 
     Raises:
-        DownloadError: no address gave the file, or a checksum doesn't match.
+        DownloadError: no address gave the file.
+        mac.data.checksum.ChecksumError: the file that lies there is another than the pinned or recorded one.
         DiskFullError: the file and the reserve don't fit; what has arrived is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +72,7 @@ def fetch(
             if not path.exists():
                 _Download(remote, path, bar, reserve, timeout).complete(attempts, pause)
             lock.unlink(missing_ok=True)  # the file is there: nobody needs the lock again
-    verify(path, remote.sha256)
+    checksum.verify(path, remote.sha256)
     return path
 
 
@@ -106,7 +83,7 @@ class _Download:
         self.remote, self.path, self.bar, self.reserve, self.timeout = remote, path, bar, reserve, timeout
         self.partial, self.notes = (path.with_name(f".{path.name}.partial{end}") for end in ("", ".json"))
         self.partial.touch()
-        self.known = remote.sha256 or _recorded(path)[1]
+        self.known = remote.sha256 or checksum.recorded(path)
         self.task, self.received, self.since, self.due = bar.add_task(path.name), 0, time.monotonic(), 0.0
 
     def complete(self, attempts: int, pause: float) -> None:
@@ -209,7 +186,7 @@ class _Download:
 
     def _place(self) -> None:
         """Move what has arrived to its final name if it is what is wanted; else throw it away."""
-        size, digest = self.partial.stat().st_size, _digest(self.partial)
+        size, digest = self.partial.stat().st_size, checksum.compute(self.partial)
         if self.remote.size not in (None, size) or self.known not in ("", digest):
             os.truncate(self.partial, 0)
             last, self.restarted, self.furthest = self.restarted, True, 0
@@ -218,7 +195,7 @@ class _Download:
             raise _AddressError(f"sent {size} bytes with SHA-256 {digest} — {wanted}", None if last else 0.0)
         _sync(self.partial)
         _sync(self.partial.replace(self.path).parent)
-        record(self.path, digest)
+        checksum.record(self.path, digest)
         self.notes.unlink(missing_ok=True)
         self._tell(size, size, last=True)
 
@@ -227,22 +204,3 @@ def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
-
-
-def _recorded(path: Path) -> tuple[str, str]:
-    """Read a file's sidecar: its text, and the SHA-256 in it; empty where there is none."""
-    sidecar = path.with_name(f"{path.name}.sha256")
-    text = sidecar.read_text(encoding="utf-8") if sidecar.exists() else ""
-    if found := re.fullmatch(r"(?:#.*\n)?([0-9a-f]{64}) .*\n?|", text):
-        return text, found[1] or ""
-    raise DownloadError(f"{sidecar}: found {text[:80]!r} — a line of sha256sum is wanted — correct or delete it")
-
-
-def _entry(path: Path, digest: str) -> str:
-    """Phrase a sidecar; its comment tells an unchanged file, which needn't be read again."""
-    return f"# {path.stat().st_size} bytes, changed at {path.stat().st_mtime_ns} ns\n{digest}  {path.name}\n"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mac.data import archives, choice, inventory
 from mac.data.catalog import Archive, ArchiveList, Choice, Part, Source
+from mac.data.checksum import ChecksumError
 from mac.data.download import DownloadError, Remote
 from mac.data.download import fetch as download
 
@@ -37,6 +38,7 @@ def complete(name: str, source: Source, root: Path, offline: bool = False, say: 
     Raises:
         MissingDataError: a part is missing and ``offline``.
         mac.data.download.DownloadError: no address gave a part, with the reasons.
+        mac.data.checksum.ChecksumError: an archive isn't the one that is wanted.
         mac.data.archives.ArchiveError: an archive can't be unpacked.
         mac.data.choice.ChoiceError: a choice can't be made as declared.
     """
@@ -88,12 +90,12 @@ class _Part:
         return [self._unpack(archive) for archive in [*listed, *self.part.all_of]]
 
     def _any(self) -> str:
-        dropped = [archive for archive in self.part.any_of if (self.root / archive.file).exists()]
-        options, problems = dropped or self.part.any_of, []
+        options = sorted(self.part.any_of, key=lambda archive: not (self.root / archive.file).exists())
+        problems = []
         for archive in options:
             try:
                 return self._unpack(archive)
-            except (DownloadError, MissingDataError, archives.ArchiveError) as error:
+            except (DownloadError, ChecksumError, MissingDataError, archives.ArchiveError) as error:
                 problems.append(error)
                 if archive is not options[-1]:
                     self.say(f"{error}\n… trying another archive of the same content")
@@ -109,11 +111,11 @@ class _Part:
         ]
 
     def _bring(self, archive: Archive, folder: Path) -> Path:
-        path = folder / archive.file
+        path, unpacked = folder / archive.file, self.root / self.part.into
         if self.offline and not path.exists():
             raise MissingDataError(
                 f"{path}: missing, and downloads are off (`download: false` in config/config.yaml) — fetch it elsewhere"
-                f" from {' or '.join(archive.urls)} and put it there, or put the unpacked files into {folder}"
+                f" from {' or '.join(archive.urls)} and put it there, or put the unpacked files into {unpacked}"
             )
         folder.mkdir(parents=True, exist_ok=True)
         reserve = 2 * (archive.size or 0) if archive.unpack else 0
@@ -130,8 +132,14 @@ class _Part:
             self.say(f"unpacking {path.name} into {target}")
             for folder in (target, self.record):
                 folder.mkdir(parents=True, exist_ok=True)
+            earlier = self.begun.exists()
             self.begun.touch()
-            archives.extract(path, target, nested=archive.nested, strip=archive.strip)
+            try:
+                archives.extract(path, target, nested=archive.nested, strip=archive.strip)
+            except archives.ArchiveError:
+                if not earlier:  # nothing was unpacked: what a user puts there now is whole
+                    self.begun.unlink()
+                raise
             marker.touch()
             if archive.discard:
                 path.unlink()

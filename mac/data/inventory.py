@@ -39,7 +39,7 @@ def take(root: Path, layout: str, subset: pd.DataFrame | None = None) -> pd.Data
         SubsetError: the subset names a video that no official list names.
     """
     listed = splits.listing(root, layout)
-    official = {PurePosixPath(path).stem for path in listed["path"]}
+    official = {_stem(path) for path in listed["path"]}
     if subset is not None:
         strange = sorted(set(subset["path"]) - set(listed["path"]))
         if strange:
@@ -47,11 +47,11 @@ def take(root: Path, layout: str, subset: pd.DataFrame | None = None) -> pd.Data
         listed = listed[listed["path"].isin(set(subset["path"]))].reset_index(drop=True)
     places, own = defaultdict(list), []
     for file, linked in sorted(videos(root)):
-        places[PurePosixPath(file).stem].append(file)
+        places[_stem(file)].append(file)
         if not linked:
             own.append(file)
-    listed["file"] = [_choose(path, places[PurePosixPath(path).stem]) for path in listed["path"]]
-    extra = [file for file in own if PurePosixPath(file).stem not in official]
+    listed["file"] = [_choose(path, places.get(_stem(path), [])) for path in listed["path"]]
+    extra = [file for file in own if _stem(file) not in official]
     unlisted = pd.DataFrame({"path": extra, "file": extra}, columns=COLUMNS).fillna(
         {"label": "", "group": "", **{f"split_{split}": splits.UNUSED for split in splits.SPLITS}}
     )
@@ -59,17 +59,27 @@ def take(root: Path, layout: str, subset: pd.DataFrame | None = None) -> pd.Data
 
 
 def videos(root: Path) -> Iterator[tuple[str, bool]]:
-    """Yield every video file below a folder and whether it lies behind a link."""
-    for folder, names, files in os.walk(root, followlinks=True):
+    """Yield every video file below a folder, relative to it, and whether it lies behind a link."""
+    linked_folders: set[str] = set()
+    for folder, names, files in os.walk(str(root), followlinks=True):
         names[:] = sorted(name for name in names if not name.startswith("."))
-        relative = Path(folder).relative_to(root)
-        linked = any((root / part).is_symlink() for part in [relative, *relative.parents] if part != Path("."))
+        linked = folder in linked_folders
+        below = [f"{folder}/{name}" for name in names]
+        linked_folders.update(path for path in below if linked or os.path.islink(path))
+        relative = Path(folder).relative_to(root).as_posix()
+        prefix = "" if relative == "." else f"{relative}/"
         for name in files:
             if name.lower().endswith(VIDEO_ENDINGS) and not name.startswith("."):
-                yield (relative / name).as_posix(), linked
+                yield prefix + name, linked
+
+
+def _stem(path: str) -> str:
+    return path.rpartition("/")[2].rpartition(".")[0]
 
 
 def _choose(path: str, files: list[str]) -> str:
+    if len(files) < 2:
+        return files[0] if files else ""
     official = PurePosixPath(path)
 
     def rank(file: str) -> tuple[bool, bool, bool, bool]:
@@ -82,4 +92,4 @@ def _choose(path: str, files: list[str]) -> str:
             found.parent.name == official.parent.name,
         )
 
-    return max(files, key=rank, default="")
+    return max(files, key=rank)

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from mac.data import download
-from mac.data.download import DiskFullError, DownloadError, Remote, fetch, record, verify
+from mac.data.checksum import ChecksumError, record, verify
+from mac.data.download import DiskFullError, DownloadError, Remote, fetch
 
 MIB = 1 << 20
 CONTENT = random.Random(5).randbytes(6 * MIB + 4321)
@@ -418,7 +419,7 @@ def test_a_file_put_there_is_used_as_it_is_and_held_to_its_checksum(server, tmp_
     assert fetch(remote, tmp_path) == path
     assert complete(path, b"my own")
     path.write_bytes(b"another")
-    with pytest.raises(DownloadError) as caught:
+    with pytest.raises(ChecksumError) as caught:
         fetch(remote, tmp_path)
     for part in (str(path), sha256(b"my own"), sha256(b"another"), f"delete {NAME}.sha256", "to fetch it again"):
         assert part in str(caught.value)
@@ -435,10 +436,10 @@ def test_a_sidecar_of_sha256sum_is_enforced(tmp_path):
     sidecar.write_bytes(subprocess.run(["sha256sum", NAME], cwd=tmp_path, capture_output=True).stdout)
     assert verify(path) == sha256(b"right")
     path.write_bytes(b"wrong")
-    with pytest.raises(DownloadError, match="recorded"):
+    with pytest.raises(ChecksumError, match="recorded"):
         verify(path)
     sidecar.write_text("something else\n")
-    with pytest.raises(DownloadError, match="'something else.n' — a line of sha256sum is wanted"):
+    with pytest.raises(ChecksumError, match="'something else.n' — a line of sha256sum is wanted"):
         verify(path)
 
 
@@ -446,7 +447,7 @@ def test_an_unchanged_file_is_not_read_again(tmp_path, monkeypatch):
     path = tmp_path / NAME
     path.write_bytes(b"content")
     assert record(path) == sha256(b"content")
-    monkeypatch.setattr(download.hashlib, "file_digest", None)
+    monkeypatch.setattr(hashlib, "file_digest", None)
     assert verify(path) == verify(path, sha256(b"content")) == sha256(b"content")
     os.utime(path, ns=(0, 0))
     with pytest.raises(TypeError):
@@ -457,7 +458,7 @@ def test_a_file_put_there_must_match_the_pinned_checksum(server, tmp_path):
     path = tmp_path / NAME
     path.write_bytes(b"my own")
     record(path)
-    with pytest.raises(DownloadError) as caught:
+    with pytest.raises(ChecksumError) as caught:
         fetch(Remote(NAME, (server.url(),), sha256=sha256(CONTENT)), tmp_path)
     for part in (sha256(b"my own"), f"{sha256(CONTENT)} is pinned", "to fetch it again"):
         assert part in str(caught.value)

@@ -1,0 +1,20 @@
+"""``python -m benchmarks NAME …``: run one benchmark, or all."""
+
+import argparse
+import importlib
+from pathlib import Path
+
+NAMES = ("clips", "growth")
+
+
+def main() -> None:
+    """Run what the command line names."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description="Measure, against peers, in one run.")
+    parser.add_argument("names", nargs="*", default=NAMES, choices=NAMES, metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--data", type=Path, required=True, help="folder with ucf101-originals, a sample of UCF101")
+    arguments = parser.parse_args()
+    for name in arguments.names:
+        importlib.import_module(f"benchmarks.{name}").run(arguments.data)
+
+
+main()

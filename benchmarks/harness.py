@@ -1,0 +1,63 @@
+"""What every benchmark shares: competitors taking turns, medians, the machine's description, tables of ratios."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def alternate(methods: dict[str, Callable[[int], object]], repeats: int) -> dict[str, list[float]]:
+    """Run the methods in turn, ``repeats`` times each after one unmeasured turn; returns seconds by method.
+
+    Taking turns lets a machine's changing speed fall on all of them alike. A method gets the number of its turn.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
+    for turn in range(repeats + 1):
+        for name, run in methods.items():
+            began = time.perf_counter()
+            run(turn)
+            if turn:
+                seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def rates(seconds: dict[str, list[float]], units: int) -> dict[str, float]:
+    """Units per second of each method, by the median of its turns."""
+    return {name: units / statistics.median(values) for name, values in seconds.items()}
+
+
+def machine(*packages: str) -> dict[str, str]:
+    """Describe where a measurement was made: processor, cores, Python, packages, date."""
+    model = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {"date": str(date.today()), "processor": model, "cores": str(os.cpu_count()), **versions}
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    """A table whose first column is text and whose others are numbers."""
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def save(name: str, title: str, facts: dict, tables: list[str]) -> None:
+    """Write a benchmark's JSON and its Markdown, and join all Markdown into the folder's README."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    where = ", ".join(f"{key} {value}" for key, value in facts["machine"].items())
+    text = "\n\n".join([f"## {title}", *tables, f"Measured: {where}."])
+    (RESULTS / f"{name}.md").write_text(text + "\n")
+    readme = RESULTS.parent / "README.md"
+    intro = readme.read_text(encoding="utf-8").split("\n## ")[0].rstrip()
+    parts = [path.read_text(encoding="utf-8").rstrip() for path in sorted(RESULTS.glob("*.md"))]
+    readme.write_text("\n\n".join([intro, *parts]) + "\n", encoding="utf-8")
+    print(text)

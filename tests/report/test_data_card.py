@@ -1,0 +1,201 @@
+"""The data card of index tables written by hand: everything on it can be counted on one's fingers."""
+
+import csv
+import json
+
+import pandas as pd
+import pytest
+
+from mac.cli import main
+from mac.data import index, integrity
+from mac.report import data_card
+
+COLUMNS = [
+    "path", "label", "group", "split_1", "split_2", "split_3", "status", "reason", "num_frames", "fps", "width",
+    "height", "content", "copy",
+]  # fmt: skip
+ROWS = [
+    ("a1", "A", "g1", "train", "train", "unused", "ok", "", 100, 25.0, 320, 240, "c1", "identical"),
+    ("a2", "A", "g1", "test", "train", "unused", "ok", "", 50, 25.0, 320, 240, "c2", "other bytes"),
+    ("a3", "A", "g2", "train", "test", "unused", "short", "12 frames, fewer", 12, 25.0, 320, 240, "c3", "identical"),
+    ("a4", "A", "g3", "test", "train", "unused", "duplicate", "bytes of a1", 100, 25.0, 320, 240, "c1", "identical"),
+    ("b1", "B", "g4", "train", "unused", "unused", "ok", "", 300, 30.0, 640, 480, "c5", "other length"),
+    ("b2", "B", "g5", "test", "test", "unused", "ok", "", 450, 30.0, 640, 480, "c6", "identical"),
+    ("b3", "B", "g5", "train", "train", "unused", "truncated", "3 bytes too late", 7, 30.0, 64, 48, "c7", ""),
+    ("b4", "B", "g5", "train", "train", "unused", "absent", "no such file", 0, 0.0, 0, 0, "", ""),
+    ("b5", "B", "g6", "train", "train", "unused", "undecodable", "an empty file", 0, 0.0, 0, 0, "c9", ""),
+    ("x1", "", "", "unused", "unused", "unused", "unlisted", "no list names it", 99, 25.0, 320, 240, "c2", ""),
+]  # fmt: skip
+
+
+def table_of(rows=ROWS):
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+@pytest.fixture
+def table():
+    return table_of()
+
+
+@pytest.fixture
+def facts(table):
+    return data_card.summarise(table)
+
+
+def page(table):
+    return data_card.page("hand", data_card.summarise(table), table, "hand.png")
+
+
+def cells(text, heading):
+    """The rows of the first table after a line that begins with ``heading``."""
+    lines = text[text.index(f"\n{heading}") + 1 :].splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("| ---"))
+    rows = []
+    for line in lines[start + 1 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def test_counts_are_those_of_the_table(facts, table):
+    assert (facts["listed"], facts["usable"]) == (9, 6)
+    assert facts["frames"] == 100 + 50 + 12 + 100 + 300 + 450
+    assert facts["hours"] == pytest.approx((262 / 25 + 750 / 30) / 3600, abs=5e-4)
+    assert facts["frames_range"] == [12, 100, 450]
+    assert facts["statuses"] == {
+        "ok": 4, "short": 1, "duplicate": 1, "truncated": 1, "absent": 1, "undecodable": 1, "unlisted": 1,
+    }  # fmt: skip
+    assert facts["copies"] == {"identical": 4, "other bytes": 1, "other length": 1}
+    assert facts["rates"] == {"25.0": 4, "30.0": 2}
+    assert facts["sizes"] == {"320×240": 4, "640×480": 2}
+    assert facts["index_digest"] == index.digest(table)
+
+
+def test_hours_are_hours():
+    rows = [(*ROWS[0][:8], 90_000, 25.0, *ROWS[0][10:]), (*ROWS[1][:8], 216_000, 30.0, *ROWS[1][10:])]
+    assert data_card.summarise(table_of(rows))["hours"] == 3.0
+
+
+def test_sides_and_what_stands_on_both_of_them(facts):
+    assert set(facts["splits"]) == {"1", "2"}  # split 3 is unused: as of Kinetics
+    first, second = facts["splits"]["1"], facts["splits"]["2"]
+    assert (first["train"], first["test"]) == (3, 3)
+    assert first["groups_on_both_sides"] == 1  # g1; g5 has its other side among the unusable
+    assert first["contents_on_both_sides"] == 1  # c1: a4 has a1's bytes
+    assert (second["train"], second["test"]) == (3, 2)
+    assert second["groups_on_both_sides"] == second["contents_on_both_sides"] == 0
+
+
+def test_classes_are_counted_by_split_and_side(facts):
+    assert facts["classes"] == {
+        "A": {"1 train": 2, "1 test": 2, "2 train": 3, "2 test": 1},
+        "B": {"1 train": 1, "1 test": 1, "2 train": 0, "2 test": 1},
+    }
+
+
+def test_unlisted_files_count_as_nothing_but_unlisted(facts):
+    without = data_card.summarise(table_of(ROWS[:-1]))
+    assert facts["statuses"].pop("unlisted") == 1
+    assert facts == without
+
+
+def test_facts_survive_json(facts):
+    assert json.loads(json.dumps(facts)) == facts
+
+
+def test_the_page_says_the_same(table, facts):
+    text = page(table)
+    assert text.startswith("# Data card: hand\n")
+    assert "6 of 9 listed videos are used: 1012 frames, 0.0 hours, 12 to 450 frames a video (median 100)." in text
+    assert f"`{facts['index_digest']}`" in text
+    assert "![Lengths and frame rates](hand.png)" in text
+    assert "compared with the one here: 4 identical, 1 other bytes, 1 other length." in text
+    assert cells(text, "## Splits") == [["1", "3", "3", "1", "1"], ["2", "3", "2", "0", "0"]]
+    assert cells(text, "## Classes") == [["A", "2", "2", "3", "1"], ["B", "1", "1", "0", "1"]]
+    assert {tuple(row) for row in cells(text, "| Status")} == {(s, str(n)) for s, n in facts["statuses"].items()}
+
+
+def test_the_page_names_what_was_left_out_and_why(table):
+    rows = cells(page(table), "## Left out")
+    wanted = [[f"`{row.path}`", row.status, row.reason] for row in table[table["status"] != "ok"].itertuples()]
+    assert sorted(rows) == sorted(wanted)
+    assert rows[-1][1] == "absent"  # the least telling comes last
+    assert "Videos that are short or duplicate are used" in page(table)
+
+
+def test_a_long_list_is_cut_and_says_where_the_rest_is():
+    rows = ROWS + [(f"z{i}", *ROWS[8][1:]) for i in range(100)]
+    text = page(table_of(rows))
+    assert len(cells(text, "## Left out")) == data_card.SHOWN
+    assert f"… and {106 - data_card.SHOWN} more: `left_out.csv` beside the index names them all." in text
+
+
+def test_a_whole_data_set_has_nothing_to_name():
+    text = page(table_of([(*row[:-1], "") for row in ROWS if row[6] == "ok"]))
+    assert "Nothing: every listed video is whole." in text
+    assert "compared with the one here" not in text  # no subset was declared
+
+
+def test_the_same_table_gives_the_same_bytes(table, tmp_path):
+    for name in ("a", "b"):
+        data_card.draw(table.copy(), "hand", [tmp_path / f"{name}.{ending}" for ending in ("png", "svg")])
+    for ending in ("png", "svg"):
+        assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
+    assert page(table) == page(table.copy())
+    longer = table.assign(num_frames=table["num_frames"] * 2)
+    data_card.draw(longer, "hand", [tmp_path / "c.png"])
+    assert (tmp_path / "c.png").read_bytes() != (tmp_path / "a.png").read_bytes()
+
+
+def test_videos_that_are_all_short_and_tell_no_rate_have_a_card(tmp_path):
+    rows = [(*row[:6], integrity.SHORT, "few frames", 5, 0.0, *row[10:]) for row in ROWS[:6]]
+    table = table_of(rows)
+    facts = data_card.summarise(table)
+    assert (facts["usable"], facts["frames"], facts["hours"]) == (6, 30, 0.0)
+    assert facts["frames_range"] == [5, 5, 5]
+    assert facts["rates"] == {"0.0": 6}
+    assert json.loads(json.dumps(facts)) == facts
+    assert len(cells(page(table), "## Left out")) == 6
+    data_card.draw(table, "short", [tmp_path / "short.png"])
+    assert (tmp_path / "short.png").stat().st_size
+
+
+def test_videos_without_a_rate_take_no_time_from_the_others():
+    rows = [(*ROWS[0][:8], 90_000, 25.0, *ROWS[0][10:]), (*ROWS[1][:8], 90_000, 0.0, *ROWS[1][10:])]
+    assert data_card.summarise(table_of(rows))["hours"] == 1.0
+
+
+@pytest.mark.xfail(strict=True, reason="a class without any usable video is not on the card")
+def test_a_class_that_lost_all_its_videos_is_still_named():
+    rows = [*ROWS, ("c1", "C", "g9", "train", "train", "unused", "absent", "no such file", 0, 0.0, 0, 0, "", "")]
+    assert data_card.summarise(table_of(rows))["classes"]["C"] == dict.fromkeys(
+        ["1 train", "1 test", "2 train", "2 test"], 0
+    )
+
+
+def test_the_command_writes_page_numbers_and_pictures(embedded, tmp_path):
+    built = index.build(embedded / "ucf101", "ucf101", max_unusable=0.0)
+    built.to_parquet(tmp_path / "index.parquet")
+    out, pictures = tmp_path / "cards" / "ucf101.md", [tmp_path / "cards" / f"ucf101.{e}" for e in ("png", "svg")]
+    call = [
+        "describe",
+        "--title",
+        "UCF101",
+        "--index",
+        tmp_path / "index.parquet",
+        "--out",
+        out,
+        "--pictures",
+        *pictures,
+    ]
+    main([str(argument) for argument in call])
+    facts = json.loads(out.with_suffix(".json").read_text())
+    with (embedded / "ucf101" / "ucfTrainTestlist" / "trainlist01.txt").open(newline="") as lists:
+        assert facts["splits"]["1"]["train"] == len(list(csv.reader(lists)))
+    assert (facts["listed"], facts["usable"], facts["frames"]) == (30, 30, 30 * 14)
+    assert facts["splits"]["1"]["groups_on_both_sides"] == 0
+    assert facts["statuses"] == {"short": 30}
+    assert f"`{facts['index_digest']}`" in out.read_text()
+    assert "(ucf101.png)" in out.read_text()
+    assert all(picture.stat().st_size for picture in pictures)

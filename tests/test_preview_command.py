@@ -1,0 +1,90 @@
+"""``python -m mac masks preview``: what a user types, sees and gets."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mac.cli import main
+from mac.data import video
+
+
+@pytest.fixture
+def film(tmp_path, monkeypatch):
+    """A bright square that crosses a dark frame; the working folder is an empty one beside it."""
+    frames = np.full((20, 48, 64, 3), 30, np.uint8)
+    for t in range(20):
+        frames[t, 10:30, 2 * t : 2 * t + 16] = 220
+    video.write(tmp_path / "film.avi", frames, 25, "mpeg4")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "film.avi"
+
+
+def refusal(capsys, *arguments):
+    """The message that a call ends with."""
+    with pytest.raises(SystemExit) as exited:
+        main(["masks", "preview", *map(str, arguments)])
+    assert isinstance(exited.value.code, str)  # Python prints it and exits with status 1
+    assert exited.value.code.startswith("mac ")
+    assert "\n" not in exited.value.code
+    return exited.value.code
+
+
+def test_without_options_a_picture_is_written_here(film, tmp_path, capsys):
+    main(["masks", "preview", str(film)])
+    told = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"m = 0\.5, λ = 30: \d+\.\d\d% foreground", told[0])
+    assert told[1:] == ["film_masks.png"]
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["film_masks.png"]
+    assert {path.name for path in tmp_path.iterdir()} == {"film.avi", "work"}  # nothing is put beside the video
+
+
+def test_every_momentum_is_shown_with_every_threshold(film, tmp_path, capsys):
+    out = tmp_path / "out.mp4"
+    options = ["-m", "0.1", "0.9", "-l", "10", "60.5", "--size", "64", "48", "--stride", "1", "--out", str(out)]
+    main(["masks", "preview", str(film), *options])
+    told = capsys.readouterr().out.splitlines()
+    names = [line.partition(":")[0] for line in told[:-1]]
+    assert names == [f"m = {m}, λ = {threshold}" for m in ("0.1", "0.9") for threshold in ("10", "60.5")]
+    assert told[-1] == str(out)
+    frames = list(video.decode(out))
+    assert (len(frames), frames[0].width, frames[0].height) == (20, 5 * 64, 48)
+
+
+def test_stride_and_start_choose_the_frames(film, tmp_path, capsys):
+    out = tmp_path / "out.avi"
+    main(["masks", "preview", str(film), "--start", "5", "--stride", "3", "--out", str(out)])
+    assert len(list(video.decode(out))) == 5  # frames 5, 8, 11, 14 and 17
+
+
+def test_mistakes_are_told_in_one_line(film, tmp_path, capsys):
+    assert "out.gif: allowed endings are .png, .svg, .mp4" in refusal(capsys, film, "--out", tmp_path / "out.gif")
+    assert "film.avi: 20 frames, none left" in refusal(capsys, film, "--start", "20")
+    assert "film.avi: 20 frames, none left" in refusal(capsys, film, "--stride", "20")
+    assert f"{tmp_path / 'none.avi'}: " in refusal(capsys, tmp_path / "none.avi")
+    assert [path.name for path in (tmp_path / "work").iterdir()] == []
+
+
+def test_the_exit_status_of_a_mistake_is_1(film, root):
+    call = [sys.executable, "-m", "mac", "masks", "preview", str(film.with_name("none.avi"))]
+    done = subprocess.run(call, capture_output=True, text=True, cwd=root)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "none.avi" in done.stderr
+
+
+def test_what_argparse_knows_is_refused_with_its_usage(film, capsys):
+    with pytest.raises(SystemExit) as exited:
+        main(["masks", "preview", str(film), "--preset", "papper"])
+    assert exited.value.code == 2
+    assert re.search(r"invalid choice: 'papper' \(choose from .*paper.*release", capsys.readouterr().err)
+
+
+@pytest.mark.xfail(strict=True, reason="a stride of 0 ends in a traceback, any other momentum is taken")
+@pytest.mark.parametrize("options", [["--stride", "0"], ["-m", "1.5"]])
+def test_impossible_numbers_are_refused(options, film):
+    with pytest.raises(SystemExit):
+        main(["masks", "preview", str(film), "--out", "out.mp4", *options])
