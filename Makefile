@@ -6,7 +6,7 @@ CORES ?= $(shell nproc)
 SCALE ?= demo
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: demo test test-full check ui plan
+.PHONY: demo test test-full check bench ui plan
 
 demo: $(READY)
 	@$(RUN) python -m mac progress --scale $(SCALE) --results results --reports reports --log results/logs/snakemake-$(SCALE).log -- \
@@ -24,6 +24,10 @@ check: $(READY)
 	$(RUN) snakefmt --check Snakefile workflow
 	$(RUN) snakemake --lint
 	$(RUN) python -m pytest -q tests/test_imports.py
+
+bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	$(RUN) python -m benchmarks --data $(DATA)
 
 ui: $(READY)
 	@$(RUN) python -m mac ui --tracking-uri sqlite:///results/mlflow.db

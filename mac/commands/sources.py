@@ -32,7 +32,7 @@ def fetch(arguments: argparse.Namespace) -> None:
         done = {"videos": "found"}  # a data set of the user's own, which no catalog knows
     else:
         source = catalog.find(sources, arguments.name, path)
-        if source.choice:
+        if source.choice and not fetching.is_chosen_by_user(arguments.root):
             larger = source.choice.of
             fetching.complete(
                 larger, catalog.find(sources, larger, path), arguments.root.parent / larger, arguments.offline

@@ -6,9 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
-
-from mac.data import archives, choice, inventory
+from mac.data import archives, choice, inventory, splits
 from mac.data.catalog import Archive, ArchiveList, Choice, Part, Source
 from mac.data.checksum import ChecksumError
 from mac.data.download import DownloadError, Remote
@@ -36,13 +34,15 @@ def complete(name: str, source: Source, root: Path, offline: bool = False, say: 
         By part, ``found`` (the user's own files) or the names of the archives that it was unpacked from.
 
     Raises:
-        MissingDataError: a part is missing and ``offline``.
+        MissingDataError: a part is missing and ``offline``, or the data set a choice is drawn from is.
         mac.data.download.DownloadError: no address gave a part, with the reasons.
         mac.data.checksum.ChecksumError: an archive isn't the one that is wanted.
         mac.data.archives.ArchiveError: an archive can't be unpacked.
         mac.data.choice.ChoiceError: a choice can't be made as declared.
     """
     say(f"{name}: {source.about}")
+    if source.choice and is_chosen_by_user(root):
+        return {"choice": "found"}
     parts = {part.name: _Part(part, root, offline, say) for part in source.parts}
     found = {part: at_work.found() for part, at_work in parts.items()}
     if all(found.values()) and not source.choice:
@@ -54,6 +54,11 @@ def complete(name: str, source: Source, root: Path, offline: bool = False, say: 
         if source.choice:
             done["choice"] = _choose(source.choice, root, say)
     return done
+
+
+def is_chosen_by_user(root: Path) -> bool:
+    """Whether a folder holds annotations of the user's own choice of videos, not one drawn here."""
+    return any(root.rglob("train.csv")) and not (root / "choice.json").exists()
 
 
 class _Part:
@@ -151,14 +156,12 @@ def _choose(declared: Choice, root: Path, say: Callable[[str], None]) -> dict:
     larger = root.parent / declared.of
     parts, ids = {}, {}
     for part in ("train", "val"):
-        path = larger / "annotations" / f"{part}.csv"
-        if not path.is_file():
-            raise MissingDataError(
-                f"{path}: missing — {root.name} is drawn from {declared.of}; `python -m mac fetch"
-                f" {declared.of}` brings it"
-            )
-        parts[part] = pd.read_csv(path, dtype={"youtube_id": str})
-        (listed,) = root.rglob(f"{part}_ytid_list.txt")
+        try:
+            parts[part] = splits.annotations(larger, part)
+        except splits.LayoutError as error:
+            hint = f"{root.name} is drawn from {declared.of}, which `python -m mac fetch {declared.of}` brings"
+            raise MissingDataError(f"{error}; {hint}") from None
+        listed = sorted(root.rglob(f"{part}_ytid_list.txt"))[0]
         ids[part] = {line.strip() for line in listed.read_text(encoding="utf-8").splitlines() if line.strip()}
     counts = {"train": declared.train, "val": declared.val}
     drawn = choice.choose(parts, ids, declared.classes, counts, declared.seed)

@@ -90,24 +90,32 @@ def _hmdb51_source(video: str) -> str:
     return Path(video.strip()).stem.rsplit("_", 1)[0]
 
 
+def annotations(root: Path, part: str) -> pd.DataFrame:
+    """Read the annotations of a part (``train`` or ``val``) of Kinetics: ``label``, ``youtube_id``, times in seconds.
+
+    Raises:
+        LayoutError: the csv is missing or lacks a column.
+    """
+    path = _find(root, "annotations", *_KINETICS_PARTS[part])
+    table = pd.read_csv(path, dtype={"youtube_id": str})
+    lacking = {"label", "youtube_id", "time_start", "time_end"} - set(table.columns)
+    if lacking:
+        raise LayoutError(f"{path}: lacks the column(s) {', '.join(sorted(lacking))}")
+    return table
+
+
 def _kinetics(root: Path) -> pd.DataFrame:
     parts = []
-    for part, side, names in (
-        ("train", TRAIN, ["train.csv"]),
-        ("val", TEST, ["val.csv", "validate.csv", "validation.csv"]),
-    ):
-        path = _find(root, "annotations", *names)
-        annotations = pd.read_csv(path, dtype={"youtube_id": str})
-        lacking = {"label", "youtube_id", "time_start", "time_end"} - set(annotations.columns)
-        if lacking:
-            raise LayoutError(f"{path}: lacks the column(s) {', '.join(sorted(lacking))}")
+    for part, side in (("train", TRAIN), ("val", TEST)):
+        table = annotations(root, part)
         name = [
             f"{part}/{row.label}/{row.youtube_id}_{int(row.time_start):06d}_{int(row.time_end):06d}.mp4"
-            for row in annotations.itertuples()
+            for row in table.itertuples()
         ]
-        columns = {"path": name, "label": annotations["label"], "group": annotations["youtube_id"]}
+        columns = {"path": name, "label": table["label"], "group": table["youtube_id"]}
         parts.append(pd.DataFrame(columns | {"split_1": side, "split_2": UNUSED, "split_3": UNUSED}))
     return pd.concat(parts, ignore_index=True)
 
 
+_KINETICS_PARTS = {"train": ["train.csv"], "val": ["val.csv", "validate.csv", "validation.csv"]}
 _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {"ucf101": _ucf101, "hmdb51": _hmdb51, "kinetics": _kinetics}

@@ -309,9 +309,6 @@ def test_offline_says_what_is_missing_from_where_and_where_it_goes(sources, serv
     assert_same_videos(folder, embedded / "ucf101", "ucf101")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the hint names the hidden folder of the record, which the inventory passes over"
-)
 def test_offline_sends_videos_of_listed_archives_where_they_are_found(sources, embedded, tmp_path):
     folder = tmp_path / "kinetics400"
     shutil.copytree(embedded / "kinetics" / "annotations", folder / "annotations")
@@ -417,7 +414,6 @@ def test_an_error_names_every_archive_that_was_tried(sources, server, tmp_path):
     assert not list(folder.rglob("*.avi"))
 
 
-@pytest.mark.xfail(strict=True, reason="where one archive of several is in the folder, the others are never tried")
 @pytest.mark.parametrize(("dropped", "taken"), [(UCF_RAR, UCF_ZIP), (UCF_ZIP, UCF_RAR)])
 def test_a_dropped_archive_that_is_damaged_gives_way_to_a_download(
     dropped, taken, sources, server, served, embedded, tmp_path
@@ -429,7 +425,6 @@ def test_a_dropped_archive_that_is_damaged_gives_way_to_a_download(
     assert_same_videos(folder, embedded / "ucf101", "ucf101")
 
 
-@pytest.mark.xfail(strict=True, reason="an archive that gave nothing leaves the mark of a half-unpacked part behind")
 def test_files_unpacked_by_hand_are_found_after_an_archive_could_not_be_unpacked(sources, server, embedded, tmp_path):
     source, folder = sources("ucf101"), tmp_path / "ucf101"
     del server.files[UCF_ZIP]

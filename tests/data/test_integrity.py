@@ -143,7 +143,8 @@ def test_what_follows_the_end_of_a_file_is_no_part_of_it(tmp_path, kind):
 def test_a_frame_that_a_header_promises_and_a_decoder_misses_is_named(tmp_path):
     path = muxed(tmp_path, "AVI")
     data = bytearray(path.read_bytes())
-    places = [match.start() for match in re.finditer(b"00dc", data[: data.rindex(b"idx1")])]
+    begin, end = data.index(b"movi"), data.rindex(b"idx1")
+    places = [begin + match.start() for match in re.finditer(b"00dc", data[begin:end])]
     assert len(places) == FRAMES
     data[places[20] : places[20] + 2] = b"01"  # a frame of another stream, which there isn't
     path.write_bytes(data)
