@@ -83,7 +83,6 @@ def test_what_argparse_knows_is_refused_with_its_usage(film, capsys):
     assert re.search(r"invalid choice: 'papper' \(choose from .*paper.*release", capsys.readouterr().err)
 
 
-@pytest.mark.xfail(strict=True, reason="a stride of 0 ends in a traceback, any other momentum is taken")
 @pytest.mark.parametrize("options", [["--stride", "0"], ["-m", "1.5"]])
 def test_impossible_numbers_are_refused(options, film):
     with pytest.raises(SystemExit):

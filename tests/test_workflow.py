@@ -150,7 +150,10 @@ def test_a_new_row_runs_that_row_only(finished):
 
     finished.edit("tables.yaml", change)
     jobs = finished.jobs()
-    trained = {name: jobs.get(name) for name in ("pretrain", "finetune", "card", "table", "curve", "scan", "index", "extract", "store")}
+    trained = {
+        name: jobs.get(name)
+        for name in ("pretrain", "finetune", "card", "table", "curve", "scan", "index", "extract", "store")
+    }
     assert trained == {
         "pretrain": 1,
         "finetune": 1,

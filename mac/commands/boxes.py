@@ -6,6 +6,7 @@ import pandas as pd
 
 from mac.commands.files import read_config, write_table
 from mac.config import BoxesConfig
+from mac.data import detections
 from mac.data import index as indexing
 from mac.stages import detect as detecting
 from mac.training import processor
@@ -22,6 +23,6 @@ def detect(arguments: argparse.Namespace) -> None:
 def boxes(arguments: argparse.Namespace) -> None:
     """Join the shards into one table."""
     config = read_config(arguments.config, BoxesConfig)
-    table = pd.concat([pd.read_parquet(path) for path in arguments.parts], ignore_index=True)
+    table = detections.join([pd.read_parquet(path) for path in arguments.parts])
     write_table(arguments.out, table)
     print(f"{config.dataset.name}: {len(table)} boxes on {table['path'].nunique()} videos")

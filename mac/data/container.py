@@ -1,7 +1,6 @@
 """What a video file's container says of its own completeness, read off its structure alone (AVI, MP4, Matroska)."""
 
-import mmap
-import struct
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,27 +19,42 @@ class Structure:
     frames: int | None = None
 
 
+class _Bytes:
+    """A file's bytes, read piece by piece: it may be larger than the memory."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor, self._size = descriptor, os.fstat(descriptor).st_size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, part: slice) -> bytes:
+        return os.pread(self._descriptor, max(part.stop - part.start, 0), part.start)
+
+
 def inspect(path: Path) -> Structure | None:
     """Walk a file's chunks from its first to its last byte; None for a format this function doesn't know."""
     if path.stat().st_size < 12:
         return None
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if data[:4] == b"RIFF" and data[8:12] == b"AVI ":
+    with path.open("rb") as file:
+        data = _Bytes(file.fileno())
+        start = data[0:12]
+        if start[:4] == b"RIFF" and start[8:] == b"AVI ":
             return _avi(data)
-        if data[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide"):
+        if start[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide"):
             return _mp4(data)
-        if data[:4] == EBML:
+        if start[:4] == EBML:
             return _matroska(data)
     return None
 
 
-def _avi(data: mmap.mmap) -> Structure:
+def _avi(data: _Bytes) -> Structure:
     frames, stack = 0, [(0, len(data))]  # spans still to walk; lists are entered, everything else is stepped over
-    indexed = None
     while stack:
         at, end = stack.pop()
         while at + 8 <= end:
-            name, (size,) = data[at : at + 4], struct.unpack_from("<I", data, at + 4)
+            head = data[at : at + 8]
+            name, size = head[:4], int.from_bytes(head[4:], "little")
             if at + 8 + size > end:
                 return Structure(f"chunk {_printable(name)} at byte {at} ends {at + 8 + size - end} bytes too late")
             after = at + 8 + size + size % 2
@@ -51,7 +65,10 @@ def _avi(data: mmap.mmap) -> Structure:
                     at, end = at + 12, at + 8 + size
                     continue
             elif name == b"idx1":
-                indexed = sum(data[at + 10 + i : at + 12 + i] in (b"dc", b"db") for i in range(0, size - 15, 16))
+                entries = data[at + 8 : at + 8 + size]
+                indexed = sum(entries[i + 2 : i + 4] in (b"dc", b"db") for i in range(0, size - 15, 16))
+                if indexed < frames:  # of the frames before it: a large file's later parts have indices of their own
+                    return Structure(f"the index names {indexed} of {frames} frames")
             elif name[2:] in (b"dc", b"db"):
                 if not name[:2].isdigit():
                     return Structure(f"no chunk name at byte {at}: {_printable(name)}")
@@ -61,17 +78,16 @@ def _avi(data: mmap.mmap) -> Structure:
             at = after
         if at < end and any(data[at:end]):
             return Structure(f"{end - at} stray bytes at byte {at}")
-    if indexed is not None and indexed < frames:
-        return Structure(f"the index names {indexed} of {frames} frames")
     return Structure("", frames)
 
 
-def _mp4(data: mmap.mmap) -> Structure:
+def _mp4(data: _Bytes) -> Structure:
     at, names = 0, set()
     while at + 8 <= len(data):
-        (size,), name = struct.unpack_from(">I", data, at), data[at + 4 : at + 8]
-        if size == 1 and at + 16 <= len(data):
-            (size,) = struct.unpack_from(">Q", data, at + 8)
+        head = data[at : at + 16]
+        size, name = int.from_bytes(head[:4], "big"), head[4:8]
+        if size == 1 and len(head) == 16:
+            size = int.from_bytes(head[8:], "big")
         elif size == 0:
             size = len(data) - at
         if size < 8:
@@ -87,7 +103,7 @@ def _mp4(data: mmap.mmap) -> Structure:
     return Structure("" if b"moov" in names else "no index (moov box)")
 
 
-def _matroska(data: mmap.mmap) -> Structure:
+def _matroska(data: _Bytes) -> Structure:
     at, ends = 0, [len(data)]  # ends of the elements that were entered, the file's first
     while at < len(data):
         while at >= ends[-1]:
@@ -111,13 +127,14 @@ def _matroska(data: mmap.mmap) -> Structure:
     return Structure("")
 
 
-def _number(data: mmap.mmap, at: int, marked: bool) -> tuple[bytes, int]:
+def _number(data: _Bytes, at: int, marked: bool) -> tuple[bytes, int]:
     """Read a variable-length number (ids keep their length marker) and the position after it; empty at a fault."""
-    length = 9 - data[at].bit_length() if at < len(data) else 9
-    if length > 8 or at + length > len(data):
+    head = data[at : at + 8]
+    length = 9 - head[0].bit_length() if head else 9
+    if length > len(head):
         return b"", at
-    first = data[at] if marked else data[at] & ((1 << (8 - length)) - 1)
-    return bytes([first]) + data[at + 1 : at + length], at + length
+    first = head[0] if marked else head[0] & ((1 << (8 - length)) - 1)
+    return bytes([first]) + head[1:length], at + length
 
 
 def _printable(name: bytes) -> str:

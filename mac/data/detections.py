@@ -38,8 +38,7 @@ def read(root: Path, videos: pd.DataFrame, min_score: float) -> pd.DataFrame:
     """
     tables = [root / name for name in TABLES if (root / name).is_file()]
     if tables:
-        table = pd.read_parquet(tables[0]) if tables[0].suffix == ".parquet" else pd.read_csv(tables[0])
-        table, source = _named(table, tables[0]), tables[0]
+        table, source = _table(tables[0]), tables[0]
     elif (root / FOLDER).is_dir():
         table, source = _folder(root / FOLDER, videos), root / FOLDER
     else:
@@ -49,10 +48,6 @@ def read(root: Path, videos: pd.DataFrame, min_score: float) -> pd.DataFrame:
         )
     sizes = videos.set_index("path")[["width", "height", "num_frames"]]
     table = table[table["path"].isin(sizes.index)].reset_index(drop=True)
-    if table.empty:
-        raise DetectionsError(
-            f"{source}: holds no box of any video of this data set; paths are as in the official lists"
-        )
     of_video = sizes.loc[table["path"]].reset_index(drop=True)
     outside = (table["frame"] < 0) | (table["frame"] >= of_video["num_frames"])
     if outside.any():
@@ -69,6 +64,21 @@ def read(root: Path, videos: pd.DataFrame, min_score: float) -> pd.DataFrame:
     return table.loc[kept, COLUMNS].sort_values(["path", "frame"], kind="stable", ignore_index=True)
 
 
+def join(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Put the boxes of all shards of a data set's videos together.
+
+    Raises:
+        DetectionsError: there is no box at all.
+    """
+    table = pd.concat(parts, ignore_index=True)
+    if table.empty:
+        raise DetectionsError(
+            "no box in any video: published boxes must name videos by their paths in the official lists; a detector's"
+            " `min_score` may be too high"
+        )
+    return table
+
+
 def hold(table: pd.DataFrame, videos: pd.DataFrame, every: int) -> pd.DataFrame:
     """Repeat detections made on frames 0, ``every``, 2·``every`` … on the frames up to the next one."""
     if every == 1:
@@ -80,11 +90,18 @@ def hold(table: pd.DataFrame, videos: pd.DataFrame, every: int) -> pd.DataFrame:
     return held.sort_values(["path", "frame"], kind="stable", ignore_index=True)
 
 
-def _named(table: pd.DataFrame, source: Path) -> pd.DataFrame:
+def _table(source: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_parquet(source) if source.suffix == ".parquet" else pd.read_csv(source)
+    except ValueError as error:  # pandas' and pyarrow's parsing errors are kinds of it
+        raise DetectionsError(f"{source}: {error} — expected a table, a row a box") from None
     table = table.rename(columns={"video": "path"})
     lacking = {"path", "frame", *CORNERS} - set(table.columns)
     if lacking:
         raise DetectionsError(f"{source}: lacks the column(s) {', '.join(sorted(lacking))}")
+    for column in table.columns.intersection(["frame", *CORNERS, "score"]):
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            raise DetectionsError(f"{source}: column {column} holds {table[column].iloc[0]!r} — expected numbers")
     return table.assign(score=table.get("score", np.nan))[COLUMNS]
 
 
@@ -116,5 +133,5 @@ def _rows(file: Path) -> np.ndarray:
         if isinstance(content, dict):
             content = [[int(frame), *box] for frame, boxes in content.items() for box in boxes]
         return np.array(content, float)
-    except (ValueError, TypeError, json.JSONDecodeError) as error:
+    except (ValueError, TypeError, EOFError) as error:
         raise DetectionsError(f"{file}: {error} — expected rows of frame, x0, y0, x1, y1[, score]") from None

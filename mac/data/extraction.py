@@ -74,7 +74,8 @@ def assemble(table: pd.DataFrame, parts: list[pd.DataFrame], folder: Path, width
         mac.data.video.VideoError: the shards are not those of the index.
     """
     videos, stored = index.usable(table), pd.concat(parts, ignore_index=True)
-    if stored["path"].tolist() != videos["path"].tolist():
+    expected = [(path, _name(path, content)) for path, content in zip(videos["path"], videos["content"], strict=True)]
+    if list(zip(stored["path"], stored["stored"], strict=True)) != expected:
         raise video.VideoError(f"{folder}: the shards hold other videos than the index; extract them again")
     videos = videos.drop(columns=["file", "reason", "copy"])
     videos["stored"] = stored["stored"]
@@ -98,12 +99,16 @@ def assemble(table: pd.DataFrame, parts: list[pd.DataFrame], folder: Path, width
     (folder / "store.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
+def _name(path: str, content: str) -> str:
+    plain = PurePosixPath(path)
+    return str(PurePosixPath("videos", *plain.parts[1:-1], f"{plain.stem}.{content[:10]}.avi"))
+
+
 def _store(
     job: tuple[str, str, str, int, float], root: Path, folder: Path, size: tuple[int, int]
 ) -> tuple[str, str, list[int], list[int]]:
     path, file, content, num_frames, fps = job
-    plain = PurePosixPath(path)
-    stored = PurePosixPath("videos", *plain.parts[1:-1], f"{plain.stem}.{content[:10]}.avi")
+    stored = _name(path, content)
     target = folder / stored
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +123,7 @@ def _store(
     places = _places(target)
     if len(places) != num_frames:
         raise video.VideoError(f"{target}: {len(places)} frames stored of {num_frames}; delete the file, extract again")
-    return path, str(stored), [offset for offset, _ in places], [length for _, length in places]
+    return path, stored, [offset for offset, _ in places], [length for _, length in places]
 
 
 def _write(path: Path, frames: list[np.ndarray], fps: float) -> None:

@@ -146,8 +146,9 @@ class _Part:
                     self.begun.unlink()
                 raise
             marker.touch()
-            if archive.discard:
-                path.unlink()
+        if archive.discard:
+            for name in (archive.file, f"{archive.file}.sha256"):
+                (self.root / name).unlink(missing_ok=True)
         return archive.file
 
 
@@ -169,7 +170,7 @@ def _choose(declared: Choice, root: Path, say: Callable[[str], None]) -> dict:
         _write(root / "annotations" / f"{part}.csv", table.to_csv(index=False, lineterminator="\n"))
     link = root / declared.of
     if not link.is_symlink() and not link.exists():
-        link.symlink_to(Path("..") / declared.of, target_is_directory=True)
+        link.symlink_to(os.path.relpath(larger.resolve(), root.resolve()), target_is_directory=True)
     labels = sorted(drawn["train"]["label"].unique())
     _write(root / "choice.json", {**declared.model_dump(), "labels": labels})
     counted = " and ".join(f"{len(table)} {part}" for part, table in drawn.items())
@@ -180,6 +181,8 @@ def _choose(declared: Choice, root: Path, say: Callable[[str], None]) -> dict:
 def _write(path: Path, content: str | dict | list) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = content if isinstance(content, str) else json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)

@@ -64,7 +64,7 @@ def examine(path: Path) -> Finding:
 
 
 def _decode(path: Path) -> Finding:
-    num_frames = packets = damaged = 0
+    num_frames = packets = damaged = skipped = 0
     sizes: list[tuple[int, int]] = []
     with av.open(str(path)) as opened:
         if not opened.streams.video:
@@ -80,7 +80,8 @@ def _decode(path: Path) -> Finding:
         context.options = {"max_pixels": str(video.MAX_PIXELS)}
         promised, fps = stream.frames, float(stream.average_rate or 0)
         for packet in opened.demux(stream):
-            packets += packet.size > 0
+            packets += packet.size > 0 and not packet.is_discard
+            skipped += packet.is_discard  # before the start of an edit list: decoded, but no part of the video
             damaged += packet.is_corrupt
             for frame in packet.decode():
                 num_frames += 1
@@ -104,6 +105,7 @@ def _decode(path: Path) -> Finding:
         return replace(found, status=UNDECODABLE, reason=f"{damaged} of {packets} packets or frames are damaged")
     if packets > num_frames:
         return replace(found, status=UNDECODABLE, reason=f"{packets} packets give {num_frames} frames only")
+    promised -= skipped
     structure = container.inspect(path)
     if promised > num_frames and (structure is None or structure.frames != num_frames):
         return replace(found, status=TRUNCATED, reason=f"{promised} frames promised, {num_frames} decoded")

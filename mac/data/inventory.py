@@ -60,8 +60,13 @@ def take(root: Path, layout: str, subset: pd.DataFrame | None = None) -> pd.Data
 
 def videos(root: Path) -> Iterator[tuple[str, bool]]:
     """Yield every video file below a folder, relative to it, and whether it lies behind a link."""
-    linked_folders: set[str] = set()
+    linked_folders, seen = set(), set()
     for folder, names, files in os.walk(str(root), followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link to a folder above, or to one already walked
+            names.clear()
+            continue
+        seen.add(real)
         names[:] = sorted(name for name in names if not name.startswith("."))
         linked = folder in linked_folders
         below = [f"{folder}/{name}" for name in names]

@@ -45,6 +45,8 @@ def scan(
                 findings.append(Finding(UNDECODABLE, f"decoding took more than {seconds:g} s"))
             except ProcessExpired as error:
                 findings.append(Finding(UNDECODABLE, f"the decoder crashed (exit status {error.exitcode})"))
+            except OSError as error:  # a link to nothing, no permission, a failing disk
+                findings.append(Finding(UNDECODABLE, f"can't be read: {error.strerror}"))
             except MemoryError:
                 findings.append(Finding(UNDECODABLE, "decoding needs too much memory"))
     found = iter(findings)

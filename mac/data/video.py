@@ -52,6 +52,19 @@ def read(path: Path, width: int, height: int) -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
+def frame_rate(path: Path) -> float:
+    """Average frames per second by a file's header; 25 where it says nothing.
+
+    Raises:
+        VideoError: the file can't be opened or has no video stream.
+    """
+    try:
+        with av.open(str(path)) as container:
+            return float(container.streams.video[0].average_rate or 25)
+    except (av.FFmpegError, OSError, IndexError) as error:
+        raise VideoError(f"{path}: {error}") from error
+
+
 def quarter_turns(frame: av.VideoFrame) -> int:
     """Counter-clockwise quarter turns, 0 … 3, that bring a frame upright; other angles are ignored."""
     return round(frame.rotation / 90) % 4 if frame.rotation % 90 == 0 else 0

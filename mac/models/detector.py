@@ -1,5 +1,6 @@
 """Mask R-CNN as torchvision publishes it, asked for persons only (supplementary §5)."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from mac.models.operators import declare_missing_operators
 
 declare_missing_operators()
 
+import torchvision  # noqa: E402
 from torchvision.models import detection  # noqa: E402
 
 PERSON = 1  # COCO's category
@@ -40,7 +42,9 @@ class PersonDetector:
         published = _WEIGHTS[name]
         try:
             state = (
-                torch.load(weights, map_location="cpu", weights_only=True) if weights else published.get_state_dict()
+                torch.load(weights, map_location="cpu", weights_only=True)
+                if weights
+                else published.get_state_dict(check_hash=True)
             )
         except OSError as error:
             raise NoDetectorError(
@@ -48,10 +52,14 @@ class PersonDetector:
                 " file as `detector_weights` in config/config.yaml; or put published boxes into the data set's folder"
                 " and set `person_boxes.detector: published`; or leave out Table 3 (`T3: null` under a scale's tables)"
             ) from None
+        except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+            raise NoDetectorError(
+                f"{weights}: not a file of weights: {(str(error).splitlines() or ['empty'])[0]}"
+            ) from None
         self.network = getattr(detection, name)(weights=None, weights_backbone=None)
         try:
             self.network.load_state_dict(state)
-        except RuntimeError as error:
+        except (RuntimeError, TypeError, AttributeError) as error:
             raise NoDetectorError(f"{weights}: not the weights of {name}: {str(error).splitlines()[0]}") from None
         self.network.to(device).eval()
         self.device = device
@@ -66,10 +74,23 @@ class PersonDetector:
 
         Returns:
             One float32 (K, 5) array a frame: x0, y0, x1, y1 as fractions of the frame in [0, 1], and the score.
+
+        Raises:
+            NoDetectorError: this torchvision lacks its compiled operators.
         """
         images = [torch.from_numpy(f).to(self.device).permute(2, 0, 1).float().div_(255) for f in frames]
+        try:
+            seen_in_frames = self.network(images)
+        except (RuntimeError, NotImplementedError) as error:
+            if "torchvision::" not in str(error) and "C++ ops" not in str(error):
+                raise
+            raise NoDetectorError(
+                f"torchvision {torchvision.__version__}'s compiled operators don't fit torch {torch.__version__}:"
+                " install matching builds; or put published boxes into the data set's folder and set"
+                " `person_boxes.detector: published`"
+            ) from None
         found = []
-        for frame, seen in zip(frames, self.network(images), strict=True):
+        for frame, seen in zip(frames, seen_in_frames, strict=True):
             chosen = (seen["labels"] == PERSON) & (seen["scores"] >= min_score)
             height, width = frame.shape[:2]
             boxes = seen["boxes"][chosen] / seen["boxes"].new_tensor([width, height, width, height])

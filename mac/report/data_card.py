@@ -25,7 +25,7 @@ def summarise(table: pd.DataFrame) -> dict:
     """
     used, listed = usable(table), table[table["status"] != integrity.UNLISTED]
     seconds = (used["num_frames"] / used["fps"].where(used["fps"] > 0)).sum()
-    by_split, classes = {}, {label: {} for label in sorted(used["label"].unique())}
+    by_split, classes = {}, {label: {} for label in sorted(listed["label"].unique())}
     for split in splits.SPLITS:
         side = used[f"split_{split}"]
         if (side == splits.UNUSED).all():

@@ -43,12 +43,18 @@ def run(
         The mean share of foreground pixels of each setting, by its name.
 
     Raises:
-        PreviewError: the video has too few frames from ``start`` on, or ``out`` has an ending of another kind.
+        PreviewError: the video has too few frames from ``start`` on, ``out`` has an ending of another kind, or a number
+            is out of range.
         mac.data.video.VideoError: the video can't be decoded.
     """
     moving = out.suffix in (".mp4", ".avi")
     if not moving and out.suffix not in (".png", ".svg"):
         raise PreviewError(f"{out}: allowed endings are .png, .svg, .mp4 and .avi")
+    if stride < 1 or start < 0 or min(size) < 2:
+        raise PreviewError(f"stride {stride}, start {start}, size {size}: at least 1, 0 and 2 × 2")
+    for momentum, threshold in settings:
+        if not 0 <= momentum <= 1 or not 0 <= threshold <= 255:
+            raise PreviewError(f"m = {momentum:g}, λ = {threshold:g}: m lies in [0, 1], λ in [0, 255]")
     limit = LONGEST if moving else SHOWN
     frames, seen = [], 0
     for number, frame in enumerate(video.read(path, *size)):
@@ -71,7 +77,7 @@ def run(
         codec = "libx264" if out.suffix == ".mp4" else "mpeg4"
         wide = np.concatenate([images for _, images in rows], axis=2)
         even = wide[:, : wide.shape[1] // 2 * 2, : wide.shape[2] // 2 * 2]  # codecs halve the colour planes
-        video.write(out, np.ascontiguousarray(even), max(25 // stride, 1), codec)
+        video.write(out, np.ascontiguousarray(even), max(round(video.frame_rate(path) / stride), 1), codec)
     else:
         pictures.save(card.picture(rows, f"Foreground of {path.name} ({preset})"), [out])
     return shares

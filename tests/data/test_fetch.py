@@ -207,6 +207,10 @@ def test_kinetics_archives_are_discarded_and_mended_videos_win(sources, server, 
     (mended,) = table.loc[table["file"].str.endswith(bad.name), "file"]
     assert mended.startswith("replacement/")
     assert set(table["file"].str.split("/").str[0]) == {"train", "val", "replacement"}
+    official = folder / table.loc[table["file"] == mended, "path"].item()
+    official.parent.mkdir()
+    bad.rename(official)  # no place is better than that of the mended ones
+    assert inventory.take(folder, "kinetics").equals(table)
 
 
 def test_archives_that_are_kept_serve_again_when_the_unpacked_files_are_deleted(sources, server, embedded, tmp_path):
@@ -228,6 +232,7 @@ def test_a_folder_that_the_user_extracted_is_used_as_it_is(name, offline, source
     done = fetch.complete(name, sources(name), folder, offline, say=lambda _: None)
     assert set(done.values()) == {"found"}
     assert (snapshot(folder), server.requests) == (before, [])
+    assert not (folder / fetch.LOCK).exists()  # nothing at all is written: the folder may be another's
 
 
 def test_a_part_of_the_classes_with_another_ending_in_another_folder_is_used(sources, server, embedded, tmp_path):
@@ -245,7 +250,6 @@ def test_a_part_of_the_classes_with_another_ending_in_another_folder_is_used(sou
     assert_same_videos(folder, original, "ucf101", kept)
 
 
-@pytest.mark.xfail(strict=True, reason="`present` knows val.csv only, the reader of the lists two more names")
 @pytest.mark.parametrize("name", ["validate.csv", "validation.csv"])
 def test_annotations_under_another_name_that_the_index_reads_are_used(name, sources, server, embedded, tmp_path):
     folder = shutil.copytree(embedded / "kinetics", tmp_path / "kinetics400")
@@ -261,6 +265,14 @@ def test_only_the_missing_part_is_fetched(sources, server, embedded, tmp_path):
     done = fetch.complete("ucf101", sources("ucf101"), folder, say=lambda _: None)
     assert done == {"split lists": [UCF_LISTS], "videos": "found"}
     assert server.requests == [UCF_LISTS]
+    assert_same_videos(folder, embedded / "ucf101", "ucf101")
+
+
+def test_some_of_the_lists_are_not_taken_for_all(sources, server, embedded, tmp_path):
+    folder = shutil.copytree(embedded / "ucf101", tmp_path / "ucf101")
+    (folder / "ucfTrainTestlist" / "testlist03.txt").unlink()
+    done = fetch.complete("ucf101", sources("ucf101"), folder, say=lambda _: None)
+    assert done == {"split lists": [UCF_LISTS], "videos": "found"}
     assert_same_videos(folder, embedded / "ucf101", "ucf101")
 
 
@@ -375,12 +387,27 @@ def test_a_run_stopped_between_two_archives_fetches_the_rest_only(sources, serve
     assert_same_videos(folder, embedded / "kinetics", "kinetics")
 
 
-@pytest.mark.parametrize("answer", [None, b"other content", "cut"])
+def test_a_part_whose_second_archive_is_damaged_is_not_taken_for_complete(sources, server, embedded, tmp_path):
+    source, folder = sources("kinetics400"), tmp_path / "kinetics400"
+    whole = server.files["train/part_1.tar.gz"]
+    server.files["train/part_1.tar.gz"] = whole[:-5000]
+    for _ in range(2):
+        with pytest.raises(ArchiveError, match=r"/train_part_1\.tar\.gz: "):
+            fetch.complete("kinetics400", source, folder, offline=False, say=lambda _: None)
+    for path in folder.glob("train_part_1.tar.gz*"):  # as the message says: delete it and download it again
+        path.unlink()
+    server.files["train/part_1.tar.gz"] = whole
+    assert fetch.complete("kinetics400", source, folder, say=lambda _: None) == ARCHIVES["kinetics400"]
+    assert_same_videos(folder, embedded / "kinetics", "kinetics")
+
+
+@pytest.mark.parametrize("answer", ["none", "a page", "cut", "another date"])
 def test_a_bad_first_archive_gives_way_to_the_second(answer, sources, server, embedded, tmp_path):
     source, folder, said = sources("ucf101"), tmp_path / "ucf101", []
     whole = server.files.pop(UCF_ZIP)
-    if answer is not None:
-        server.files[UCF_ZIP] = whole[:-100] if answer == "cut" else answer
+    dated = whole[:12] + bytes([whole[12] ^ 1]) + whole[13:]  # could be unpacked, but isn't what is pinned
+    others = {"a page": b"<html>", "cut": whole[:-100], "another date": dated}
+    server.files |= {UCF_ZIP: others[answer]} if answer in others else {}
     done = fetch.complete("ucf101", source, folder, say=said.append)
     assert done == {"split lists": [UCF_LISTS], "videos": [UCF_RAR]}
     assert any(f"/{UCF_ZIP}: " in text and "trying another archive" in text for text in said)

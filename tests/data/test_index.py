@@ -27,6 +27,12 @@ def test_the_index_accounts_for_every_video(embedded, layout):
     assert (table["copy"] == "").all()
 
 
+@pytest.fixture(scope="module")
+def plain(embedded):
+    """The index of the UCF101-like set as it is."""
+    return index.build(embedded / "ucf101", "ucf101", 0.0)
+
+
 def copied(embedded, tmp_path, layout="ucf101"):
     return shutil.copytree(embedded / layout, tmp_path / layout)
 
@@ -122,8 +128,8 @@ def test_a_mended_copy_is_taken_before_the_official_one(embedded, tmp_path, plac
 def test_the_official_place_wins_over_a_copy_elsewhere(embedded, tmp_path):
     root = copied(embedded, tmp_path)
     first, second = sorted(root.rglob("*.avi"))[:2]
-    for folder in ("A", "z"):
-        (root / folder).mkdir()
+    for folder in (f"A/{first.parent.name}", "z"):
+        (root / folder).mkdir(parents=True)
         shutil.copy(first, root / folder / first.name)
         shutil.copy(second, root / folder / second.name)
     second.rename(second.with_suffix(".mp4"))
@@ -145,7 +151,7 @@ def test_hidden_files_and_folders_are_passed_over(embedded, tmp_path):
     assert not unlisted
 
 
-def test_unlisted_videos_are_named_and_change_nothing(embedded, tmp_path):
+def test_unlisted_videos_are_named_and_change_nothing(embedded, plain, tmp_path):
     root = copied(embedded, tmp_path)
     encode(root / "UCF-101" / "Extra" / "v_Extra_g01_c01.avi", range(20), "mpeg4")
     encode(root / "loose.mp4", range(20))
@@ -157,12 +163,11 @@ def test_unlisted_videos_are_named_and_change_nothing(embedded, tmp_path):
     assert (extra["reason"] == "present, but no official list names it").all()
     assert (extra["label_index"] == -1).all()
     assert (extra[["split_1", "split_2", "split_3"]] == splits.UNUSED).all(axis=None)
-    plain = index.build(embedded / "ucf101", "ucf101", 0.0)
     assert index.digest(table) == index.digest(plain)
     pd.testing.assert_frame_equal(index.usable(table), plain, check_dtype=False)
 
 
-def test_a_linked_folder_serves_listed_videos_and_counts_no_unlisted(embedded, tmp_path):
+def test_a_linked_folder_serves_listed_videos_and_counts_no_unlisted(embedded, plain, tmp_path):
     root = copied(embedded, tmp_path)
     elsewhere = tmp_path / "elsewhere"
     (root / "UCF-101").rename(elsewhere)
@@ -172,9 +177,17 @@ def test_a_linked_folder_serves_listed_videos_and_counts_no_unlisted(embedded, t
     assert files == {video: video.replace("UCF-101", "linked") for video in files}
     assert all((root / file).is_file() for file in files.values())
     assert not unlisted
-    assert index.digest(index.build(root, "ucf101", 0.0)) == index.digest(
-        index.build(embedded / "ucf101", "ucf101", 0.0)
-    )
+    assert index.digest(index.build(root, "ucf101", 0.0)) == index.digest(plain)
+
+
+@pytest.mark.xfail(strict=True, reason="a folder is walked once, by the first of its names")
+def test_a_link_beside_a_folder_takes_nothing_from_it(embedded, tmp_path):
+    root = copied(embedded, tmp_path)
+    encode(root / "UCF-101" / "stray.avi", range(3), "mpeg4")
+    (root / "A link").symlink_to(root / "UCF-101")
+    files, unlisted = placed(root)
+    assert all(file == path for path, file in files.items())
+    assert unlisted == ["UCF-101/stray.avi"]
 
 
 def test_a_linked_root_is_no_linked_folder(embedded, tmp_path):
@@ -186,11 +199,11 @@ def test_a_linked_root_is_no_linked_folder(embedded, tmp_path):
 
 
 def declared(table):
-    return table[["path", "num_frames", "content"]]
+    return table[["path", "num_frames", "content"]].copy()
 
 
-def test_a_subset_keeps_its_videos_and_says_how_each_copy_compares(embedded, tmp_path):
-    subset = declared(index.build(embedded / "ucf101", "ucf101", 0.0))
+def test_a_subset_keeps_its_videos_and_says_how_each_copy_compares(embedded, plain, tmp_path):
+    subset = declared(plain)
     root = copied(embedded, tmp_path)
     files = [root / path for path in subset["path"]]
     encode(files[4].with_suffix(".mkv"), range(14))
@@ -207,15 +220,15 @@ def test_a_subset_keeps_its_videos_and_says_how_each_copy_compares(embedded, tmp
     assert (table.loc[[*range(4), *range(7, 29)], "copy"] == index.IDENTICAL).all()
 
 
-def test_listed_videos_beside_a_subset_are_not_unlisted(embedded):
-    subset = declared(index.build(embedded / "ucf101", "ucf101", 0.0))
+def test_listed_videos_beside_a_subset_are_not_unlisted(embedded, plain):
+    subset = declared(plain)
     files, unlisted = placed(embedded / "ucf101", subset=subset[::2])
     assert list(files) == subset["path"][::2].tolist()
     assert not unlisted
 
 
-def test_a_subset_of_strange_videos_is_refused_by_name(embedded):
-    subset = declared(index.build(embedded / "ucf101", "ucf101", 0.0))
+def test_a_subset_of_strange_videos_is_refused_by_name(embedded, plain):
+    subset = declared(plain)
     subset.loc[3, "path"], subset.loc[9, "path"] = "UCF-101/B/v_B_g01_c01.avi", "UCF-101/A/v_A_g01_c01.avi"
     with pytest.raises(inventory.SubsetError, match=r"2 videos that no list names, first UCF-101/A/v_A_g01_c01\.avi"):
         index.build(embedded / "ucf101", "ucf101", 0.0, subset=subset)
@@ -270,12 +283,11 @@ def test_a_missing_list_says_which_and_what_to_do(tmp_path):
         splits.listing(tmp_path, "ucf101")
 
 
-def test_the_digest_follows_content_alone(embedded, tmp_path):
+def test_the_digest_follows_content_alone(embedded, plain, tmp_path):
     root = copied(embedded, tmp_path)
-    table = index.build(embedded / "ucf101", "ucf101", 0.0)
-    whole = index.digest(table)
+    whole = index.digest(plain)
     assert index.digest(index.build(root, "ucf101", 0.0, workers=2)) == whole
-    assert index.digest(table.sample(frac=1, random_state=0)) == whole
+    assert index.digest(plain.sample(frac=1, random_state=0)) == whole
     videos = sorted(root.rglob("*.avi"))
     videos[0].rename(videos[0].with_suffix(".mkv"))  # another ending, …
     (root / "moved").mkdir()
@@ -288,11 +300,10 @@ def test_the_digest_follows_content_alone(embedded, tmp_path):
 
 
 @pytest.mark.parametrize("column", ["path", "label", "group", "split_2", "num_frames", "content", "status"])
-def test_the_digest_follows_every_fact_that_training_sees(embedded, column):
-    table = index.build(embedded / "ucf101", "ucf101", 0.0)
-    changed = table.copy()
+def test_the_digest_follows_every_fact_that_training_sees(plain, column):
+    changed = plain.copy()
     changed.loc[5, column] = 15 if column == "num_frames" else "other"
-    assert index.digest(changed) != index.digest(table)
+    assert index.digest(changed) != index.digest(plain)
 
 
 def test_a_scan_in_shards_gives_the_index_that_one_scan_gives(embedded, tmp_path):
@@ -308,7 +319,6 @@ def test_a_scan_in_shards_gives_the_index_that_one_scan_gives(embedded, tmp_path
         index.assemble(listed, [scans[0], *scans[2:]])
 
 
-@pytest.mark.xfail(strict=True, reason="a link to a folder above is followed for as long as the system allows")
 def test_a_link_to_a_folder_above_ends(embedded, tmp_path):
     root = copied(embedded, tmp_path)
     (root / "UCF-101" / "again").symlink_to(root)

@@ -61,6 +61,7 @@ def encode(
     pixels: str = "yuv420p",
     size=(WIDTH, HEIGHT),
     b_frames: int = 0,
+    gop: int = 0,
     times=None,
     rotation: int = 0,
     options=None,
@@ -76,6 +77,8 @@ def encode(
                 stream.pix_fmt = pixels
                 stream.codec_context.thread_count = 1
                 stream.codec_context.max_b_frames = b_frames
+                if gop:
+                    stream.codec_context.gop_size = gop
                 if codec.startswith("mpeg"):
                     stream.codec_context.bit_rate = 2_000_000
                 if times:

@@ -160,7 +160,6 @@ def test_another_networks_weights_are_refused(scripted, tmp_path):
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.xfail(strict=True, reason="errors of unpickling come through")
 @pytest.mark.parametrize("content", [b"<!doctype html><title>Sign in</title>", b"", "cut", "list"])
 def test_a_file_that_holds_no_weights_is_refused(content, scripted, tmp_path):
     scripted()
