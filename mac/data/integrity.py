@@ -15,6 +15,7 @@ USABLE = (OK, SHORT, DUPLICATE)
 STATUSES = (*USABLE, TRUNCATED, UNDECODABLE, NO_VIDEO, WRONG_SIZE, ABSENT, UNLISTED)
 
 SHORT_FRAMES = 16  # the paper's clip: a shorter video is used, its last frame repeated
+MPEG4_REPEAT = 19  # bytes: FFmpeg takes no longer packet for a frame that says "unchanged"
 SMALLEST, LARGEST = 16, 8192  # pixels a side
 
 
@@ -55,12 +56,23 @@ def examine(path: Path) -> Finding:
         return Finding(UNDECODABLE, "an empty file", content=content)
     try:
         found = _decode(path)
-    except (av.FFmpegError, ValueError, MemoryError) as error:
-        found = Finding(UNDECODABLE, str(error).replace(f": '{path}'", "").replace(str(path), path.name))
+    except av.FFmpegError as error:
+        found = Finding(UNDECODABLE, f"the decoder says: {error.strerror or error}")
+    except (ValueError, MemoryError) as error:
+        found = Finding(UNDECODABLE, str(error).replace(str(path), path.name))
     structure = container.inspect(path)
     if structure and structure.fault and found.status in (*USABLE, UNDECODABLE):
         found = replace(found, status=TRUNCATED, reason=structure.fault + (f"; {found.reason}" if found.reason else ""))
     return replace(found, content=content)
+
+
+def _is_shown(packet: av.Packet, codec: str) -> bool:
+    """Whether a packet stands for a frame of its own."""
+    if packet.is_discard:  # before the start of an edit list
+        return False
+    if codec == "mpeg4":  # XviD's way to repeat the frame before
+        return packet.size > MPEG4_REPEAT
+    return codec != "vp8" or not packet.size or bool(bytes(packet)[0] & 16)  # VP8 keeps hidden reference frames
 
 
 def _decode(path: Path) -> Finding:
@@ -80,8 +92,9 @@ def _decode(path: Path) -> Finding:
         context.options = {"max_pixels": str(video.MAX_PIXELS)}
         promised, fps = stream.frames, float(stream.average_rate or 0)
         for packet in opened.demux(stream):
-            packets += packet.size > 0 and not packet.is_discard
-            skipped += packet.is_discard  # before the start of an edit list: decoded, but no part of the video
+            shown = _is_shown(packet, context.name)
+            packets += packet.size > 0 and shown
+            skipped += packet.size > 0 and not shown
             damaged += packet.is_corrupt
             for frame in packet.decode():
                 num_frames += 1

@@ -60,16 +60,17 @@ def take(root: Path, layout: str, subset: pd.DataFrame | None = None) -> pd.Data
 
 def videos(root: Path) -> Iterator[tuple[str, bool]]:
     """Yield every video file below a folder, relative to it, and whether it lies behind a link."""
-    linked_folders, seen = set(), set()
+    linked_folders: set[str] = set()
+    above = {str(root): frozenset()}  # the real folders that a folder lies in, so that links upwards end
     for folder, names, files in os.walk(str(root), followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:  # a link to a folder above, or to one already walked
+        real, parents = os.path.realpath(folder), above.pop(folder)
+        if real in parents:
             names.clear()
             continue
-        seen.add(real)
         names[:] = sorted(name for name in names if not name.startswith("."))
         linked = folder in linked_folders
-        below = [f"{folder}/{name}" for name in names]
+        below = [os.path.join(folder, name) for name in names]
+        above |= dict.fromkeys(below, parents | {real})
         linked_folders.update(path for path in below if linked or os.path.islink(path))
         relative = Path(folder).relative_to(root).as_posix()
         prefix = "" if relative == "." else f"{relative}/"
