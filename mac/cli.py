@@ -5,6 +5,8 @@ import importlib
 import sys
 from pathlib import Path
 
+INTERRUPTED = 75  # a training that saved itself and left when it was asked to (EX_TEMPFAIL: try again)
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mac", description="Run one stage of the pipeline, or ask about its plan.")
@@ -28,6 +30,10 @@ def _parser() -> argparse.ArgumentParser:
 
     def shard(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--shard", type=int, nargs=2, default=[0, 1], metavar=("NUMBER", "SHARDS"))
+
+    def resumable(sub: argparse.ArgumentParser) -> None:
+        paths(sub, "folder")
+        sub.add_argument("--save-minutes", type=float, default=10.0, help="between two snapshots within an epoch")
 
     def processor(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
@@ -122,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     s.add_argument("--boxes", type=Path, help="person boxes, where the masks are made of them")
     s.add_argument("--until", type=int, required=True, metavar="EPOCH")
     s.add_argument("--previous", type=Path, help="state to continue from")
+    resumable(s)
     processor(s)
     s = stage("weights", "training:weights", "Fetch torchvision's Kinetics-400 weights of a backbone.")
     s.add_argument("--backbone", required=True)
@@ -129,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     s = stage("finetune", "training:finetune", "Finetune and test.")
     paths(s, "config", "store", "journal", "predictions", "metrics")
     s.add_argument("--backbone", type=Path, help="checkpoint to start from")
+    resumable(s)
     processor(s)
     s = stage("track", "reporting:track", "Record a finished run in MLflow.")
     s.add_argument("--stage", choices=["pretrain", "finetune"], required=True)
@@ -164,7 +172,8 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if not _expected(error):
             raise
-        sys.exit(f"mac {parsed.command}: {error}")
+        print(f"mac {parsed.command}: {error}", file=sys.stderr)
+        sys.exit(INTERRUPTED if type(error).__name__ == "Interrupted" else 1)
 
 
 def _expected(error: Exception) -> bool:

@@ -26,7 +26,7 @@ def bars(plan: Plan, results: Path, reports: Path) -> list[Bar]:
     finetuned = sum(
         f.config.optimiser.epochs
         if (results / "finetune" / i / "metrics.json").exists()
-        else _last_epoch(results / "finetune" / i / "journal.jsonl")
+        else _last_epoch(results / "finetune" / i / "running" / "journal.jsonl")
         for i, f in plan.finetunings.items()
     )
     to_finetune = sum(f.config.optimiser.epochs for f in plan.finetunings.values())
@@ -52,7 +52,7 @@ def _pretrained_epochs(folder: Path, epochs: set[int]) -> int:
         if (folder / f"epoch_{epoch}.json").exists():
             done = epoch
         else:
-            return max(done, _last_epoch(folder / f"epoch_{epoch}.jsonl"))
+            return max(done, _last_epoch(folder / f"running_{epoch}" / "journal.jsonl"))
     return done
 
 

@@ -3,7 +3,7 @@
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from mac.config import Probability, Strict
 
@@ -22,6 +22,7 @@ class UserConfig(Strict):
     training_threads: PositiveInt
     training_memory: PositiveInt
     training_minutes: PositiveInt
+    save_minutes: PositiveFloat
     max_unusable: dict[str, Probability]
     videos_per_job: PositiveInt
     download: bool

@@ -1,5 +1,6 @@
 """Evaluation: several clips spread over each test video, logits averaged, one prediction a video (method §3)."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,12 @@ from mac.training import batches
 
 @torch.no_grad()
 def run(
-    config: FinetuneConfig, store: FrameStore, model: nn.Module, device: torch.device, loader_workers: int = 0
+    config: FinetuneConfig,
+    store: FrameStore,
+    model: nn.Module,
+    device: torch.device,
+    loader_workers: int = 0,
+    before_batch: Callable[[], None] = lambda: None,
 ) -> pd.DataFrame:
     """Predict every test video of the split.
 
@@ -27,6 +33,7 @@ def run(
         model: maps clips (B, 3, T, H, W), normalised, to logits (B, classes).
         device: where the model is.
         loader_workers: reading processes.
+        before_batch: called before each batch; may raise to leave.
 
     Returns:
         One row per video in store order: ``path``, ``group``, ``label``, ``predicted`` (class indices), ``logits``
@@ -39,6 +46,7 @@ def run(
     choose = partial(_all_clips, store.lengths, clip.num_frames, e.stride, e.num_clips)
     means = []
     for batch in batches.read(store, batches.in_turn(videos, per_batch), choose, workers=loader_workers):
+        before_batch()
         frames = batch.frames.to(device).flatten(0, 1).unflatten(0, (-1, clip.num_frames))
         view = normalise(crop(frames, centre_crops(len(frames), e.scale, clip.size), clip.size))
         means.append(model(view).unflatten(0, (-1, e.num_clips)).mean(1).float().cpu())

@@ -1,6 +1,5 @@
 """Finetuning on action labels, from a pretrained backbone or from random weights."""
 
-import time
 from functools import partial
 from pathlib import Path
 
@@ -16,10 +15,12 @@ from mac.data.store import FrameStore
 from mac.models.backbones import Backbone
 from mac.models.heads import DropoutLinear
 from mac.randomness import uniform
-from mac.tracking.journal import Journal
 from mac.training import batches, checkpoint
-from mac.training.optim import build_optimiser, learning_rate
+from mac.training.batches import Batch
+from mac.training.loop import Loop
+from mac.training.optim import build_optimiser, schedule_of
 from mac.training.processor import describe, seeded, to_fast_layout
+from mac.training.run_folder import RunFolder
 
 
 class ActionClassifier(nn.Module):
@@ -36,11 +37,43 @@ class ActionClassifier(nn.Module):
         return self.head(self.backbone(clip.contiguous(memory_format=torch.channels_last_3d)), keys)
 
 
+class ActionLearner(nn.Module):
+    """Finetuning's losses: cross-entropy on the action labels of one view a clip."""
+
+    def __init__(self, config: FinetuneConfig, store: FrameStore, device: torch.device) -> None:
+        super().__init__()
+        clip, colour = config.clip, config.colour
+        self.config, self.device = config, device
+        self.recipe = ViewRecipe(
+            clip.scales, clip.size, clip.flip_probability, colour.jitter_probability, colour.gray_probability
+        )
+        self.labels = torch.tensor(store.videos["label_index"].to_numpy())
+        self.classifier = ActionClassifier(config, len(store.labels))
+
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """Parameters the optimiser moves."""
+        return list(self.classifier.parameters())
+
+    def losses(self, batch: Batch, epoch: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Compute the cross-entropy of one step."""
+        keys = (self.config.seed, epoch, batch.videos)
+        _, view, _ = draw_view(batch.frames.to(self.device), self.recipe, ("finetune", *keys))
+        logits = self.classifier(view, ("dropout", *keys))
+        label = self.labels[batch.videos].to(self.device)
+        loss = F.cross_entropy(logits, label)
+        top1 = 100 * (logits.detach().argmax(1) == label).float().mean()
+        return loss, {"loss": loss.detach(), "train_top1": top1}
+
+    def after_step(self) -> None:
+        """Nothing follows."""
+
+
 def run(
     config: FinetuneConfig,
     store: FrameStore,
     backbone: Path | None,
-    journal: Journal,
+    folder: RunFolder,
     device: torch.device,
     loader_workers: int = 0,
     facts: dict[str, str] | None = None,
@@ -51,7 +84,7 @@ def run(
         config: the resolved stage.
         store: its frames.
         backbone: checkpoint to start from; None for random weights.
-        journal: where epochs are written down.
+        folder: where the run keeps its snapshots and journal; it continues from what is there.
         device: where to train.
         loader_workers: reading processes.
         facts: provenance to put into the journal.
@@ -61,66 +94,43 @@ def run(
 
     Raises:
         ValueError: a starting point is named but not given, or the other way round.
+        mac.training.loop.NotFiniteError: the loss diverged.
+        mac.training.run_folder.Interrupted: the run was asked to leave, and has saved itself.
     """
     if (backbone is None) != (config.initial == "random"):
         raise ValueError(f"finetuning from {config.initial!r} weights, but the backbone given is {backbone}")
-    o, run_id = config.optimiser, config.identify()
-    labels = torch.tensor(store.videos["label_index"].to_numpy())
-    train = labelled(config, store)
-    model = ActionClassifier(config, len(store.labels))
+    o, run_id, train = config.optimiser, config.identify(), labelled(config, store)
+    learner = ActionLearner(config, store, device)
     if backbone:
-        checkpoint.load_backbone(backbone, model.backbone)
-    to_fast_layout(model, device)
-    optimiser = build_optimiser(model.parameters(), o.name, o.lr, o.sgd_momentum, o.weight_decay)
-    clip, colour = config.clip, config.colour
-    recipe = ViewRecipe(
-        clip.scales, clip.size, clip.flip_probability, colour.jitter_probability, colour.gray_probability
+        checkpoint.load_backbone(backbone, learner.classifier.backbone)
+    to_fast_layout(learner.classifier, device)
+    optimiser = build_optimiser(learner.trained, o.name, o.lr, o.sgd_momentum, o.weight_decay)
+    rate = schedule_of(o.lr, o.epochs, o.schedule, o.milestones, o.gamma, o.warmup_epochs)
+    loop = Loop(run_id, learner, optimiser, rate, o.gradient_clip, folder)
+    if folder.state:
+        loop.restore(folder.state)
+        folder.journal.write("continued", epoch=loop.position.epoch, step=loop.position.step)
+    else:
+        folder.journal.write(
+            "start",
+            stage="finetune",
+            id=run_id,
+            epoch=0,
+            until=o.epochs,
+            epochs=o.epochs,
+            device=describe(device),
+            index_digest=store.digest,
+            videos=len(train),
+            facts=facts or {},
+        )
+    loop.train(
+        o.epochs,
+        lambda epoch: batches.epoch_order(train, o.batch_size, (config.seed, "order", epoch)),
+        lambda planned, epoch: batches.read(
+            store, planned, partial(_choose, store.lengths, config, epoch), workers=loader_workers
+        ),
     )
-    journal.write(
-        "start",
-        stage="finetune",
-        id=run_id,
-        epoch=0,
-        until=o.epochs,
-        epochs=o.epochs,
-        device=describe(device),
-        index_digest=store.digest,
-        videos=len(train),
-        facts=facts or {},
-    )
-    step = 0
-    for epoch in range(o.epochs):
-        began, clips = time.perf_counter(), 0
-        total = {"loss": 0.0, "train_top1": 0.0}
-        model.train()
-        planned = batches.epoch_order(train, o.batch_size, (config.seed, "order", epoch))
-        for i, batch in enumerate(
-            batches.read(store, planned, partial(_choose, store.lengths, config, epoch), workers=loader_workers)
-        ):
-            rate = learning_rate(
-                o.lr, epoch + i / len(planned), o.epochs, o.schedule, o.milestones, o.gamma, o.warmup_epochs
-            )
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            keys = (config.seed, epoch, batch.videos)
-            _, view, _ = draw_view(batch.frames.to(device), recipe, ("finetune", *keys))
-            logits = model(view, ("dropout", *keys))
-            label = labels[batch.videos].to(device)
-            loss = F.cross_entropy(logits, label)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), o.gradient_clip)
-            optimiser.step()
-            step += 1
-            clips += len(label)
-            total["loss"] += float(loss.detach())
-            total["train_top1"] += 100 * float((logits.argmax(1) == label).float().mean())
-            if not np.isfinite(total["loss"]):
-                raise FloatingPointError(f"finetuning {run_id}: loss {loss.item()} in step {step}, lr {rate:g}")
-        means = {name: value / len(planned) for name, value in total.items()}
-        speed = clips / (time.perf_counter() - began)
-        journal.write("metrics", epoch=epoch + 1, step=step, lr=rate, clips_per_second=round(speed, 2), **means)
-    return model
+    return learner.classifier
 
 
 def labelled(config: FinetuneConfig, store: FrameStore) -> np.ndarray:

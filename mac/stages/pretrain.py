@@ -1,6 +1,5 @@
 """Pretraining: one segment, from a checkpoint epoch (or nothing) to the next."""
 
-import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,10 +11,11 @@ from mac.config import PretrainConfig
 from mac.data.clips import training_frames
 from mac.data.store import FrameStore
 from mac.stages.learners import MacLearner, SupervisedLearner
-from mac.tracking.journal import Journal
 from mac.training import batches, checkpoint
-from mac.training.optim import build_optimiser, learning_rate
+from mac.training.loop import Loop
+from mac.training.optim import build_optimiser, schedule_of
 from mac.training.processor import describe
+from mac.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,13 @@ class Outputs:
     journal: Path
 
 
-class NotFiniteError(Exception):
-    """The loss became NaN or infinite; the message says where."""
-
-
 def run(
     config: PretrainConfig,
     store: FrameStore,
     until: int,
     previous: Path | None,
     outputs: Outputs,
+    folder: RunFolder,
     device: torch.device,
     loader_workers: int = 0,
     facts: dict[str, str] | None = None,
@@ -49,6 +46,7 @@ def run(
         until: epoch to end at, 1 … ``config.optimiser.epochs``.
         previous: training state to continue, None to begin.
         outputs: files to write; they appear when the segment is complete.
+        folder: where the segment keeps its snapshots and journal until then; it continues from what is there.
         device: where to train.
         loader_workers: reading processes.
         facts: provenance to put into the journal (git commit, …).
@@ -57,34 +55,29 @@ def run(
         ``epoch``, ``index_digest``, ``device``, and the held-out scores with the chance level of the pretext [percent].
 
     Raises:
-        NotFiniteError: the loss diverged.
-        mac.training.checkpoint.CheckpointError: ``previous`` belongs to another run.
+        mac.training.loop.NotFiniteError: the loss diverged.
+        mac.training.run_folder.Interrupted: the run was asked to leave, and has saved itself.
+        mac.training.checkpoint.CheckpointError: ``previous`` or the folder belongs to another run or to other data.
     """
     o = config.optimiser
     train, test = store.select(config.split, "train"), store.select(config.split, "test")
     kind = MacLearner if config.task == "mac" else SupervisedLearner
     learner = kind(config, store.videos["label_index"].to_numpy(), device)
     optimiser = build_optimiser(learner.trained, o.name, o.lr, o.sgd_momentum, o.weight_decay)
-    run_id, first, step = config.identify(), 0, 0
-    if previous:
-        state = checkpoint.load_state(previous, run_id)
-        learner.load_state_dict(state["learner"])
-        optimiser.load_state_dict(state["optimiser"])
-        first, step = state["epoch"], state["step"]
-        if state["index_digest"] != store.digest:
-            raise checkpoint.CheckpointError(
-                f"{previous}: trained on data with digest {state['index_digest']}, but the store's is {store.digest};"
-                " restore the data, or delete the run's folder to train anew"
-            )
-    choose = partial(_choose, store.lengths, config)
-    read = partial(batches.read, store, boxes=config.mask.source == "person_boxes", workers=loader_workers)
-
-    with Journal(outputs.journal) as journal:
-        journal.write(
+    run_id = config.identify()
+    rate = schedule_of(o.lr, o.epochs, o.schedule, o.milestones, o.gamma, o.warmup_epochs)
+    loop = Loop(run_id, learner, optimiser, rate, o.gradient_clip, folder)
+    if folder.state:
+        loop.restore(folder.state)
+        folder.journal.write("continued", epoch=loop.position.epoch, step=loop.position.step)
+    else:
+        if previous:
+            _restore_segment(loop, checkpoint.load_state(previous, run_id), store.digest, previous)
+        folder.journal.write(
             "start",
             stage="pretrain",
             id=run_id,
-            epoch=first,
+            epoch=loop.position.epoch,
             until=until,
             epochs=o.epochs,
             device=describe(device),
@@ -92,45 +85,34 @@ def run(
             videos=len(train),
             facts=facts or {},
         )
-        for epoch in range(first, until):
-            began, sums, clips = time.perf_counter(), {}, 0
-            learner.train()
-            planned = batches.epoch_order(train, o.batch_size, (config.seed, "order", epoch))
-            for i, batch in enumerate(read(planned, partial(choose, epoch))):
-                # 1. the rate of this step
-                rate = learning_rate(
-                    o.lr, epoch + i / len(planned), o.epochs, o.schedule, o.milestones, o.gamma, o.warmup_epochs
-                )
-                for group in optimiser.param_groups:
-                    group["lr"] = rate
-                # 2. losses of the batch's views
-                loss, metrics = learner.losses(batch, epoch)
-                # 3. one step of the optimiser
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(learner.trained, o.gradient_clip)
-                optimiser.step()
-                # 4. the key encoder follows
-                learner.after_step()
-                step += 1
-                clips += len(batch.videos)
-                for name, value in metrics.items():
-                    sums[name] = sums.get(name, 0.0) + float(value)
-                if not np.isfinite(sums["loss"]):
-                    raise NotFiniteError(
-                        f"pretraining {run_id}: loss {loss.item()} in step {step}, epoch {epoch + 1}, lr {rate:g}"
-                    )
-            means = {name: value / len(planned) for name, value in sums.items()}
-            speed = clips / (time.perf_counter() - began)
-            journal.write("metrics", epoch=epoch + 1, step=step, lr=rate, clips_per_second=round(speed, 2), **means)
-        held_out = _held_out(learner, read, choose, test, o.batch_size)
-        journal.write("metrics", epoch=until, step=step, **held_out)
-        checkpoint.save_backbone(outputs.backbone, learner.backbone, {"pretrain_id": run_id, "epoch": str(until)})
-        state = {"epoch": until, "step": step, "learner": learner.state_dict(), "optimiser": optimiser.state_dict()}
-        checkpoint.save_state(outputs.state, run_id, state | {"index_digest": store.digest})
-        final = {"epoch": until, **held_out, **learner.chance, "index_digest": store.digest, "device": describe(device)}
-        journal.write("end", epoch=until, final=held_out)
-    return final
+    boxes = config.mask.source == "person_boxes"
+    read = partial(batches.read, store, boxes=boxes, workers=loader_workers)
+    choose = partial(_choose, store.lengths, config)
+    loop.train(
+        until,
+        lambda epoch: batches.epoch_order(train, o.batch_size, (config.seed, "order", epoch)),
+        lambda planned, epoch: read(planned, partial(choose, epoch)),
+    )
+    held_out = _held_out(learner, read, choose, test, o.batch_size, folder)
+    folder.journal.write("metrics", epoch=until, step=loop.position.step, **held_out)
+    folder.journal.write("end", epoch=until, final=held_out)
+    checkpoint.save_backbone(outputs.backbone, learner.backbone, {"pretrain_id": run_id, "epoch": str(until)})
+    state = {name: value for name, value in loop.state().items() if name != "position"}
+    where = {"epoch": until, "step": loop.position.step, "index_digest": store.digest}
+    checkpoint.save_state(outputs.state, run_id, where | state)
+    folder.publish(outputs.journal)
+    return {"epoch": until, **held_out, **learner.chance, "index_digest": store.digest, "device": describe(device)}
+
+
+def _restore_segment(loop: Loop, state: dict, digest: str, path: Path) -> None:
+    """Continue where the segment before ended."""
+    if state["index_digest"] != digest:
+        raise checkpoint.CheckpointError(
+            f"{path}: trained on data with digest {state['index_digest']}, but the store's is {digest};"
+            " restore the data, or delete the run's folder to train anew"
+        )
+    position = {"epoch": state["epoch"], "step": state["step"]}
+    loop.restore({"position": position, "learner": state["learner"], "optimiser": state["optimiser"]})
 
 
 def _choose(lengths: np.ndarray, config: PretrainConfig, epoch: int | str, videos: np.ndarray) -> np.ndarray:
@@ -139,11 +121,14 @@ def _choose(lengths: np.ndarray, config: PretrainConfig, epoch: int | str, video
     return training_frames(lengths[videos], config.clip.num_frames, config.clip.strides, keys)
 
 
-def _held_out(learner: torch.nn.Module, read: partial, choose: partial, videos: np.ndarray, size: int) -> dict:
+def _held_out(
+    learner: torch.nn.Module, read: partial, choose: partial, videos: np.ndarray, size: int, folder: RunFolder
+) -> dict[str, float]:
     """Average the learner's held-out scores over the split's test videos."""
     learner.eval()
     scores: dict[str, list[torch.Tensor]] = {}
     for batch in read(batches.in_turn(videos, size), partial(choose, "held out")):
+        folder.leave_if_asked()
         for name, values in learner.held_out(batch).items():
             scores.setdefault(name, []).append(values)
     return {name: float(torch.cat(values).mean()) for name, values in scores.items()}

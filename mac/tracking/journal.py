@@ -1,10 +1,10 @@
 """The journal of a run: one JSON object a line, appended as things happen. All a training ever imports for tracking."""
 
 import json
+import os
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 
 class Journal:
@@ -14,18 +14,26 @@ class Journal:
     seconds since 1970.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keep: int = 0) -> None:
+        """Open a journal and cut it back to its first ``keep`` bytes: a continued run writes the rest again."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("w", encoding="utf-8", buffering=1)
+        self.path = path
+        path.touch()
+        self._file = path.open("r+b", buffering=0)
+        self._file.truncate(keep)
+        self._file.seek(0, os.SEEK_END)
 
     def write(self, event: str, **values: Any) -> None:
         """Append one event."""
-        self._file.write(json.dumps({"event": event, "time": round(time.time(), 3), **values}) + "\n")
+        self._file.write((json.dumps({"event": event, "time": round(time.time(), 3), **values}) + "\n").encode())
 
-    def __enter__(self) -> Self:
-        return self
+    def sync(self) -> int:
+        """Bring what was written onto the disk; returns the journal's length in bytes."""
+        os.fsync(self._file.fileno())
+        return self._file.tell()
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 

@@ -1,7 +1,7 @@
 """Optimisers and the learning rate as a pure function of progress."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 
@@ -34,3 +34,10 @@ def learning_rate(
     if schedule == "step":
         return lr * gamma ** sum(epoch >= milestone for milestone in milestones)
     return lr * 0.5 * (1 + math.cos(math.pi * (epoch - warmup_epochs) / (epochs - warmup_epochs)))
+
+
+def schedule_of(
+    lr: float, epochs: int, schedule: str, milestones: list[int], gamma: float, warmup_epochs: int
+) -> Callable[[float], float]:
+    """Make :func:`learning_rate` a function of the epochs done alone."""
+    return lambda epoch: learning_rate(lr, epoch, epochs, schedule, milestones, gamma, warmup_epochs)

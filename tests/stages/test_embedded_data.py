@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from mac.data import index, store, synthetic
+from mac.data import extraction, index, store, synthetic
 from mac.experiment import merge, parse, unfold
 from mac.stages import evaluate, finetune
-from mac.tracking.journal import Journal
+from mac.training.run_folder import RunFolder
 from mac.validation import read_yaml
 
 FRAMES = 8
@@ -37,12 +37,11 @@ def test_a_single_frame_gives_less_than_half(root, tmp_path, capsys):
         folder.mkdir()
     size = drawn.classes, drawn.videos_per_class, drawn.num_frames, drawn.seed
     synthetic.generate(folders[0], "ucf101", *size, workers=2)
-    store.extract(folders[0], index.build(folders[0], "ucf101", 0.0, 2), folders[1], 64, 48, 2)
+    extraction.extract(folders[0], index.build(folders[0], "ucf101", 0.0, 2), folders[1], 64, 48, 2)
 
     def accuracy(kind):
-        with Journal(tmp_path / "journal.jsonl") as journal:
-            frames = kind(folders[1])
-            model = finetune.run(config, frames, None, journal, torch.device("cpu"))
+        frames, folder = kind(folders[1]), RunFolder(tmp_path / kind.__name__, config.identify())
+        model = finetune.run(config, frames, None, folder, torch.device("cpu"))
         found = evaluate.run(config, frames, model, torch.device("cpu"))
         return 100 * (found["label"] == found["predicted"]).mean(), len(found)
 

@@ -5,8 +5,8 @@ import torch
 from mac.experiment import merge, parse, unfold
 from mac.models.backbones import Backbone
 from mac.stages import evaluate, finetune
-from mac.tracking import journal
 from mac.training import checkpoint
+from mac.training.run_folder import RunFolder
 from mac.validation import read_yaml
 
 CPU = torch.device("cpu")
@@ -21,8 +21,7 @@ def configure(root, initial="random", **overrides):
 
 
 def run(config, store, folder, backbone=None, workers=0):
-    with journal.Journal(folder / "journal.jsonl") as events:
-        model = finetune.run(config, store, backbone, events, CPU, workers)
+    model = finetune.run(config, store, backbone, RunFolder(folder / "running", config.identify()), CPU, workers)
     return model, evaluate.run(config, store, model, CPU, workers)
 
 

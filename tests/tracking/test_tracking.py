@@ -10,11 +10,12 @@ from mac.tracking import journal, mlflow
 
 
 def write_journal(path, epochs=3, final=71.5):
-    with journal.Journal(path) as events:
-        events.write("start", stage="finetune", id="x")
-        for epoch in range(1, epochs + 1):
-            events.write("metrics", epoch=epoch, step=10 * epoch, loss=1 / epoch, lr=0.01)
-        events.write("end", epoch=epochs, final={"top1": final})
+    events = journal.Journal(path)
+    events.write("start", stage="finetune", id="x")
+    for epoch in range(1, epochs + 1):
+        events.write("metrics", epoch=epoch, step=10 * epoch, loss=1 / epoch, lr=0.01)
+    events.write("end", epoch=epochs, final={"top1": final})
+    events.close()
     return path
 
 

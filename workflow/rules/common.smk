@@ -24,6 +24,7 @@ REPORTS = f"{USER.reports}/{USER.scale}"
 TRACKING = USER.tracking_uri or f"sqlite:///{RESULTS}/mlflow.db"
 SCALE = f"--scale {USER.scale} --config-dir {USER.config_dir}"
 PROCESSOR = f"--device {USER.device} --loader-workers {USER.loader_workers}"
+RESUMABLE = f"--save-minutes {USER.save_minutes}"
 
 CARD_GATE = f"{RESULTS}/masks/{USER.scale}.passed"
 OFFLINE = "" if USER.download else "--offline"

@@ -39,4 +39,5 @@ rule finetune:
         "python -m mac finetune --config {input.config} --store {input.store}"
         " $(test -z '{input.backbone}' || echo --backbone {input.backbone})"
         " --predictions {output.predictions} --journal {output.journal} --metrics {output.metrics}"
-        f" {PROCESSOR} --threads {{threads}} > {{log}} 2>&1"
+        f" --folder {RESULTS}/finetune/{{wildcards.finetune_id}}/running"
+        f" {PROCESSOR} {RESUMABLE} --threads {{threads}} > {{log}} 2>&1"

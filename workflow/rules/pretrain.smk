@@ -29,4 +29,5 @@ rule pretrain:
         " $(test -z '{input.boxes}' || echo --boxes {input.boxes})"
         " $(test -z '{input.state}' || echo --previous {input.state})"
         " --backbone {output.backbone} --state {output.state} --journal {output.journal}"
-        f" --metrics {{output.metrics}} {PROCESSOR} --threads {{threads}} > {{log}} 2>&1"
+        f" --folder {RESULTS}/pretrain/{{wildcards.pretrain_id}}/running_{{wildcards.epoch}}"
+        f" --metrics {{output.metrics}} {PROCESSOR} {RESUMABLE} --threads {{threads}} > {{log}} 2>&1"

@@ -1,0 +1,79 @@
+"""The folder of a run at work: its journal and snapshots, which outlive a failed job and a killed process."""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mac.tracking.journal import Journal
+from mac.training.checkpoint import place
+from mac.training.snapshots import Snapshots
+
+
+class Interrupted(Exception):  # noqa: N818 (no error: the same command goes on)
+    """A training was asked to leave, saved itself and left; the same command continues it."""
+
+
+class RunFolder:
+    """Where a run keeps what it needs to be killed at any moment and continued.
+
+    Attributes:
+        journal: the run's events, cut back to those the newest snapshot vouches for.
+        state: the newest snapshot, None at the beginning.
+    """
+
+    def __init__(
+        self, folder: Path, run: str, save_every: float = 600.0, is_stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Open or continue the folder of ``run`` (its id).
+
+        Args:
+            folder: made if it is missing; nobody else's.
+            run: the run's id.
+            save_every: seconds between two snapshots within an epoch.
+            is_stopping: whether the run was asked to leave.
+
+        Raises:
+            mac.training.checkpoint.CheckpointError: the folder is another run's.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self._save_every, self._is_stopping = folder, save_every, is_stopping
+        self._snapshots = Snapshots(folder, run)
+        found = self._snapshots.load()
+        self.state: dict[str, Any] | None = found["state"] if found else None
+        self.journal = Journal(folder / "journal.jsonl", keep=found["journal"] if found else 0)
+        self._saved = time.monotonic()
+
+    def keep(self, make_state: Callable[[], dict[str, Any]], at_end_of_epoch: bool) -> None:
+        """Save at the end of an epoch, when the last snapshot has grown old, and when the run was asked to leave.
+
+        Raises:
+            Interrupted: after saving, if the run was asked to leave.
+        """
+        stopping = self._is_stopping()
+        if not (stopping or at_end_of_epoch or time.monotonic() - self._saved >= self._save_every):
+            return
+        self._snapshots.save({"state": make_state(), "journal": self.journal.sync()})
+        self._saved = time.monotonic()
+        if stopping:
+            raise Interrupted(f"saved in {self.folder}; the same command continues it")
+
+    def leave_if_asked(self) -> None:
+        """Leave without saving, where the newest snapshot is good enough (while testing).
+
+        Raises:
+            Interrupted: if the run was asked to leave.
+        """
+        if self._is_stopping():
+            raise Interrupted(f"saved in {self.folder}; the same command continues it")
+
+    def publish(self, journal: Path) -> None:
+        """Put a copy of the whole journal in place."""
+        self.journal.sync()
+        place(journal, lambda partial: shutil.copyfile(self.journal.path, partial))
+
+    def discard(self) -> None:
+        """Delete the folder: the run is complete and its outputs are in place."""
+        self.journal.close()
+        shutil.rmtree(self.folder)

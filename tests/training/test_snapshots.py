@@ -1,0 +1,78 @@
+"""Snapshots: two generations, whole or not there, on good disks and bad ones."""
+
+import errno
+import os
+
+import pytest
+import torch
+
+from mac.training.checkpoint import CheckpointError
+from mac.training.snapshots import NAMES, Snapshots
+
+
+def state(number):
+    return {"tensor": torch.full((50_000,), float(number)), "number": number}
+
+
+def saved(folder, *numbers):
+    snapshots = Snapshots(folder, "run")
+    snapshots.load()
+    for number in numbers:
+        snapshots.save(state(number))
+    return snapshots
+
+
+def test_the_newest_state_comes_back(tmp_path):
+    assert Snapshots(tmp_path, "run").load() is None
+    for number in range(1, 6):
+        saved(tmp_path, number)  # each by a process that knows only what lies in the folder
+        found = Snapshots(tmp_path, "run").load()
+        assert found["number"] == number
+        assert torch.equal(found["tensor"], state(number)["tensor"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "deleted"])
+def test_a_torn_newest_generation_falls_back_on_the_one_before(tmp_path, damage):
+    saved(tmp_path, 1, 2)
+    newest = max((tmp_path / name for name in NAMES), key=lambda path: path.stat().st_mtime_ns)
+    content = bytearray(newest.read_bytes())
+    if damage == "deleted":
+        newest.unlink()
+    else:
+        content[len(content) // 2] ^= 1
+        newest.write_bytes({"cut": content[:-100], "flipped": content, "empty": b""}[damage])
+    assert Snapshots(tmp_path, "run").load()["number"] == 1
+    saved(tmp_path, 3)
+    assert Snapshots(tmp_path, "run").load()["number"] == 3
+
+
+def test_both_generations_torn_is_a_beginning(tmp_path):
+    saved(tmp_path, 1, 2)
+    for name in NAMES:
+        (tmp_path / name).write_bytes(b"torn")
+    assert Snapshots(tmp_path, "run").load() is None
+
+
+def test_another_runs_state_is_refused(tmp_path):
+    saved(tmp_path, 1)
+    with pytest.raises(CheckpointError, match="the state of run run, but this is run other; delete or move it"):
+        Snapshots(tmp_path, "other").load()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_leaves_the_state_before_and_goes_on_when_there_is_room(tmp_path, monkeypatch, number):
+    snapshots = saved(tmp_path, 1)
+
+    def full(descriptor):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        for _ in range(3):
+            with pytest.raises(OSError, match="the snapshot before it is intact: make room and run again"):
+                snapshots.save(state(2))
+    assert Snapshots(tmp_path, "run").load()["number"] == 1
+    assert len(list(tmp_path.iterdir())) == 1
+    snapshots.save(state(3))
+    assert Snapshots(tmp_path, "run").load()["number"] == 3
