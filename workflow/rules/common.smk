@@ -24,6 +24,11 @@ REPORTS = f"{USER.reports}/{USER.scale}"
 TRACKING = USER.tracking_uri or f"sqlite:///{RESULTS}/mlflow.db"
 SCALE = f"--scale {USER.scale} --config-dir {USER.config_dir}"
 PROCESSOR = f"--device {USER.device} --loader-workers {USER.loader_workers}"
+LEASE = (
+    ""
+    if USER.device == "cpu"
+    else f"python -m mac.runtime.lease --gpus {{resources.gpu}} --per-device {USER.jobs_per_gpu} --"
+)
 RESUMABLE = f"--save-minutes {USER.save_minutes}"
 
 CARD_GATE = f"{RESULTS}/masks/{USER.scale}.passed"

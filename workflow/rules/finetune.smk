@@ -36,7 +36,8 @@ rule finetune:
         mem_mb=USER.training_memory,
         runtime=USER.training_minutes,
     shell:
-        "python -m mac finetune --config {input.config} --store {input.store}"
+        f"{LEASE} python -m mac finetune"
+        " --config {input.config} --store {input.store}"
         " $(test -z '{input.backbone}' || echo --backbone {input.backbone})"
         " --predictions {output.predictions} --journal {output.journal} --metrics {output.metrics}"
         f" --folder {RESULTS}/finetune/{{wildcards.finetune_id}}/running"

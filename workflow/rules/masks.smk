@@ -21,7 +21,8 @@ rule detect:
     params:
         root=root_of_boxes,
     shell:
-        "python -m mac detect --config {input.config} --root {params.root} --index {input.index} --out {output}"
+        f"{LEASE} python -m mac detect"
+        " --config {input.config} --root {params.root} --index {input.index} --out {output}"
         " --shard {wildcards.shard} {wildcards.shards} --threads {threads}"
         f" {PROCESSOR} {WEIGHTS} > {{log}} 2>&1"
 

@@ -25,7 +25,8 @@ rule pretrain:
         mem_mb=USER.training_memory,
         runtime=USER.training_minutes,
     shell:
-        "python -m mac pretrain --config {input.config} --store {input.store} --until {wildcards.epoch}"
+        f"{LEASE} python -m mac pretrain"
+        " --config {input.config} --store {input.store} --until {wildcards.epoch}"
         " $(test -z '{input.boxes}' || echo --boxes {input.boxes})"
         " $(test -z '{input.state}' || echo --previous {input.state})"
         " --backbone {output.backbone} --state {output.state} --journal {output.journal}"

@@ -1,0 +1,128 @@
+"""Whole GPUs for concurrent jobs of one machine: ``python -m mac.runtime.lease --gpus N -- COMMAND …``.
+
+Snakemake counts GPUs but never says *which* one a job may use. A lease is an exclusive kernel lock on one file per
+device, held by the command's own process: the kernel releases it when that process ends, however it ends. Any number of
+Snakemakes, users' scripts and shells on one machine share the devices that way. Where a cluster's scheduler has granted
+devices (SLURM), they are the job's own and nothing is leased.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PRETENDED = "MAC_DEVICES"  # names of devices to lease in place of the machine's, for tests
+FOLDER = "MAC_LEASE_DIR"
+GRANTED = "CUDA_VISIBLE_DEVICES"
+LEASED = "MAC_LEASED"  # set for the command: what it starts under a lease of its own needs no second one
+PAUSE = 0.2  # seconds between two looks at devices that are taken
+
+
+class LeaseError(Exception):
+    """A lease can't be had; the message says what is asked for and what there is."""
+
+
+def devices() -> list[str]:
+    """Names of the devices that may be leased here: those granted from outside, or all of the machine's.
+
+    Returns:
+        Indices or UUIDs, as ``CUDA_VISIBLE_DEVICES`` takes them; none on a machine without a GPU.
+    """
+    for name in (PRETENDED, GRANTED):
+        if name in os.environ:
+            return [device for device in os.environ[name].split(",") if device.strip()]
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [str(number) for number, line in enumerate(line for line in listed.splitlines() if line.startswith("GPU "))]
+
+
+def lease(count: int, available: list[str], folder: Path, per_device: int = 1) -> list[str]:
+    """Take ``count`` devices, waiting until so many are free; they are this process's until it ends.
+
+    One process at a time takes devices, and keeps its turn until it has all it asked for: no two wait for each other's,
+    and a job of many devices is not passed by for ever.
+
+    Args:
+        count: devices to take.
+        available: their names.
+        folder: on this machine's own disk, holds the lock files.
+        per_device: jobs that may share a device.
+
+    Returns:
+        The names taken.
+
+    Raises:
+        LeaseError: more are asked for than there are.
+    """
+    if count > len(available):
+        raise LeaseError(f"{count} GPUs asked for, but there are {len(available)} ({', '.join(available) or 'none'})")
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):
+        folder.chmod(0o777)  # other users of the machine take part
+    turn = _open(folder / "turn.lock")
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    taken: list[str] = []
+    while len(taken) < count:
+        # A place on every device before a second place on any: jobs spread.
+        for place in range(per_device):
+            for device in available:
+                if len(taken) < count and device not in taken and _try(folder / f"{device}.{place}.lock"):
+                    taken.append(device)
+        if len(taken) < count:
+            time.sleep(PAUSE)
+    os.close(turn)
+    return taken
+
+
+def _open(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    with contextlib.suppress(OSError):
+        os.fchmod(descriptor, 0o666)
+    return descriptor
+
+
+def _try(path: Path) -> bool:
+    """Lock a file if nobody holds it, for as long as this process lives: the command it becomes inherits the lock."""
+    descriptor = _open(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    os.set_inheritable(descriptor, True)
+    return True
+
+
+def main() -> None:
+    """Take the devices, then become the command."""
+    parser = argparse.ArgumentParser(prog="python -m mac.runtime.lease", description=__doc__.split("\n")[0])
+    parser.add_argument("--gpus", type=int, required=True, help="devices to take")
+    parser.add_argument("--per-device", type=int, default=1, help="jobs that may share a device (default 1)")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+    arguments = parser.parse_args()
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not command:
+        parser.error("name a command after --")
+    available = devices()
+    if arguments.gpus and available and not {"SLURM_JOB_ID", LEASED} & set(os.environ):
+        folder = Path(os.environ.get(FOLDER) or Path(tempfile.gettempdir(), "mac-lease"))
+        try:
+            taken = lease(arguments.gpus, available, folder, arguments.per_device)
+        except LeaseError as error:
+            sys.exit(f"lease: {error}")
+        os.environ[GRANTED] = os.environ[LEASED] = ",".join(taken)
+    try:
+        os.execvp(command[0], command)  # noqa: S606
+    except OSError as error:
+        sys.exit(f"lease: {command[0]}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main()
