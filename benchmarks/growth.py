@@ -2,7 +2,6 @@
 
 import json
 import math
-import resource
 import shutil
 import subprocess
 import sys
@@ -103,7 +102,8 @@ def read(folder: Path) -> None:
         videos = np.random.default_rng(step).integers(0, len(store.lengths), BATCH)
         store.clips(videos, training_frames(store.lengths[videos], 16, [1, 2, 3, 4], ("growth", step, videos)))
     seconds = time.perf_counter() - began
-    print(json.dumps({"read": seconds, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}))
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    print(json.dumps({"read": seconds, "memory": int(peak.split()[1]) / 1000}))
 
 
 def _large(folder: Path) -> dict[str, float]:
