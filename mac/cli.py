@@ -17,6 +17,16 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(function=function)
         return sub
 
+    groups = {
+        name: stages.add_parser(name, help=text).add_subparsers(required=True, metavar="WHAT")
+        for name, text in {"masks": "Judge, show or try mask settings.", "track": "Record runs in MLflow."}.items()
+    }
+
+    def nested(group: str, name: str, function: str, text: str) -> argparse.ArgumentParser:
+        sub = groups[group].add_parser(name, help=text, description=text)
+        sub.set_defaults(function=function)
+        return sub
+
     def scaled(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--scale", required=True, help="a file in CONFIG/scales")
         sub.add_argument("--config-dir", type=Path, default=Path("config"), metavar="CONFIG")
@@ -97,22 +107,20 @@ def _parser() -> argparse.ArgumentParser:
     s.add_argument("--title", required=True)
     paths(s, "index", "out")
     s.add_argument("--pictures", type=Path, nargs="+", required=True)
-    masks = stages.add_parser("masks", help="Judge, show or try mask settings.").add_subparsers(required=True)
-
-    def masks_stage(name: str, text: str) -> argparse.ArgumentParser:
-        sub = masks.add_parser(name, help=text, description=text)
-        sub.set_defaults(function=f"masks:{name}")
-        return sub
-
-    s = masks_stage("card", "Compute the card of a mask setting and refuse a degenerate one.")
+    s = nested("masks", "card", "masks:card", "Compute the card of a mask setting and refuse a degenerate one.")
     paths(s, "config", "store", "out", "picture")
     s.add_argument("--boxes", type=Path, help="person boxes, where the setting needs them")
     s.add_argument("--limits", type=float, nargs=2, required=True, metavar=("LOW", "HIGH"))
     scaled(s)
-    s = masks_stage("sweep", "Show one clip under all m and λ of Tables 7 and 8.")
+    s = nested("masks", "sweep", "masks:sweep", "Show one clip under all m and λ of Tables 7 and 8.")
     paths(s, "config", "store", "out")
     s.add_argument("--pictures", type=Path, nargs="+", required=True)
-    s = masks_stage("preview", "Show the mask of any video under any m and λ, as a picture or a side-by-side video.")
+    s = nested(
+        "masks",
+        "preview",
+        "masks:preview",
+        "Show any video's mask under any m and λ, as a picture or a video.",
+    )
     s.add_argument("video", type=Path, metavar="VIDEO")
     s.add_argument("--momentum", "-m", type=float, nargs="+", default=[0.5], help="the paper's m (default 0.5)")
     s.add_argument("--threshold", "-l", type=float, nargs="+", default=[30.0], help="the paper's λ (default 30)")
@@ -138,11 +146,15 @@ def _parser() -> argparse.ArgumentParser:
     s.add_argument("--backbone", type=Path, help="checkpoint to start from")
     resumable(s)
     processor(s)
-    s = stage("track", "reporting:track", "Record a finished run in MLflow.")
+    s = nested("track", "run", "tracking:run", "Record a finished run in MLflow.")
     s.add_argument("--stage", choices=["pretrain", "finetune"], required=True)
     paths(s, "config", "receipt")
     s.add_argument("--files", type=Path, nargs="+", required=True, help="journals, metrics and predictions of the run")
     s.add_argument("--parent", type=Path, help="receipt of the run this one starts from")
+    s.add_argument("--tracking-uri", required=True)
+    scaled(s)
+    s = nested("track", "sync", "tracking:sync", "Record all finished runs of a scale that a tracking store lacks.")
+    paths(s, "results")
     s.add_argument("--tracking-uri", required=True)
     scaled(s)
     s = stage("report", "reporting:report", "Write tables, curve and summary from results, or from MLflow alone.")
@@ -172,8 +184,11 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if not _expected(error):
             raise
-        print(f"mac {parsed.command}: {error}", file=sys.stderr)
-        sys.exit(INTERRUPTED if type(error).__name__ == "Interrupted" else 1)
+        message = f"mac {parsed.command}: {error}"
+        if type(error).__name__ != "Interrupted":
+            sys.exit(message)
+        print(message, file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def _expected(error: Exception) -> bool:

@@ -129,6 +129,30 @@ def test_a_degenerate_mask_stops_before_any_training(smoke, tmp_path):
     assert not list((tmp_path / "results").rglob("*.safetensors"))
 
 
+def history(uri):
+    """A store's content, MLflow's own run ids aside."""
+    client = mlflow.connect(uri)
+    runs = {run.info.run_id: run for run in mlflow.find(client, "")}
+    ids = {own: run.data.tags[mlflow.ID] for own, run in runs.items()}
+    content = {}
+    for own, run in runs.items():
+        points = {name: [(m.step, m.value) for m in client.get_metric_history(own, name)] for name in run.data.metrics}
+        tags = {name: value for name, value in run.data.tags.items() if name.startswith("mac.")}
+        files = sorted(artifact.path for artifact in client.list_artifacts(own))
+        content[ids[own]] = (run.data.params, points, tags, ids.get(run.data.tags.get(mlflow.PARENT)), files)
+    return content
+
+
+def test_a_lost_store_is_made_again_from_the_journals_and_a_second_sync_changes_nothing(smoke, planned, tmp_path):
+    uri = f"sqlite:///{tmp_path}/again.db"
+    sync = [sys.executable, "-m", "mac", "track", "sync", "--scale", "smoke", "--results", "results"]
+    runs = len(planned.pretrainings) + len(planned.finetunings)
+    for counts in (f"{runs} runs recorded, 0 there already, 0", f"0 runs recorded, {runs} there already, 0"):
+        run = subprocess.run([*sync, "--tracking-uri", uri], cwd=smoke, capture_output=True, text=True, check=True)
+        assert counts in run.stdout
+        assert history(uri) == history(f"sqlite:///{smoke}/results/mlflow.db")
+
+
 def test_training_processes_import_neither_mlflow_nor_snakemake(root):
     code = "import sys, mac.commands.training; sys.exit(any(m in sys.modules for m in ('mlflow', 'snakemake')))"
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -1,6 +1,7 @@
 """Replay of journals into MLflow. One MLflow run per run id; replaying twice changes nothing."""
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from mlflow.exceptions import MlflowException
 from mac.tracking import journal as journals
 
 EXPERIMENT = "mac"
-ID, STAGE, COMPLETE = "mac.id", "mac.stage", "mac.complete"
+ID, STAGE, COMPLETE, CONTENT = "mac.id", "mac.stage", "mac.complete", "mac.content"
 PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
 FINAL = ".json"  # artifacts of a run that reports are made of
 
@@ -42,6 +43,20 @@ class RunRecord:
     tags: dict[str, str]
     files: list[Path]
     parent: str | None = None
+
+    @property
+    def content(self) -> str:
+        """A digest of the run's files."""
+        digest = hashlib.blake2b(digest_size=16)
+        for path in sorted(self.files):
+            digest.update(path.name.encode() + hashlib.blake2b(path.read_bytes()).digest())
+        return digest.hexdigest()
+
+
+def is_recorded(client: MlflowClient, run: RunRecord) -> bool:
+    """Whether the store holds this run complete, with the files it has now."""
+    same = f"tags.`{ID}` = '{run.run_id}' and tags.`{COMPLETE}` = 'true' and tags.`{CONTENT}` = '{run.content}'"
+    return bool(find(client, same))
 
 
 def connect(uri: str) -> MlflowClient:
@@ -85,7 +100,7 @@ def record(client: MlflowClient, uri: str, run: RunRecord) -> str:
             client.log_batch(own, metrics=chunk)
         for path in run.files:
             client.log_artifact(own, str(path))
-        client.log_batch(own, tags=[RunTag(COMPLETE, "true")])
+        client.log_batch(own, tags=[RunTag(CONTENT, run.content), RunTag(COMPLETE, "true")])
         ended = int(1000 * max((event["time"] for event in events), default=0))
         client.set_terminated(own, "FINISHED", end_time=ended)
         for old in replaced:

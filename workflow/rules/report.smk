@@ -15,7 +15,7 @@ rule track_pretraining:
     conda:
         ENVIRONMENT
     shell:
-        "python -m mac track --stage pretrain --config {input.config} --receipt {output} --files {input.files}"
+        "python -m mac track run --stage pretrain --config {input.config} --receipt {output} --files {input.files}"
         f" --tracking-uri '{TRACKING}' {SCALE} > {{log}} 2>&1"
 
 
@@ -38,7 +38,7 @@ rule track_finetuning:
     conda:
         ENVIRONMENT
     shell:
-        "python -m mac track --stage finetune --config {input.config} --receipt {output} --files {input.files}"
+        "python -m mac track run --stage finetune --config {input.config} --receipt {output} --files {input.files}"
         " $(test -z '{input.parent}' || echo --parent {input.parent})"
         f" --tracking-uri '{TRACKING}' {SCALE} > {{log}} 2>&1"
         f" && python -m mac report {SCALE} --results {RESULTS} --out {REPORTS} >> {{log}} 2>&1"
