@@ -158,16 +158,16 @@ def test_a_few_kills_change_nothing(stage, workers, root, frame_store, tmp_path,
 @pytest.mark.full
 @pytest.mark.parametrize("workers", [0, 1, 2, 4])
 @pytest.mark.parametrize("stage", STAGES)
-def test_ten_kills_a_stage_change_nothing(stage, workers, root, frame_store, tmp_path, undisturbed):
+def test_twenty_kills_change_nothing(stage, workers, root, frame_store, tmp_path, undisturbed):
     killed = 0
     for attempt in range(40):
         folder = tmp_path / str(attempt)
         folder.mkdir()
-        killed += disturb(stage, root, frame_store, folder, 10 - killed, workers, seed=100 * workers + attempt)
+        killed += disturb(stage, root, frame_store, folder, 20 - killed, workers, seed=100 * workers + attempt)
         check(stage, undisturbed, folder)
-        if killed >= 10:
+        if killed >= 20:
             break
-    assert killed >= 10
+    assert killed >= 20
 
 
 @pytest.mark.parametrize("stage", STAGES)
