@@ -5,8 +5,6 @@ import importlib
 import sys
 from pathlib import Path
 
-INTERRUPTED = 75  # a training that saved itself and left when it was asked to (EX_TEMPFAIL: try again)
-
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mac", description="Run one stage of the pipeline, or ask about its plan.")
@@ -185,10 +183,11 @@ def main(arguments: list[str] | None = None) -> None:
         if not _expected(error):
             raise
         message = f"mac {parsed.command}: {error}"
-        if type(error).__name__ != "Interrupted":
+        status = getattr(error, "exit_status", None)
+        if status is None:
             sys.exit(message)
         print(message, file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(status)
 
 
 def _expected(error: Exception) -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from mac.config import Strict
-from mac.validation import ConfigError, nearest, validate
+from mac.validation import ConfigError, nearest, validate, validate_each
 
 RANDOM_INIT = "random init"
 
@@ -152,16 +152,10 @@ def parse_tables(tree: dict, source: str) -> dict[str, Table]:
     Raises:
         ConfigError: every problem found, each with the table it is in.
     """
-    tables, problems = {}, []
-    for name, content in tree.items():
-        if content is None:
-            continue
-        try:
-            if not isinstance(content, dict):
-                raise ConfigError([f"found {content!r} — a mapping with title, columns and rows is wanted"])
-            tables[name] = validate(Table, content)
-        except ConfigError as error:
-            problems += [f"{source}: {name}: {problem}" for problem in error.problems]
-    if problems:
-        raise ConfigError(problems)
-    return tables
+
+    def parse(content: Any) -> Table:
+        if not isinstance(content, dict):
+            raise ConfigError([f"found {content!r} — a mapping with title, columns and rows is wanted"])
+        return validate(Table, content)
+
+    return validate_each(parse, {name: content for name, content in tree.items() if content is not None}, source)

@@ -1,6 +1,7 @@
 """Reading YAML strictly and turning what is wrong with it into messages for a person."""
 
 import difflib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,6 +67,23 @@ def validate(model: type[Model], tree: dict) -> Model:
         return model.model_validate(tree)
     except ValidationError as error:
         raise ConfigError([_phrase(model, found) for found in error.errors()]) from None
+
+
+def validate_each(parse: Callable[[Any], Model], entries: dict, source: str) -> dict[str, Model]:
+    """Parse every entry of a mapping, by name.
+
+    Raises:
+        ConfigError: every problem of all entries together, each with ``source`` and the entry's name.
+    """
+    parsed, problems = {}, []
+    for name, entry in entries.items():
+        try:
+            parsed[name] = parse(entry)
+        except ConfigError as error:
+            problems += [f"{source}: {name}: {problem}" for problem in error.problems]
+    if problems:
+        raise ConfigError(problems)
+    return parsed
 
 
 def _phrase(model: type[BaseModel], error: Any) -> str:

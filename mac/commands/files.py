@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,17 +37,18 @@ def write_config(path: Path, config: Strict) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")  # several jobs may refresh one summary
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    _place(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table (parquet) atomically."""
+    _place(path, lambda partial: table.to_parquet(partial, index=False))
+
+
+def _place(path: Path, write: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    table.to_parquet(partial, index=False)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")  # several jobs may refresh one summary
+    write(partial)
     partial.replace(path)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, RootModel, model_validator
 
-from mac.validation import ConfigError, nearest, read_yaml, validate
+from mac.validation import ConfigError, nearest, read_yaml, validate, validate_each
 
 Urls = Annotated[list[Annotated[str, Field(pattern=r"^https?://\S+$")]], Field(min_length=1)]
 
@@ -81,16 +81,7 @@ def load(path: Path) -> dict[str, Source]:
     Raises:
         mac.validation.ConfigError: the file is missing, or entries are malformed; all problems together.
     """
-    entries = read_yaml(path)
-    problems, sources = [], {}
-    for name, entry in entries.items():
-        try:
-            sources[name] = validate(Source, entry)
-        except ConfigError as error:
-            problems += [f"{path}: {name}: {problem}" for problem in error.problems]
-    if problems:
-        raise ConfigError(problems)
-    return sources
+    return validate_each(lambda entry: validate(Source, entry), read_yaml(path), str(path))
 
 
 def find(sources: dict[str, Source], name: str, path: Path) -> Source:

@@ -54,13 +54,13 @@ def examine(path: Path) -> Finding:
         content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     if not path.stat().st_size:
         return Finding(UNDECODABLE, "an empty file", content=content)
+    structure = container.inspect(path)
     try:
-        found = _decode(path)
+        found = _decode(path, structure)
     except av.FFmpegError as error:
         found = Finding(UNDECODABLE, f"the decoder says: {error.strerror or error}")
     except (ValueError, MemoryError) as error:
         found = Finding(UNDECODABLE, str(error).replace(str(path), path.name))
-    structure = container.inspect(path)
     if structure and structure.fault and found.status in (*USABLE, UNDECODABLE):
         found = replace(found, status=TRUNCATED, reason=structure.fault + (f"; {found.reason}" if found.reason else ""))
     return replace(found, content=content)
@@ -75,7 +75,7 @@ def _is_shown(packet: av.Packet, codec: str) -> bool:
     return codec != "vp8" or not packet.size or bool(bytes(packet)[0] & 16)  # VP8 keeps hidden reference frames
 
 
-def _decode(path: Path) -> Finding:
+def _decode(path: Path, structure: container.Structure | None) -> Finding:
     num_frames = packets = damaged = skipped = 0
     sizes: list[tuple[int, int]] = []
     with av.open(str(path)) as opened:
@@ -119,7 +119,6 @@ def _decode(path: Path) -> Finding:
     if packets > num_frames:
         return replace(found, status=UNDECODABLE, reason=f"{packets} packets give {num_frames} frames only")
     promised -= skipped
-    structure = container.inspect(path)
     if promised > num_frames and (structure is None or structure.frames != num_frames):
         return replace(found, status=TRUNCATED, reason=f"{promised} frames promised, {num_frames} decoded")
     if num_frames < SHORT_FRAMES:

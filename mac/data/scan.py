@@ -55,12 +55,8 @@ def scan(
 
 
 def _limit_memory() -> None:
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if _has_proc() else 0
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if used:
+    size = Path("/proc/self/statm")
+    if size.exists():  # elsewhere than on Linux, the size of a process can't be limited
+        used = int(size.read_text().split()[0]) * resource.getpagesize()
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, hard))
-
-
-def _has_proc() -> bool:
-    """Elsewhere than on Linux, the size of a process can't be limited."""
-    return Path("/proc/self/statm").exists()

@@ -107,10 +107,7 @@ def run(
     optimiser = build_optimiser(learner.trained, o.name, o.lr, o.sgd_momentum, o.weight_decay)
     rate = schedule_of(o.lr, o.epochs, o.schedule, o.milestones, o.gamma, o.warmup_epochs)
     loop = Loop(run_id, learner, optimiser, rate, o.gradient_clip, folder)
-    if folder.state:
-        loop.restore(folder.state)
-        folder.journal.write("continued", epoch=loop.position.epoch, step=loop.position.step)
-    else:
+    if not loop.resume():
         folder.journal.write(
             "start",
             stage="finetune",

@@ -67,10 +67,7 @@ def run(
     run_id = config.identify()
     rate = schedule_of(o.lr, o.epochs, o.schedule, o.milestones, o.gamma, o.warmup_epochs)
     loop = Loop(run_id, learner, optimiser, rate, o.gradient_clip, folder)
-    if folder.state:
-        loop.restore(folder.state)
-        folder.journal.write("continued", epoch=loop.position.epoch, step=loop.position.step)
-    else:
+    if not loop.resume():
         if previous:
             _restore_segment(loop, checkpoint.load_state(previous, run_id), store.digest, previous)
         folder.journal.write(

@@ -84,6 +84,14 @@ class Loop:
         self.optimiser.load_state_dict(state["optimiser"])
         self.position = Position(**state["position"])
 
+    def resume(self) -> bool:
+        """Continue from the folder's newest snapshot and note it; False where there is none."""
+        if not self.folder.state:
+            return False
+        self.restore(self.folder.state)
+        self.folder.journal.write("continued", epoch=self.position.epoch, step=self.position.step)
+        return True
+
     def train(
         self,
         until: int,

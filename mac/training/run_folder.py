@@ -14,6 +14,8 @@ from mac.training.snapshots import Snapshots
 class Interrupted(Exception):  # noqa: N818 (no error: the same command goes on)
     """A training was asked to leave, saved itself and left; the same command continues it."""
 
+    exit_status = 75  # of the command: EX_TEMPFAIL, try again
+
 
 class RunFolder:
     """Where a run keeps what it needs to be killed at any moment and continued.
