@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     def resumable(sub: argparse.ArgumentParser) -> None:
         paths(sub, "folder")
         sub.add_argument("--save-minutes", type=float, default=10.0, help="between two snapshots within an epoch")
+        sub.add_argument("--processes", type=int, default=1, help="that share each batch, a GPU each")
 
     def processor(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
@@ -175,6 +176,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> None:
     """Parse the arguments, call the command, and turn expected errors into one clear message and exit status 1."""
     parsed = _parser().parse_args(arguments)
+    parsed.words = sys.argv[1:] if arguments is None else arguments  # to start more of the same
     module, function = parsed.function.split(":")
     commands = importlib.import_module(f"mac.commands.{module}")
     try:

@@ -57,6 +57,7 @@ class Experiment(Strict):
     datasets: dict[str, _Dataset]
     store: _Store
     model: stages.ModelConfig
+    precision: stages.Precision
     mask_limits: MaskLimits
     person_boxes: stages.DetectorConfig
     pretrain: _Pretrain
@@ -89,6 +90,7 @@ class Experiment(Strict):
             store=store,
             boxes=boxes,
             model=self.model,
+            precision=self.precision,
             **sections,
         )
 
@@ -107,6 +109,7 @@ class Experiment(Strict):
             split=split if split in store.dataset.splits else 1,
             store=store,
             model=self.model,
+            precision=self.precision,
             initial=initial,
             pretrain_id=pretrain_id,
             epoch=epoch,

@@ -128,6 +128,24 @@ def load(folder: Path, scale: str) -> Plan:
     return plan
 
 
+def check_gpus_per_run(plan: Plan, gpus: int) -> None:
+    """Refuse a number of GPUs that some training's batch can't be split over evenly.
+
+    Raises:
+        ConfigError: every such batch size, and the rows that have it.
+    """
+    problems = {}
+    for training in [*plan.pretrainings.values(), *plan.finetunings.values()]:
+        size = training.config.optimiser.batch_size
+        if size % gpus:
+            problems.setdefault(size, training.used_by[0])
+    if problems:
+        sizes = [
+            f"gpus_per_run: {gpus} doesn't divide the batch of {n} videos ({row}, …)" for n, row in problems.items()
+        ]
+        raise ConfigError([f"{problem}; change it in config/config.yaml" for problem in sizes])
+
+
 class _Planner:
     """Resolves one table's rows into a plan, collecting problems instead of stopping at the first."""
 

@@ -53,9 +53,10 @@ class Checkout:
             shutil.copy(root / name, folder / name)
         (folder / "profiles").symlink_to("workflow/profiles")
 
-    def snakemake(self, *arguments: str, check: bool = True, path: str = "", videos_per_job: int = 300_000) -> str:
-        settings = [f"scale={self.scale}", f"videos_per_job={videos_per_job}"]
-        command = ["snakemake", *arguments, "--cores", "4", "--config", *settings]
+    def snakemake(self, *arguments: str, check: bool = True, path: str = "", **settings: int) -> str:
+        settings = {"scale": self.scale, "videos_per_job": 300_000} | settings
+        command = ["snakemake", *arguments, "--cores", "4", "--config"]
+        command += [f"{name}={value}" for name, value in settings.items()]
         environment = os.environ | {"PATH": f"{path}{os.environ['PATH']}"}
         run = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, env=environment)
         text = run.stdout + run.stderr
@@ -110,6 +111,12 @@ def test_the_paper_scale_shows_its_jobs(paper):
     assert jobs["finetune"] == 27
     assert jobs["table"] + jobs["curve"] == 10
     assert jobs["track_finetuning"] == 27
+
+
+def test_a_number_of_gpus_that_no_batch_can_be_split_over_is_refused(paper):
+    text = paper.snakemake("-n", gpus_per_run=3, check=False)
+    assert "gpus_per_run: 3 doesn't divide the batch of 32 videos" in text
+    assert paper.jobs(gpus_per_run=4)["pretrain"] == 24
 
 
 def test_a_single_table_is_a_target_of_its_own(paper):

@@ -14,7 +14,8 @@ from mac.runtime import signals
 from mac.stages import evaluate
 from mac.stages import finetune as finetuning
 from mac.stages import pretrain as pretraining
-from mac.training import checkpoint, processor
+from mac.training import checkpoint, distributed, launch, processor
+from mac.training.distributed import World
 from mac.training.run_folder import RunFolder
 
 
@@ -22,18 +23,26 @@ def _facts() -> dict[str, str]:
     return {"commit": git_commit(), "torch": torch.__version__}
 
 
-def _run_folder(arguments: argparse.Namespace, config: Strict, store: FrameStore) -> RunFolder:
+def _run_folder(arguments: argparse.Namespace, config: Strict, store: FrameStore, world: World) -> RunFolder:
     """Open the run's folder, so that a SIGTERM makes the training save itself and leave."""
     run = f"{config.identify()} on data {store.digest}"
-    return RunFolder(arguments.folder, run, 60 * arguments.save_minutes, signals.stop_request())
+    return RunFolder(arguments.folder, run, 60 * arguments.save_minutes, signals.stop_request(), world)
 
 
 def pretrain(arguments: argparse.Namespace) -> None:
     """Train one segment and write its checkpoint, state, journal and metrics."""
+    if launch.is_due(arguments.processes):
+        launch.launch(arguments.processes, arguments.words)
+        return
     config = read_config(arguments.config, PretrainConfig)
-    device = processor.prepare(arguments.device, arguments.threads)
+    device = processor.prepare(arguments.device, arguments.threads, config.precision)
+    with distributed.join(device) as world:
+        _pretrain(arguments, config, device, world)
+
+
+def _pretrain(arguments: argparse.Namespace, config: PretrainConfig, device: torch.device, world: World) -> None:
     began, store = time.monotonic(), FrameStore(arguments.store.parent, arguments.boxes)
-    folder = _run_folder(arguments, config, store)
+    folder = _run_folder(arguments, config, store, world)
     final = pretraining.run(
         config,
         store,
@@ -44,9 +53,11 @@ def pretrain(arguments: argparse.Namespace) -> None:
         device,
         arguments.loader_workers,
         _facts(),
+        world,
     )
-    seconds = round(time.monotonic() - began, 1)
-    write_json(arguments.metrics, {"pretrain_id": config.identify(), **final, "seconds": seconds, **_facts()})
+    if world.is_first:
+        seconds = round(time.monotonic() - began, 1)
+        write_json(arguments.metrics, {"pretrain_id": config.identify(), **final, "seconds": seconds, **_facts()})
     folder.discard()
 
 
@@ -59,17 +70,26 @@ def weights(arguments: argparse.Namespace) -> None:
 
 def finetune(arguments: argparse.Namespace) -> None:
     """Finetune, test in the same process, and write predictions and metrics."""
+    if launch.is_due(arguments.processes):
+        launch.launch(arguments.processes, arguments.words)
+        return
     config = read_config(arguments.config, FinetuneConfig)
-    device = processor.prepare(arguments.device, arguments.threads)
-    store = FrameStore(arguments.store.parent)
-    began = time.monotonic()
-    folder = _run_folder(arguments, config, store)
-    model = finetuning.run(config, store, arguments.backbone, folder, device, arguments.loader_workers, _facts())
-    predictions = evaluate.run(config, store, model, device, arguments.loader_workers, folder.leave_if_asked)
+    device = processor.prepare(arguments.device, arguments.threads, config.precision)
+    with distributed.join(device) as world:
+        _finetune(arguments, config, device, world)
+
+
+def _finetune(arguments: argparse.Namespace, config: FinetuneConfig, device: torch.device, world: World) -> None:
+    began, store = time.monotonic(), FrameStore(arguments.store.parent)
+    folder, workers = _run_folder(arguments, config, store, world), arguments.loader_workers
+    model = finetuning.run(config, store, arguments.backbone, folder, device, workers, _facts(), world)
+    predictions = evaluate.run(config, store, model, device, workers, folder.leave_if_asked, world)
     correct = int((predictions["label"] == predictions["predicted"]).sum())
     final = {"top1": 100 * correct / len(predictions), "correct": correct, "videos": len(predictions)}
-    folder.journal.write("end", epoch=config.optimiser.epochs, final=final)
+    folder.write("end", epoch=config.optimiser.epochs, final=final)
     folder.publish(arguments.journal)
+    if not world.is_first:
+        return
     checkpoint.place(arguments.predictions, lambda partial: predictions.to_parquet(partial, index=False))
     write_json(
         arguments.metrics,
@@ -82,7 +102,7 @@ def finetune(arguments: argparse.Namespace) -> None:
             "split": config.split,
             "dataset": config.store.dataset.name,
             "index_digest": store.digest,
-            "device": processor.describe(device),
+            "device": processor.describe(device, world.size),
             "seconds": round(time.monotonic() - began, 1),
             **_facts(),
         },

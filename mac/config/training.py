@@ -72,6 +72,9 @@ class ModelConfig(Strict):
     width: Annotated[int, Field(ge=4)]
 
 
+Precision = Literal["fp32", "tf32", "bf16"]  # IEEE float32; TF32 products on GPUs that have it; bfloat16 autocast
+
+
 class OptimiserConfig(Strict):
     """Optimiser, schedule and length of a training."""
 
@@ -130,6 +133,7 @@ class PretrainConfig(PretrainSections):
     store: StoreConfig
     boxes: BoxesConfig | None
     model: ModelConfig
+    precision: Precision
 
     @property
     def card(self) -> "CardConfig":
@@ -168,6 +172,7 @@ class FinetuneConfig(Strict):
     split: Literal[1, 2, 3]
     store: StoreConfig
     model: ModelConfig
+    precision: Precision
     initial: Literal["pretrained", "random", "kinetics400"]
     pretrain_id: str | None
     epoch: PositiveInt | None

@@ -30,22 +30,28 @@ class MomentumContrast(nn.Module):
 
     @torch.no_grad()
     def keys(self, clip: torch.Tensor) -> torch.Tensor:
-        """Encode clips into unit keys (B, Z), without gradient."""
-        return F.normalize(self.encoder(clip), dim=1)
+        """Encode clips into unit keys (B, Z) in the queue's precision, without gradient."""
+        return F.normalize(self.encoder(clip).to(self.queue.dtype), dim=1)
 
-    def loss(self, query: torch.Tensor, key: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """InfoNCE of queries (B, Z) against their keys (B, Z, unit) and the queue.
+    def loss(self, query: torch.Tensor, keys: torch.Tensor, first: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+        """InfoNCE of queries (B, Z) against their keys and the queue.
+
+        Args:
+            query: before normalisation.
+            keys: of the whole batch (N, Z), unit; N > B where several processes share it.
+            first: the row of ``keys`` that is the first query's.
 
         Returns:
             The mean loss, and the share of queries closest to their own key, in [0, 1].
         """
-        query = F.normalize(query, dim=1)
-        positive = (query * key).sum(1, keepdim=True)
+        query = F.normalize(query.to(self.queue.dtype), dim=1)
+        own = torch.arange(first, first + len(query), device=query.device)
+        positive = (query * keys[own]).sum(1, keepdim=True)
         # Until the first keys are queued the loss would be identically zero: the batch's other keys stand in.
-        others = self.queue[: int(self.filled)] if int(self.filled) else key
+        others = self.queue[: int(self.filled)] if int(self.filled) else keys
         negative = query @ others.T
         if not int(self.filled):
-            negative = negative.masked_fill(torch.eye(len(query), dtype=torch.bool, device=query.device), -torch.inf)
+            negative = negative.scatter(1, own[:, None], -torch.inf)
         logits = torch.cat([positive, negative], 1) / self.temperature
         target = torch.zeros(len(query), dtype=torch.long, device=query.device)
         return F.cross_entropy(logits, target), (logits.argmax(1) == 0).float().mean()
@@ -55,6 +61,6 @@ class MomentumContrast(nn.Module):
         """Put keys (B, Z) into the queue, over the oldest ones."""
         size = len(self.queue)
         rows = (int(self.cursor) + torch.arange(len(key), device=key.device)) % size
-        self.queue[rows] = key.to(self.queue.dtype)
+        self.queue[rows] = key
         self.cursor.fill_((int(self.cursor) + len(key)) % size)
         self.filled.fill_(min(int(self.filled) + len(key), size))

@@ -18,6 +18,7 @@ class UserConfig(Strict):
     reports: str
     tracking_uri: str | None
     device: Literal["auto", "cpu", "cuda"]
+    gpus_per_run: PositiveInt
     jobs_per_gpu: PositiveInt
     loader_workers: Annotated[int, Field(ge=0)]
     training_threads: PositiveInt

@@ -14,6 +14,8 @@ from mac.config import FinetuneConfig
 from mac.data.clips import test_frames
 from mac.data.store import FrameStore
 from mac.training import batches
+from mac.training.distributed import ALONE, World
+from mac.training.processor import autocast
 
 
 @torch.no_grad()
@@ -24,6 +26,7 @@ def run(
     device: torch.device,
     loader_workers: int = 0,
     before_batch: Callable[[], None] = lambda: None,
+    world: World = ALONE,
 ) -> pd.DataFrame:
     """Predict every test video of the split.
 
@@ -34,6 +37,7 @@ def run(
         device: where the model is.
         loader_workers: reading processes.
         before_batch: called before each batch; may raise to leave.
+        world: the processes that share the videos; all return the whole.
 
     Returns:
         One row per video in store order: ``path``, ``group``, ``label``, ``predicted`` (class indices), ``logits``
@@ -45,12 +49,15 @@ def run(
     per_batch = max(config.optimiser.batch_size // e.num_clips, 1)
     choose = partial(_all_clips, store.lengths, clip.num_frames, e.stride, e.num_clips)
     means = []
-    for batch in batches.read(store, batches.in_turn(videos, per_batch), choose, workers=loader_workers):
+    planned = batches.in_turn(world.share(videos), per_batch)
+    for batch in batches.read(store, planned, choose, workers=loader_workers):
         before_batch()
         frames = batch.frames.to(device).flatten(0, 1).unflatten(0, (-1, clip.num_frames))
         view = normalise(crop(frames, centre_crops(len(frames), e.scale, clip.size), clip.size))
-        means.append(model(view).unflatten(0, (-1, e.num_clips)).mean(1).float().cpu())
-    logits = torch.cat(means).numpy()
+        with autocast(config.precision, device):
+            scores = model(view).float()
+        means.append(scores.unflatten(0, (-1, e.num_clips)).mean(1).cpu())
+    logits = torch.cat([mean for part in world.collect(means) for mean in part]).numpy()
     rows = store.videos.iloc[videos]
     return pd.DataFrame(
         {

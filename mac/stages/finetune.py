@@ -17,9 +17,10 @@ from mac.models.heads import DropoutLinear
 from mac.randomness import uniform
 from mac.training import batches, checkpoint
 from mac.training.batches import Batch
+from mac.training.distributed import ALONE, World
 from mac.training.loop import Loop
 from mac.training.optim import build_optimiser, schedule_of
-from mac.training.processor import describe, seeded, to_fast_layout
+from mac.training.processor import autocast, describe, seeded, to_fast_layout
 from mac.training.run_folder import RunFolder
 
 
@@ -55,11 +56,12 @@ class ActionLearner(nn.Module):
         """Parameters the optimiser moves."""
         return list(self.classifier.parameters())
 
-    def losses(self, batch: Batch, epoch: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def forward(self, batch: Batch, epoch: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Compute the cross-entropy of one step."""
         keys = (self.config.seed, epoch, batch.videos)
         _, view, _ = draw_view(batch.frames.to(self.device), self.recipe, ("finetune", *keys))
-        logits = self.classifier(view, ("dropout", *keys))
+        with autocast(self.config.precision, self.device):
+            logits = self.classifier(view, ("dropout", *keys)).float()
         label = self.labels[batch.videos].to(self.device)
         loss = F.cross_entropy(logits, label)
         top1 = 100 * (logits.detach().argmax(1) == label).float().mean()
@@ -77,6 +79,7 @@ def run(
     device: torch.device,
     loader_workers: int = 0,
     facts: dict[str, str] | None = None,
+    world: World = ALONE,
 ) -> ActionClassifier:
     """Train a classifier on the split's training videos.
 
@@ -88,6 +91,7 @@ def run(
         device: where to train.
         loader_workers: reading processes.
         facts: provenance to put into the journal.
+        world: the processes that train it; all call this, the first writes.
 
     Returns:
         The trained classifier, on ``device``.
@@ -106,16 +110,16 @@ def run(
     to_fast_layout(learner.classifier, device)
     optimiser = build_optimiser(learner.trained, o.name, o.lr, o.sgd_momentum, o.weight_decay)
     rate = schedule_of(o.lr, o.epochs, o.schedule, o.milestones, o.gamma, o.warmup_epochs)
-    loop = Loop(run_id, learner, optimiser, rate, o.gradient_clip, folder)
+    loop = Loop(run_id, learner, optimiser, rate, o.gradient_clip, folder, world)
     if not loop.resume():
-        folder.journal.write(
+        folder.write(
             "start",
             stage="finetune",
             id=run_id,
             epoch=0,
             until=o.epochs,
             epochs=o.epochs,
-            device=describe(device),
+            device=describe(device, world.size),
             index_digest=store.digest,
             videos=len(train),
             facts=facts or {},

@@ -1,5 +1,7 @@
 """What a pretraining learns: MAC (α's and momentum contrast), or labels for the figures' supervised stand-in."""
 
+from contextlib import AbstractContextManager
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,8 @@ from mac.models.moco import MomentumContrast
 from mac.models.pretext import AlphaObjective
 from mac.randomness import Key
 from mac.training.batches import Batch
-from mac.training.processor import seeded, to_fast_layout
+from mac.training.distributed import ALONE, World
+from mac.training.processor import autocast, seeded, to_fast_layout
 
 Metrics = dict[str, torch.Tensor]
 
@@ -29,10 +32,10 @@ def view_recipe(clip: ClipConfig, colour: ColourConfig) -> ViewRecipe:
 class MacLearner(nn.Module):
     """MAC-S-n or MAC-SC-n: one step's losses, and the pretext on held-out clips."""
 
-    def __init__(self, config: PretrainConfig, labels: np.ndarray, device: torch.device) -> None:
-        """Build the networks; ``labels`` are ignored, MAC is self-supervised."""
+    def __init__(self, config: PretrainConfig, labels: np.ndarray, device: torch.device, world: World = ALONE) -> None:
+        """Build the networks; ``labels`` are ignored, MAC is self-supervised. ``world`` are those who share a batch."""
         super().__init__()
-        self.config, self.device = config, device
+        self.config, self.device, self.world = config, device, world
         self.recipe = view_recipe(config.clip, config.colour)
         p, c = config.pretext, config.contrast
         self.objective = AlphaObjective(p.objective, p.k, p.segments, p.preset)
@@ -54,7 +57,7 @@ class MacLearner(nn.Module):
         """The pretext accuracy of guessing [percent]; nothing where α is continuous."""
         return {} if self.objective.chance is None else {"pretext_chance": 100 * self.objective.chance}
 
-    def losses(self, batch: Batch, epoch: int) -> tuple[torch.Tensor, Metrics]:
+    def forward(self, batch: Batch, epoch: int) -> tuple[torch.Tensor, Metrics]:
         """Compute the loss of one step and its parts.
 
         The natural view is made of the same frames with its own scale, crop, flip and colour (method §1).
@@ -63,8 +66,9 @@ class MacLearner(nn.Module):
         frames = batch.frames.to(self.device)
         keys = (self.config.seed, epoch, batch.videos)
         view, drawn = self._attenuated(batch, frames, ("mac", *keys))
-        features = self.backbone(view)
-        outputs = self.head(features, ("dropout", *keys))
+        with self._autocast():
+            features = self.backbone(view)
+            outputs = self.head(features, ("dropout", *keys)).float()
         pretext_loss = self.objective.loss(outputs, drawn)
         metrics: Metrics = {"pretext_loss": pretext_loss.detach()}
         correct = self.objective.correct(outputs.detach(), drawn)
@@ -73,15 +77,17 @@ class MacLearner(nn.Module):
         loss = p.weight * pretext_loss
         if c and self.contrast and self.projector:
             _, natural, _ = draw_view(frames, self.recipe, ("natural", *keys))
-            pairs = [(self.projector(features), natural)]
-            if c.symmetric:
-                pairs.append((self.projector(self.backbone(natural)), view))
-            keyed = [(query, self.contrast.keys(key_view)) for query, key_view in pairs]
-            scored = [self.contrast.loss(query, key) for query, key in keyed]
+            with self._autocast():
+                pairs = [(self.projector(features), natural)]
+                if c.symmetric:
+                    pairs.append((self.projector(self.backbone(natural)), view))
+                keyed = [(query, self.world.gather(self.contrast.keys(key_view))) for query, key_view in pairs]
+            first = self.world.rank * len(view)
+            scored = [self.contrast.loss(query, keys, first) for query, keys in keyed]
             contrastive_loss = torch.stack([one for one, _ in scored]).sum()
             metrics["contrastive_loss"] = contrastive_loss.detach()
             metrics["contrastive_top1"] = 100 * torch.stack([top1 for _, top1 in scored]).mean()
-            self._new_keys = torch.cat([key for _, key in keyed])
+            self._new_keys = torch.cat([keys for _, keys in keyed])
             loss = loss + c.weight * contrastive_loss
         return loss, {"loss": loss.detach(), **metrics}
 
@@ -96,12 +102,16 @@ class MacLearner(nn.Module):
         """Score the pretext on clips of videos that were not trained on; sums over the batch, (B,) values."""
         keys = (self.config.seed, 0, batch.videos)
         view, drawn = self._attenuated(batch, batch.frames.to(self.device), ("held out", *keys))
-        outputs = self.head(self.backbone(view))
+        with self._autocast():
+            outputs = self.head(self.backbone(view)).float()
         scores = {"pretext_loss_held_out": self.objective.loss(outputs, drawn).expand(len(view))}
         correct = self.objective.correct(outputs, drawn)
         if correct is not None:
             scores["pretext_top1_held_out"] = 100 * correct.float()
         return scores
+
+    def _autocast(self) -> AbstractContextManager:
+        return autocast(self.config.precision, self.device)
 
     def _attenuated(self, batch: Batch, frames: torch.Tensor, keys: tuple[Key, ...]) -> tuple[torch.Tensor, ...]:
         """Draw the MAC view (B, 3, T, S, S) and what was done to it."""
@@ -119,7 +129,7 @@ class MacLearner(nn.Module):
 class SupervisedLearner(nn.Module):
     """Classification from labels: the stand-in for Kinetics-400-supervised weights at scales without them."""
 
-    def __init__(self, config: PretrainConfig, labels: np.ndarray, device: torch.device) -> None:
+    def __init__(self, config: PretrainConfig, labels: np.ndarray, device: torch.device, _: World = ALONE) -> None:
         """Build the network; ``labels`` (N,) are the class indices of all the store's videos."""
         super().__init__()
         self.config, self.device = config, device
@@ -140,7 +150,7 @@ class SupervisedLearner(nn.Module):
         """No pretext, no chance level."""
         return {}
 
-    def losses(self, batch: Batch, epoch: int) -> tuple[torch.Tensor, Metrics]:
+    def forward(self, batch: Batch, epoch: int) -> tuple[torch.Tensor, Metrics]:
         """Compute the cross-entropy of one step."""
         outputs = self._outputs(batch, (self.config.seed, epoch, batch.videos), dropout=True)
         label = self.labels[batch.videos].to(self.device)
@@ -158,5 +168,6 @@ class SupervisedLearner(nn.Module):
 
     def _outputs(self, batch: Batch, keys: tuple[Key, ...], dropout: bool) -> torch.Tensor:
         _, view, _ = draw_view(batch.frames.to(self.device), self.recipe, ("natural", *keys))
-        features = self.backbone(view.contiguous(memory_format=torch.channels_last_3d))
-        return self.head(features, ("dropout", *keys) if dropout else None)
+        with autocast(self.config.precision, self.device):
+            features = self.backbone(view.contiguous(memory_format=torch.channels_last_3d))
+            return self.head(features, ("dropout", *keys) if dropout else None).float()

@@ -12,6 +12,7 @@ from mac.data.clips import training_frames
 from mac.data.store import FrameStore
 from mac.stages.learners import MacLearner, SupervisedLearner
 from mac.training import batches, checkpoint
+from mac.training.distributed import ALONE, World
 from mac.training.loop import Loop
 from mac.training.optim import build_optimiser, schedule_of
 from mac.training.processor import describe
@@ -37,6 +38,7 @@ def run(
     device: torch.device,
     loader_workers: int = 0,
     facts: dict[str, str] | None = None,
+    world: World = ALONE,
 ) -> dict[str, object]:
     """Train from the previous checkpoint's epoch to epoch ``until``, both of the schedule's ``epochs``.
 
@@ -50,6 +52,7 @@ def run(
         device: where to train.
         loader_workers: reading processes.
         facts: provenance to put into the journal (git commit, …).
+        world: the processes that train it; all call this, the first writes.
 
     Returns:
         ``epoch``, ``index_digest``, ``device``, and the held-out scores with the chance level of the pretext [percent].
@@ -62,22 +65,22 @@ def run(
     o = config.optimiser
     train, test = store.select(config.split, "train"), store.select(config.split, "test")
     kind = MacLearner if config.task == "mac" else SupervisedLearner
-    learner = kind(config, store.videos["label_index"].to_numpy(), device)
+    learner = kind(config, store.videos["label_index"].to_numpy(), device, world)
     optimiser = build_optimiser(learner.trained, o.name, o.lr, o.sgd_momentum, o.weight_decay)
     run_id = config.identify()
     rate = schedule_of(o.lr, o.epochs, o.schedule, o.milestones, o.gamma, o.warmup_epochs)
-    loop = Loop(run_id, learner, optimiser, rate, o.gradient_clip, folder)
+    loop = Loop(run_id, learner, optimiser, rate, o.gradient_clip, folder, world)
     if not loop.resume():
         if previous:
             _restore_segment(loop, checkpoint.load_state(previous, run_id), store.digest, previous)
-        folder.journal.write(
+        folder.write(
             "start",
             stage="pretrain",
             id=run_id,
             epoch=loop.position.epoch,
             until=until,
             epochs=o.epochs,
-            device=describe(device),
+            device=describe(device, world.size),
             index_digest=store.digest,
             videos=len(train),
             facts=facts or {},
@@ -90,15 +93,22 @@ def run(
         lambda epoch: batches.epoch_order(train, o.batch_size, (config.seed, "order", epoch)),
         lambda planned, epoch: read(planned, partial(choose, epoch)),
     )
-    held_out = _held_out(learner, read, choose, test, o.batch_size, folder)
-    folder.journal.write("metrics", epoch=until, step=loop.position.step, **held_out)
-    folder.journal.write("end", epoch=until, final=held_out)
-    checkpoint.save_backbone(outputs.backbone, learner.backbone, {"pretrain_id": run_id, "epoch": str(until)})
-    state = {name: value for name, value in loop.state().items() if name != "position"}
-    where = {"epoch": until, "step": loop.position.step, "index_digest": store.digest}
-    checkpoint.save_state(outputs.state, run_id, where | state)
+    held_out = _held_out(learner, read, choose, test, o.batch_size, folder, world)
+    folder.write("metrics", epoch=until, step=loop.position.step, **held_out)
+    folder.write("end", epoch=until, final=held_out)
+    if world.is_first:
+        checkpoint.save_backbone(outputs.backbone, learner.backbone, {"pretrain_id": run_id, "epoch": str(until)})
+        state = {name: value for name, value in loop.state().items() if name != "position"}
+        where = {"epoch": until, "step": loop.position.step, "index_digest": store.digest}
+        checkpoint.save_state(outputs.state, run_id, where | state)
     folder.publish(outputs.journal)
-    return {"epoch": until, **held_out, **learner.chance, "index_digest": store.digest, "device": describe(device)}
+    return {
+        "epoch": until,
+        **held_out,
+        **learner.chance,
+        "index_digest": store.digest,
+        "device": describe(device, world.size),
+    }
 
 
 def _restore_segment(loop: Loop, state: dict, digest: str, path: Path) -> None:
@@ -119,13 +129,23 @@ def _choose(lengths: np.ndarray, config: PretrainConfig, epoch: int | str, video
 
 
 def _held_out(
-    learner: torch.nn.Module, read: partial, choose: partial, videos: np.ndarray, size: int, folder: RunFolder
+    learner: torch.nn.Module,
+    read: partial,
+    choose: partial,
+    videos: np.ndarray,
+    size: int,
+    folder: RunFolder,
+    world: World,
 ) -> dict[str, float]:
     """Average the learner's held-out scores over the split's test videos."""
     learner.eval()
-    scores: dict[str, list[torch.Tensor]] = {}
-    for batch in read(batches.in_turn(videos, size), partial(choose, "held out")):
+    own: dict[str, list[torch.Tensor]] = {}
+    for batch in read(batches.in_turn(world.share(videos), size), partial(choose, "held out")):
         folder.leave_if_asked()
         for name, values in learner.held_out(batch).items():
-            scores.setdefault(name, []).append(values)
+            own.setdefault(name, []).append(values.cpu())
+    scores: dict[str, list[torch.Tensor]] = {}
+    for part in world.collect(own):
+        for name, values in part.items():
+            scores.setdefault(name, []).extend(values)
     return {name: float(torch.cat(values).mean()) for name, values in scores.items()}

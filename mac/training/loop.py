@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from mac.training.batches import Batch
+from mac.training.distributed import ALONE, World
 from mac.training.run_folder import RunFolder
 
 
@@ -22,7 +23,7 @@ class Learner(Protocol):
     @property
     def trained(self) -> list[torch.nn.Parameter]: ...  # noqa: D102
 
-    def losses(self, batch: Batch, epoch: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]: ...  # noqa: D102
+    def forward(self, batch: Batch, epoch: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]: ...  # noqa: D102
 
     def after_step(self) -> None: ...  # noqa: D102
 
@@ -55,6 +56,7 @@ class Loop:
         rate: Callable[[float], float],
         gradient_clip: float,
         folder: RunFolder,
+        world: World = ALONE,
     ) -> None:
         """Prepare a training.
 
@@ -65,10 +67,12 @@ class Loop:
             rate: the learning rate at a number of epochs done, fractions included.
             gradient_clip: largest norm of the gradient.
             folder: keeps the snapshots and the journal.
+            world: the processes that train together; each has a learner of its own, built alike.
         """
         self.run, self.learner, self.optimiser, self.rate = run, learner, optimiser, rate
-        self.gradient_clip, self.folder = gradient_clip, folder
+        self.gradient_clip, self.folder, self.world = gradient_clip, folder, world
         self.position = Position()
+        self._losses = world.wrap(learner, next(learner.parameters()).device)
 
     def state(self) -> dict[str, Any]:
         """Everything the training needs to continue with the next step, bit for bit."""
@@ -89,7 +93,7 @@ class Loop:
         if not self.folder.state:
             return False
         self.restore(self.folder.state)
-        self.folder.journal.write("continued", epoch=self.position.epoch, step=self.position.step)
+        self.folder.write("continued", epoch=self.position.epoch, step=self.position.step)
         return True
 
     def train(
@@ -107,6 +111,7 @@ class Loop:
 
         Raises:
             NotFiniteError: the loss diverged.
+            mac.training.distributed.DistributedError: a batch can't be shared out evenly.
             mac.training.run_folder.Interrupted: the run was asked to leave, and has saved itself.
         """
         while self.position.epoch < until:
@@ -114,7 +119,8 @@ class Loop:
             planned = order(epoch)
             self.learner.train()
             began = time.perf_counter()
-            for batch in read(planned[self.position.batch :], epoch):
+            remaining = [self.world.equal_share(batch) for batch in planned[self.position.batch :]]
+            for batch in read(remaining, epoch):
                 self._step(batch, epoch + self.position.batch / len(planned))
                 self.position.seconds += time.perf_counter() - began  # reading included, saving not
                 if self.position.batch < len(planned):
@@ -124,7 +130,7 @@ class Loop:
             means = {name: value / len(planned) for name, value in p.sums.items()}
             speed = round(p.clips / p.seconds, 2)
             lr = self.optimiser.param_groups[0]["lr"]
-            self.folder.journal.write("metrics", epoch=epoch + 1, step=p.step, lr=lr, clips_per_second=speed, **means)
+            self.folder.write("metrics", epoch=epoch + 1, step=p.step, lr=lr, clips_per_second=speed, **means)
             self.position = Position(epoch=epoch + 1, step=p.step, last_loss=p.last_loss)
             self.folder.keep(self.state, at_end_of_epoch=True)
 
@@ -135,8 +141,8 @@ class Loop:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         # 2. losses of the batch's views
-        loss, metrics = self.learner.losses(batch, p.epoch)
-        value = float(loss.detach())
+        loss, metrics = self._losses(batch, p.epoch)
+        value, *means = self.world.mean([float(one.detach()) for one in (loss, *metrics.values())])
         if not np.isfinite(value):
             raise NotFiniteError(
                 f"run {self.run}: loss {value} in step {p.step + 1}, epoch {p.epoch + 1}, at rate {rate:g}; the last"
@@ -149,7 +155,7 @@ class Loop:
         self.optimiser.step()
         # 4. what follows it (the key encoder)
         self.learner.after_step()
-        for name, one in metrics.items():
-            p.sums[name] = p.sums.get(name, 0.0) + float(one)
+        for name, one in zip(metrics, means, strict=True):
+            p.sums[name] = p.sums.get(name, 0.0) + one
         p.batch, p.step, p.last_loss = p.batch + 1, p.step + 1, value
-        p.clips += len(batch.videos)
+        p.clips += len(batch.videos) * self.world.size

@@ -10,8 +10,10 @@ import torch
 from mac.randomness import Key, integer_seed
 
 
-def prepare(device: str, threads: int) -> torch.device:
-    """Choose the device (``auto`` takes CUDA where there is one) and set threads and deterministic algorithms.
+def prepare(device: str, threads: int, precision: str = "fp32") -> torch.device:
+    """Choose the device (``auto`` takes CUDA where there is one) and set threads, numerics, deterministic algorithms.
+
+    Of several processes on a machine, each takes the device of its local rank (torchrun's ``LOCAL_RANK``).
 
     Raises:
         RuntimeError: ``cuda`` is asked for where there is none.
@@ -21,13 +23,24 @@ def prepare(device: str, threads: int) -> torch.device:
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.deterministic = True
-    chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    return torch.device(chosen)
+    rounding = "ieee" if precision == "fp32" else "tf32"
+    torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = rounding
+    if device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(own)
+    return own
 
 
-def describe(device: torch.device) -> str:
-    """Name the device for a report, e.g. ``CPU (x86_64)`` or ``NVIDIA H100 80GB HBM3``."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({platform.machine()})"
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """Let networks compute in bfloat16 where the run's precision is ``bf16``; weights and optimiser stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def describe(device: torch.device, count: int = 1) -> str:
+    """Name the devices for a report, e.g. ``CPU (x86_64)`` or ``4 × NVIDIA H100 80GB HBM3``."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({platform.machine()})"
+    return name if count == 1 else f"{count} × {name}"
 
 
 @contextmanager

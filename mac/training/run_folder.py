@@ -8,6 +8,7 @@ from typing import Any
 
 from mac.tracking.journal import Journal
 from mac.training.checkpoint import place
+from mac.training.distributed import ALONE, World
 from mac.training.snapshots import Snapshots
 
 
@@ -20,13 +21,19 @@ class Interrupted(Exception):  # noqa: N818 (no error: the same command goes on)
 class RunFolder:
     """Where a run keeps what it needs to be killed at any moment and continued.
 
+    Of several processes of one run each opens it; the first alone writes.
+
     Attributes:
-        journal: the run's events, cut back to those the newest snapshot vouches for.
         state: the newest snapshot, None at the beginning.
     """
 
     def __init__(
-        self, folder: Path, run: str, save_every: float = 600.0, is_stopping: Callable[[], bool] = lambda: False
+        self,
+        folder: Path,
+        run: str,
+        save_every: float = 600.0,
+        is_stopping: Callable[[], bool] = lambda: False,
+        world: World = ALONE,
     ) -> None:
         """Open or continue the folder of ``run`` (its id).
 
@@ -35,17 +42,25 @@ class RunFolder:
             run: the run's id.
             save_every: seconds between two snapshots within an epoch.
             is_stopping: whether the run was asked to leave.
+            world: the processes of the run.
 
         Raises:
             mac.training.checkpoint.CheckpointError: the folder is another run's.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self._save_every, self._is_stopping = folder, save_every, is_stopping
+        self.folder, self._save_every, self._is_stopping, self._world = folder, save_every, is_stopping, world
         self._snapshots = Snapshots(folder, run)
         found = self._snapshots.load()
         self.state: dict[str, Any] | None = found["state"] if found else None
-        self.journal = Journal(folder / "journal.jsonl", keep=found["journal"] if found else 0)
+        self._journal = None
+        if world.is_first:
+            self._journal = Journal(folder / "journal.jsonl", keep=found["journal"] if found else 0)
         self._saved = time.monotonic()
+
+    def write(self, event: str, **values: Any) -> None:
+        """Append an event to the run's journal."""
+        if self._journal:
+            self._journal.write(event, **values)
 
     def keep(self, make_state: Callable[[], dict[str, Any]], at_end_of_epoch: bool) -> None:
         """Save at the end of an epoch, when the last snapshot has grown old, and when the run was asked to leave.
@@ -53,10 +68,13 @@ class RunFolder:
         Raises:
             Interrupted: after saving, if the run was asked to leave.
         """
-        stopping = self._is_stopping()
-        if not (stopping or at_end_of_epoch or time.monotonic() - self._saved >= self._save_every):
+        # All processes must come to the same decision: one that is asked speaks for all.
+        wishes = [float(self._is_stopping()), float(time.monotonic() - self._saved >= self._save_every)]
+        stopping, is_due = (wish > 0 for wish in self._world.mean(wishes))
+        if not (stopping or at_end_of_epoch or is_due):
             return
-        self._snapshots.save({"state": make_state(), "journal": self.journal.sync()})
+        if self._journal:
+            self._snapshots.save({"state": make_state(), "journal": self._journal.sync()})
         self._saved = time.monotonic()
         if stopping:
             raise Interrupted(f"saved in {self.folder}; the same command continues it")
@@ -72,10 +90,12 @@ class RunFolder:
 
     def publish(self, journal: Path) -> None:
         """Put a copy of the whole journal in place."""
-        self.journal.sync()
-        place(journal, lambda partial: shutil.copyfile(self.journal.path, partial))
+        if own := self._journal:
+            own.sync()
+            place(journal, lambda partial: shutil.copyfile(own.path, partial))
 
     def discard(self) -> None:
         """Delete the folder: the run is complete and its outputs are in place."""
-        self.journal.close()
-        shutil.rmtree(self.folder)
+        if self._journal:
+            self._journal.close()
+            shutil.rmtree(self.folder)

@@ -11,6 +11,7 @@ from mac.runtime.folders import UnwritableError, check_writable
 try:
     USER = validate(UserConfig, dict(config))
     PLAN = planning.load(Path(USER.config_dir), USER.scale)
+    planning.check_gpus_per_run(PLAN, USER.gpus_per_run)
     for setting in ("results", "reports"):
         check_writable(Path(getattr(USER, setting)), setting)
     if any(dataset.embedded for dataset in PLAN.datasets.values()):
@@ -29,7 +30,10 @@ LEASE = (
     if USER.device == "cpu"
     else f"python -m mac.runtime.lease --gpus {{resources.gpu}} --per-device {USER.jobs_per_gpu} --"
 )
-RESUMABLE = f"--save-minutes {USER.save_minutes}"
+TRAINING = (
+    f"{PROCESSOR} --threads {USER.training_threads} --processes {{resources.gpu}}"
+    f" --save-minutes {USER.save_minutes}"
+)
 
 CARD_GATE = f"{RESULTS}/masks/{USER.scale}.passed"
 OFFLINE = "" if USER.download else "--offline"

@@ -30,10 +30,10 @@ rule finetune:
     priority: 10
     conda:
         ENVIRONMENT
-    threads: USER.training_threads
+    threads: USER.training_threads * USER.gpus_per_run
     resources:
-        gpu=1,
-        mem_mb=USER.training_memory,
+        gpu=USER.gpus_per_run,
+        mem_mb=USER.training_memory * USER.gpus_per_run,
         runtime=USER.training_minutes,
     shell:
         f"{LEASE} python -m mac finetune"
@@ -41,4 +41,4 @@ rule finetune:
         " $(test -z '{input.backbone}' || echo --backbone {input.backbone})"
         " --predictions {output.predictions} --journal {output.journal} --metrics {output.metrics}"
         f" --folder {RESULTS}/finetune/{{wildcards.finetune_id}}/running"
-        f" {PROCESSOR} {RESUMABLE} --threads {{threads}} > {{log}} 2>&1"
+        f" {TRAINING} > {{log}} 2>&1"

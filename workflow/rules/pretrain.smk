@@ -19,10 +19,10 @@ rule pretrain:
         f"{RESULTS}/logs/pretrain/{{pretrain_id}}_{{epoch}}.tsv"
     conda:
         ENVIRONMENT
-    threads: USER.training_threads
+    threads: USER.training_threads * USER.gpus_per_run
     resources:
-        gpu=1,
-        mem_mb=USER.training_memory,
+        gpu=USER.gpus_per_run,
+        mem_mb=USER.training_memory * USER.gpus_per_run,
         runtime=USER.training_minutes,
     shell:
         f"{LEASE} python -m mac pretrain"
@@ -31,4 +31,4 @@ rule pretrain:
         " $(test -z '{input.state}' || echo --previous {input.state})"
         " --backbone {output.backbone} --state {output.state} --journal {output.journal}"
         f" --folder {RESULTS}/pretrain/{{wildcards.pretrain_id}}/running_{{wildcards.epoch}}"
-        f" --metrics {{output.metrics}} {PROCESSOR} {RESUMABLE} --threads {{threads}} > {{log}} 2>&1"
+        f" --metrics {{output.metrics}} {TRAINING} > {{log}} 2>&1"

@@ -1,0 +1,156 @@
+"""Several processes that train one network, one GPU each: which videos each takes, and what they tell each other.
+
+The batch is the run's, not the process's: whatever the number of processes, every step sees the same videos, batch
+normalisation takes its statistics over all of them, and the result is the same up to rounding.
+"""
+
+import inspect
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+class DistributedError(Exception):
+    """A batch can't be shared out; the message says among how many processes it can."""
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a run: this one is number ``rank`` of ``size``."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the run's files."""
+        return self.rank == 0
+
+    def share(self, items: np.ndarray) -> np.ndarray:
+        """Take this process's part of ``items`` (N, …); the parts in rank order are the whole."""
+        return np.array_split(items, self.size)[self.rank]
+
+    def equal_share(self, batch: np.ndarray) -> np.ndarray:
+        """Take this process's part of a training batch (B,), as large as everyone's.
+
+        Raises:
+            DistributedError: ``B`` is no multiple of the number of processes.
+        """
+        if len(batch) % self.size:
+            allowed = [str(n) for n in range(1, len(batch) + 1) if not len(batch) % n]
+            raise DistributedError(
+                f"a batch of {len(batch)} videos can't be split evenly over {self.size} processes; allowed are"
+                f" {', '.join(allowed)}: change `gpus_per_run` in config/config.yaml"
+            )
+        return self.share(batch)
+
+    def gather(self, rows: torch.Tensor) -> torch.Tensor:
+        """Join everyone's rows (B, …) in rank order, (size · B, …); without gradient."""
+        if self.size == 1:
+            return rows
+        parts = [torch.empty_like(rows) for _ in range(self.size)]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    def mean(self, values: list[float]) -> list[float]:
+        """Average each value over the processes: the same on all of them."""
+        if self.size == 1:
+            return values
+        total = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(total)
+        return (total / self.size).tolist()
+
+    def collect(self, part: Any) -> list[Any]:
+        """Every process's part, in rank order."""
+        if self.size == 1:
+            return [part]
+        parts: list[Any] = [None] * self.size
+        dist.all_gather_object(parts, part)
+        return parts
+
+    def wrap(self, learner: nn.Module, device: torch.device) -> nn.Module:
+        """Make a learner's forward pass train all processes' copies alike: one normalisation, averaged gradients."""
+        if self.size == 1:
+            return learner
+        _share_statistics(learner, device)
+        ids = [device.index] if device.type == "cuda" else None
+        # Buffers need no broadcast: shared statistics and gathered keys are the same everywhere.
+        known = inspect.signature(DistributedDataParallel).parameters
+        broadcast = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # torch < 2.13
+        return DistributedDataParallel(learner, device_ids=ids, **{broadcast: False})
+
+
+ALONE = World()
+
+
+@contextmanager
+def join(device: torch.device) -> Iterator[World]:
+    """Meet the other processes of the run, as torchrun's environment names them; alone where it names none."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield World()
+        return
+    # Counts and flags go by CPU: they must not wait for the GPU's queue.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield World(dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over processes; its gradient is the sum of everyone's."""
+
+    @staticmethod
+    def forward(_: Any, tensor: torch.Tensor) -> torch.Tensor:
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return _Sum.apply(gradient.contiguous())
+
+
+class AllReduceBatchNorm3d(nn.BatchNorm3d):
+    """Batch normalisation over all processes' clips, on any device (torch's SyncBatchNorm refuses the CPU).
+
+    Every process brings as many clips as every other.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise (B, C, T, H, W) over B, T, H and W of all processes; in evaluation by the running statistics."""
+        if not self.training:
+            return super().forward(x)
+        axes, shape = (0, 2, 3, 4), (1, -1, 1, 1, 1)
+        count = x.numel() // x.shape[1] * dist.get_world_size()
+        mean = _Sum.apply(x.sum(axes)) / count
+        centred = x - mean.view(shape)
+        variance = _Sum.apply(centred.square().sum(axes)) / count
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return centred * scale.view(shape) + self.bias.view(shape)
+
+
+def _share_statistics(module: nn.Module, device: torch.device) -> None:
+    """Replace the batch normalisations inside a module by ones over all processes, with the same parameters."""
+    if device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        return
+    for name, child in module.named_children():
+        if type(child) is nn.BatchNorm3d:
+            shared = AllReduceBatchNorm3d(child.num_features, child.eps, child.momentum)
+            shared.__dict__.update(child.__dict__)  # the very parameters and buffers, for the optimiser holds them
+            setattr(module, name, shared)
+        else:
+            _share_statistics(child, device)

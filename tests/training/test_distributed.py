@@ -1,0 +1,287 @@
+"""Several processes on one training, with gloo on the CPU: the result is that of one process, up to rounding."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mac.commands.files import write_config
+from mac.experiment import merge, parse, unfold
+from mac.models.backbones import Backbone
+from mac.stages import evaluate, finetune, learners, pretrain
+from mac.tracking import journal
+from mac.training import distributed
+from mac.training.distributed import DistributedError, World
+from mac.training.loop import NotFiniteError
+from mac.training.run_folder import Interrupted, RunFolder
+from mac.validation import read_yaml
+
+CPU = torch.device("cpu")
+
+
+def together(size, work, folder):
+    """Call ``work(world)`` in so many forked processes that find each other; returns what each returned."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    children = [os.fork() or _child(rank, size, port, work, folder) for rank in range(size)]
+    statuses = [os.waitpid(child, 0)[1] for child in children]
+    assert statuses == [0] * size
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(size)]
+
+
+def _child(rank, size, port, work, folder):
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    try:
+        with distributed.join(CPU) as world:
+            torch.save(work(world), folder / f"{rank}.pt")
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+    os._exit(0)
+
+
+def normalise(x, upstream, world):
+    """One training step's forward and backward pass through a normalisation over this process's part of a batch."""
+    torch.manual_seed(0)
+    layer = nn.Sequential(nn.BatchNorm3d(5)).double()
+    nn.init.uniform_(layer[0].weight)
+    nn.init.uniform_(layer[0].bias)
+    if world.size > 1:
+        distributed._share_statistics(layer, CPU)
+    own = world.share(np.arange(len(x)))
+    x = x[own].clone().requires_grad_()
+    for _ in range(3):  # the running statistics move
+        y = layer(x)
+    y.backward(upstream[own])
+    seen = layer.eval()(x).detach()
+    norm = layer[0]
+    sums = {"weight": norm.weight.grad, "bias": norm.bias.grad}
+    return {"y": y.detach(), "dx": x.grad, "eval": seen}, sums, norm.state_dict(), type(norm).__name__
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_normalisation_over_processes_is_batch_norm_over_the_whole_batch(size, tmp_path):
+    x, upstream = 2 + 3 * torch.randn(2, 6, 5, 2, 4, 4, generator=torch.manual_seed(size), dtype=torch.double)
+    rows, sums, state, name = normalise(x, upstream, World())
+    assert name == "BatchNorm3d"
+    parts = together(size, partial(normalise, x, upstream), tmp_path)
+    for key, expected in rows.items():
+        torch.testing.assert_close(torch.cat([part[0][key] for part in parts]), expected)
+    for key, expected in sums.items():
+        torch.testing.assert_close(sum(part[1][key] for part in parts), expected)
+    for part in parts:
+        assert part[3] == "AllReduceBatchNorm3d"
+        assert part[2].keys() == state.keys()
+        for key, expected in state.items():
+            torch.testing.assert_close(part[2][key], expected)
+
+
+def talk(world):
+    videos = np.arange(10)
+    own = torch.tensor(world.equal_share(np.arange(6)))
+    return {
+        "share": world.share(videos),
+        "gathered": world.gather(own[:, None] * 10),
+        "mean": world.mean([float(world.rank), 5.0]),
+        "collected": world.collect({"rank": world.rank}),
+    }
+
+
+def test_processes_share_gather_and_average(tmp_path):
+    parts = together(3, talk, tmp_path)
+    assert np.concatenate([part["share"] for part in parts]).tolist() == list(range(10))
+    for part in parts:
+        assert part["gathered"].flatten().tolist() == [0, 10, 20, 30, 40, 50]
+        assert part["mean"] == [1.0, 5.0]
+        assert part["collected"] == [{"rank": 0}, {"rank": 1}, {"rank": 2}]
+
+
+def test_a_batch_that_cannot_be_split_evenly_is_refused():
+    with pytest.raises(DistributedError, match=r"32 videos .* over 3 processes; allowed are 1, 2, 4, 8, 16, 32"):
+        World(0, 3).equal_share(np.arange(32))
+
+
+VARIANTS = {
+    "MAC-SC-2": {},
+    "MAC-SC-2, one direction": {"pretrain.contrast.symmetric": False},
+    "MAC-S-4, regression": {
+        "pretrain.contrast": None,
+        "pretrain.pretext.segments": 4,
+        "pretrain.pretext.objective": "mse",
+    },
+    "supervised": {},
+}
+
+
+def experiment(root, **overrides):
+    scale = read_yaml(root / "config" / "scales" / "smoke.yaml")
+    scale.pop("tables")
+    overrides = {f"{stage}.optimiser.batch_size": 8 for stage in ("pretrain", "finetune")} | overrides
+    tree = merge(merge(read_yaml(root / "config" / "default.yaml"), scale), unfold(overrides))
+    return parse(tree)
+
+
+@pytest.fixture
+def exact(monkeypatch):
+    """Networks in double precision: tiny ones, normalised over few values, amplify rounding ten-thousandfold."""
+
+    def build(owner):
+        original = owner.to_fast_layout
+        monkeypatch.setattr(owner, "to_fast_layout", lambda module, device: original(module, device).double())
+
+    def forward(backbone, clip):
+        return original_forward(backbone, clip.double())
+
+    original_forward = Backbone.forward
+    monkeypatch.setattr(Backbone, "forward", forward)
+    build(learners)
+    build(finetune)
+
+
+def pretraining(root, variant):
+    return experiment(root, **VARIANTS[variant]).pretraining(
+        1, 1, task="supervised" if variant == "supervised" else "mac"
+    )
+
+
+def run_pretraining(config, store, folder, is_stopping, world):
+    running = RunFolder(folder / "running", config.identify(), 600.0, is_stopping, world)
+    outputs = pretrain.Outputs(folder / "b.safetensors", folder / "s.pt", folder / "j.jsonl")
+    final = pretrain.run(config, store, config.optimiser.epochs, None, outputs, running, CPU, world=world)
+    running.discard()
+    return final
+
+
+def states(folder):
+    events = [e for e in journal.read(folder / "j.jsonl") if e["event"] in ("metrics", "end")]
+    varying = ("time", "clips_per_second")
+    kept = [{name: value for name, value in event.items() if name not in varying} for event in events]
+    return torch.load(folder / "s.pt", weights_only=True), kept
+
+
+def assert_alike(found, expected, **tolerance):
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for key in expected:
+            assert_alike(found[key], expected[key], **tolerance)
+    elif isinstance(expected, list | tuple):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            assert_alike(one, other, **tolerance)
+    elif isinstance(expected, torch.Tensor | float):
+        torch.testing.assert_close(found, expected, **tolerance)
+    else:
+        assert found == expected
+
+
+@pytest.mark.parametrize(("variant", "size"), [*((name, 2) for name in VARIANTS), ("MAC-SC-2", 4)])
+def test_a_pretraining_does_not_depend_on_the_number_of_processes(variant, size, root, frame_store, tmp_path, exact):
+    config, never = pretraining(root, variant), lambda: False
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    expected = run_pretraining(config, frame_store, alone, never, World())
+    finals = together(size, partial(run_pretraining, config, frame_store, shared, never), tmp_path)
+    assert all(final == finals[0] for final in finals)
+    assert_alike(finals[0] | {"device": ""}, expected | {"device": ""}, rtol=1e-5, atol=1e-5)
+    state, events = states(shared)
+    expected_state, expected_events = states(alone)
+    assert_alike(state, expected_state, rtol=1e-4, atol=1e-5)
+    assert_alike(events, expected_events, rtol=1e-5, atol=1e-5)
+    before = {"mac": learners.MacLearner, "supervised": learners.SupervisedLearner}[config.task]
+    weights = before(config, frame_store.videos["label_index"].to_numpy(), CPU).head.weight.detach()
+    assert float((state["learner"]["head.weight"] - weights).abs().max()) > 1e-3  # what agrees to 1e-5 has moved
+
+
+def run_finetuning(config, store, folder, world):
+    running = RunFolder(folder / "running", config.identify(), world=world)
+    model = finetune.run(config, store, None, running, CPU, world=world)
+    return np.stack(evaluate.run(config, store, model, CPU, world=world)["logits"])
+
+
+def test_a_finetuning_and_its_test_do_not_depend_on_the_number_of_processes(root, frame_store, tmp_path, exact):
+    config = experiment(root).finetuning(1, 1, "random")
+    expected = run_finetuning(config, frame_store, tmp_path / "alone", World())
+    found = together(2, partial(run_finetuning, config, frame_store, tmp_path / "shared"), tmp_path)
+    assert np.array_equal(found[0], found[1])
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-5)
+    assert np.ptp(expected) > 0.01
+
+
+def leave_often(config, store, folder, world):
+    """Train, while one process (not the writing one) is asked to leave after the first step of three attempts."""
+    left = 0
+    while True:
+        is_stopping = partial(bool, world.rank == 1 and left < 3)
+        try:
+            run_pretraining(config, store, folder, is_stopping, world)
+        except Interrupted:
+            left += 1
+            world.collect(left)  # all have left before one comes back, as when commands end
+        else:
+            return left
+
+
+def test_two_processes_leave_and_resume_together_and_end_bit_identical(root, frame_store, tmp_path):
+    config = pretraining(root, "MAC-SC-2")
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    together(2, partial(run_pretraining, config, frame_store, undisturbed, lambda: False), tmp_path)
+    assert together(2, partial(leave_often, config, frame_store, disturbed), tmp_path) == [3, 3]
+    assert_alike(states(disturbed), states(undisturbed), rtol=0, atol=0)
+    assert (disturbed / "b.safetensors").read_bytes() == (undisturbed / "b.safetensors").read_bytes()
+
+
+def diverge(config, store, folder, world):
+    try:
+        run_pretraining(config, store, folder, lambda: False, world)
+    except NotFiniteError as error:
+        return str(error)
+
+
+def test_divergence_on_one_process_stops_all(root, frame_store, tmp_path, monkeypatch):
+    def spoil(learner, batch, epoch):
+        loss, metrics = original(learner, batch, epoch)
+        return (loss * float("nan") if learner.world.rank == 1 and epoch == 1 else loss), metrics
+
+    original = pretrain.MacLearner.forward
+    monkeypatch.setattr(pretrain.MacLearner, "forward", spoil)
+    messages = together(2, partial(diverge, pretraining(root, "MAC-SC-2"), frame_store, tmp_path / "run"), tmp_path)
+    assert messages[0] == messages[1]
+    assert "loss nan" in messages[0]
+    assert "epoch 2" in messages[0]
+
+
+def test_one_command_starts_the_processes_and_passes_a_stop_on(root, frame_store, tmp_path):
+    config = pretraining(root, "MAC-SC-2")
+    write_config(tmp_path / config.identify() / "config.yaml", config)
+    words = ["--config", tmp_path / config.identify() / "config.yaml", "--store", frame_store._folder / "store.json"]
+    outputs = {"backbone": "b.safetensors", "state": "s.pt", "journal": "j.jsonl", "metrics": "m.json"}
+    words += [word for name, file in outputs.items() for word in (f"--{name}", tmp_path / file)]
+    words += ["--folder", tmp_path / "running", "--until", str(config.optimiser.epochs), "--device", "cpu"]
+    command = [sys.executable, "-m", "mac", "pretrain", *words, "--processes", "2"]
+    process = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
+    written = tmp_path / "running" / "journal.jsonl"
+    while process.poll() is None and not (written.exists() and written.stat().st_size):
+        time.sleep(0.01)
+    process.terminate()
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 75, message
+    assert not (tmp_path / "b.safetensors").exists()
+    subprocess.run(command, cwd=root, check=True, timeout=120)
+    undisturbed = tmp_path / "undisturbed"
+    together(2, partial(run_pretraining, config, frame_store, undisturbed, lambda: False), tmp_path)
+    assert_alike(states(tmp_path), states(undisturbed), rtol=0, atol=0)
+    assert json.loads((tmp_path / "m.json").read_text())["device"].startswith("2 × CPU")
+    spoilt = subprocess.run([*command, "--previous", tmp_path / "none"], cwd=root, capture_output=True, text=True)
+    assert spoilt.returncode == 1
+    assert "one of 2 processes failed with status 1; see above" in spoilt.stderr
