@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from mac import plan
-from mac.tracking import journal, mlflow
+from mac.tracking import journal, replay, store
 
 
 @pytest.fixture(scope="module")
@@ -70,26 +70,35 @@ def test_every_table_and_the_curve_are_there_and_full(smoke, planned):
 
 
 def test_every_run_is_in_mlflow_under_its_parent(smoke, planned):
-    client = mlflow.connect(f"sqlite:///{smoke}/results/mlflow.db")
-    runs = {run.data.tags[mlflow.ID]: run for run in mlflow.find(client, "")}
+    client = store.connect(f"sqlite:///{smoke}/results/mlflow.db")
+    runs = {run.data.tags[store.ID]: run for run in store.find(client, "")}
     assert runs.keys() == planned.pretrainings.keys() | planned.finetunings.keys()
     for finetune_id, finetuning in planned.finetunings.items():
         run, parent = runs[finetune_id], finetuning.config.pretrain_id
         assert run.info.status == "FINISHED"
-        assert run.data.tags.get(mlflow.PARENT) == (runs[parent].info.run_id if parent else None)
+        assert run.data.tags.get(replay.PARENT) == (runs[parent].info.run_id if parent else None)
         assert run.data.tags["scale"] == "smoke"
         assert run.data.tags["rows"] == "; ".join(finetuning.used_by)
         assert run.data.params["optimiser.epochs"] == str(finetuning.config.optimiser.epochs)
         files = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
-        assert files == {"config.yaml", "journal.jsonl", "metrics.json", "predictions.parquet"}
+        results = {"config.yaml", "journal.jsonl", "metrics.json", "predictions.parquet"}
+        assert files == results | {"confusion_matrix.png"}
+        (dataset,) = run.inputs.dataset_inputs
+        assert (dataset.dataset.name, dataset.dataset.digest) == ("ucf101", run.data.tags["index_digest"])
+        assert len(run.inputs.model_inputs) == (1 if parent else 0)
     for pretrain_id, pretraining in planned.pretrainings.items():
         history = client.get_metric_history(runs[pretrain_id].info.run_id, "loss")
         assert [point.step for point in history] == list(range(1, max(pretraining.epochs) + 1))
+        models = runs[pretrain_id].outputs.model_outputs
+        assert {model.step for model in models} == pretraining.epochs
+        assert len(models) == len(pretraining.epochs)
+        pictures = {a.path for a in client.list_artifacts(runs[pretrain_id].info.run_id)} & {"card.png"}
+        assert bool(pictures) == (pretraining.config.task == "mac")
 
 
 def test_the_report_from_mlflow_alone_is_the_same_bytes(smoke, planned, tmp_path):
-    store = f"sqlite:///{smoke}/results/mlflow.db"
-    command = [sys.executable, "-m", "mac", "report", "--scale", "smoke", "--from-mlflow", store]
+    uri = f"sqlite:///{smoke}/results/mlflow.db"
+    command = [sys.executable, "-m", "mac", "report", "--scale", "smoke", "--from-mlflow", uri]
     subprocess.run([*command, "--out", str(tmp_path)], cwd=smoke, check=True)
     names = ["README.md", *(f"tables/{name}.{ending}" for name in planned.tables for ending in ("md", "csv"))]
     for name in [*names, "tables/F1.png", "tables/F1.svg"]:
@@ -131,15 +140,18 @@ def test_a_degenerate_mask_stops_before_any_training(smoke, tmp_path):
 
 def history(uri):
     """A store's content, MLflow's own run ids aside."""
-    client = mlflow.connect(uri)
-    runs = {run.info.run_id: run for run in mlflow.find(client, "")}
-    ids = {own: run.data.tags[mlflow.ID] for own, run in runs.items()}
+    client = store.connect(uri)
+    runs = {run.info.run_id: run for run in store.find(client, "")}
+    ids = {own: run.data.tags[store.ID] for own, run in runs.items()}
     content = {}
     for own, run in runs.items():
         points = {name: [(m.step, m.value) for m in client.get_metric_history(own, name)] for name in run.data.metrics}
         tags = {name: value for name, value in run.data.tags.items() if name.startswith("mac.")}
         files = sorted(artifact.path for artifact in client.list_artifacts(own))
-        content[ids[own]] = (run.data.params, points, tags, ids.get(run.data.tags.get(mlflow.PARENT)), files)
+        parent = ids.get(run.data.tags.get(replay.PARENT))
+        data = [(d.dataset.name, d.dataset.digest) for d in run.inputs.dataset_inputs]
+        models = sorted(model.step for model in run.outputs.model_outputs), len(run.inputs.model_inputs)
+        content[ids[own]] = (run.info.status, run.data.params, points, tags, parent, files, data, models)
     return content
 
 
@@ -147,7 +159,7 @@ def test_a_lost_store_is_made_again_from_the_journals_and_a_second_sync_changes_
     uri = f"sqlite:///{tmp_path}/again.db"
     sync = [sys.executable, "-m", "mac", "track", "sync", "--scale", "smoke", "--results", "results"]
     runs = len(planned.pretrainings) + len(planned.finetunings)
-    for counts in (f"{runs} runs recorded, 0 there already, 0", f"0 runs recorded, {runs} there already, 0"):
+    for counts in (f"{runs} runs recorded, 0 there already, 0", f"0 runs recorded, {runs} there already, 0 in"):
         run = subprocess.run([*sync, "--tracking-uri", uri], cwd=smoke, capture_output=True, text=True, check=True)
         assert counts in run.stdout
         assert history(uri) == history(f"sqlite:///{smoke}/results/mlflow.db")

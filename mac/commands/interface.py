@@ -4,14 +4,15 @@ import argparse
 import os
 import sys
 
-from mac.tracking import mlflow
+from mac.tracking import store, view
 
 
 def serve(arguments: argparse.Namespace) -> None:
     """Print the address of the experiment's runs, then become MLflow's server (until interrupted)."""
-    client = mlflow.connect(arguments.tracking_uri)
-    experiment = client.get_experiment_by_name(mlflow.EXPERIMENT).experiment_id
-    page = f"#/experiments/{experiment}/runs?workflowType=machine_learning"
+    client = store.connect(arguments.tracking_uri)
+    experiment = client.get_experiment_by_name(store.EXPERIMENT).experiment_id
+    view.describe(client, experiment)
+    page = view.page(experiment)
     if arguments.tracking_uri.startswith("http"):
         print(f"The server runs already: {arguments.tracking_uri}/{page}")
         return

@@ -54,6 +54,6 @@ def resolve(arguments: argparse.Namespace) -> None:
 
 def preflight(arguments: argparse.Namespace) -> None:
     """Fail now, not after hours, when the tracking store can't be reached."""
-    from mac.tracking import mlflow  # seconds to import, and the other commands here don't need it
+    from mac.tracking import store  # seconds to import, and the other commands here don't need it
 
-    mlflow.connect(arguments.tracking_uri)
+    store.connect(arguments.tracking_uri)

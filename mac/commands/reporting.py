@@ -21,9 +21,9 @@ def report(arguments: argparse.Namespace) -> None:
         if name not in plan.tables:
             raise ConfigError([f"--table {name}: no such table{nearest(name, plan.tables)}"])
     if arguments.from_mlflow:
-        from mac.tracking import mlflow  # seconds to import: only where it is asked for
+        from mac.tracking import store  # seconds to import: only where it is asked for
 
-        read = from_mapping(mlflow.finished_results(arguments.from_mlflow))
+        read = from_mapping(store.finished_results(arguments.from_mlflow))
     else:
         read = from_folder(arguments.results)
     results = Results(plan, read)

@@ -101,6 +101,7 @@ def _finetune(arguments: argparse.Namespace, config: FinetuneConfig, device: tor
             "seed": config.seed,
             "split": config.split,
             "dataset": config.store.dataset.name,
+            "classes": list(store.labels),
             "index_digest": store.digest,
             "device": processor.describe(device, world.size),
             "seconds": round(time.monotonic() - began, 1),

@@ -10,8 +10,8 @@ from typing import Any
 class Journal:
     """Writes events; a line is complete or absent.
 
-    Events: ``start`` (what runs where), ``metrics`` (values at an epoch), ``end`` (final metrics). Each has ``time``,
-    seconds since 1970.
+    Events: ``start`` (what runs where), ``metrics`` (values at an epoch), ``saved`` (all before it is final),
+    ``continued``, ``end`` (final metrics). Each has ``time``, seconds since 1970.
     """
 
     def __init__(self, path: Path, keep: int = 0) -> None:
@@ -41,3 +41,10 @@ def read(path: Path) -> list[dict[str, Any]]:
     """Read a journal's events; a last line cut short by a crash is left out."""
     lines = path.read_text(encoding="utf-8").split("\n")
     return [json.loads(line) for line in lines[:-1] if line]
+
+
+def read_final(path: Path) -> list[dict[str, Any]]:
+    """Read those events of a running training's journal that no crash can take back."""
+    events = read(path)
+    last = max((i for i, event in enumerate(events) if event["event"] in ("saved", "continued")), default=-1)
+    return events[: last + 1]

@@ -11,6 +11,7 @@ import torch
 from mac.training.batches import Batch
 from mac.training.distributed import ALONE, World
 from mac.training.run_folder import RunFolder
+from mac.training.usage import Usage
 
 
 class NotFiniteError(Exception):
@@ -72,7 +73,8 @@ class Loop:
         self.run, self.learner, self.optimiser, self.rate = run, learner, optimiser, rate
         self.gradient_clip, self.folder, self.world = gradient_clip, folder, world
         self.position = Position()
-        self._losses = world.wrap(learner, next(learner.parameters()).device)
+        device = next(learner.parameters()).device
+        self._losses, self._usage = world.wrap(learner, device), Usage(device)
 
     def state(self) -> dict[str, Any]:
         """Everything the training needs to continue with the next step, bit for bit."""
@@ -123,6 +125,7 @@ class Loop:
             for batch in read(remaining, epoch):
                 self._step(batch, epoch + self.position.batch / len(planned))
                 self.position.seconds += time.perf_counter() - began  # reading included, saving not
+                self._usage.look()
                 if self.position.batch < len(planned):
                     self.folder.keep(self.state, at_end_of_epoch=False)
                 began = time.perf_counter()
@@ -130,7 +133,8 @@ class Loop:
             means = {name: value / len(planned) for name, value in p.sums.items()}
             speed = round(p.clips / p.seconds, 2)
             lr = self.optimiser.param_groups[0]["lr"]
-            self.folder.write("metrics", epoch=epoch + 1, step=p.step, lr=lr, clips_per_second=speed, **means)
+            use = self._usage.read()
+            self.folder.write("metrics", epoch=epoch + 1, step=p.step, lr=lr, clips_per_second=speed, **means, **use)
             self.position = Position(epoch=epoch + 1, step=p.step, last_loss=p.last_loss)
             self.folder.keep(self.state, at_end_of_epoch=True)
 

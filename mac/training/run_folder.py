@@ -75,6 +75,7 @@ class RunFolder:
             return
         if self._journal:
             self._snapshots.save({"state": make_state(), "journal": self._journal.sync()})
+            self._journal.write("saved")  # what stands before is final: it may be sent on
         self._saved = time.monotonic()
         if stopping:
             raise Interrupted(f"saved in {self.folder}; the same command continues it")

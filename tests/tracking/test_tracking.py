@@ -6,7 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from mac.tracking import journal, mlflow
+from mac.tracking import journal, replay, store
 
 
 def write_journal(path, epochs=3, final=71.5):
@@ -23,8 +23,12 @@ def record(uri, folder, run_id="0123456789", parent=None, epochs=3, stage="finet
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").write_text(json.dumps({"top1": 71.5, "id": run_id}))
     files = [write_journal(folder / "journal.jsonl", epochs), folder / "metrics.json"]
-    run = mlflow.RunRecord(run_id, stage, f"run {run_id}", {"optimiser.lr": "0.01"}, {"scale": "demo"}, files, parent)
-    return mlflow.record(mlflow.connect(uri), uri, run)
+    return replay.record(store.connect(uri), uri, described(run_id, journal.read(files[0]), stage, files, parent))
+
+
+def described(run_id, events, stage="finetune", files=(), parent=None):
+    params, tags = {"optimiser.lr": "0.01"}, {"scale": "demo"}
+    return replay.RunRecord(run_id, stage, f"run {run_id}", params, tags, events, list(files), parent=parent)
 
 
 @pytest.fixture
@@ -42,13 +46,13 @@ def test_a_journal_reads_back_and_leaves_out_a_torn_line(tmp_path):
 
 def test_a_run_holds_parameters_metrics_tags_and_files(uri, tmp_path):
     own = record(uri, tmp_path / "run")
-    client = mlflow.connect(uri)
+    client = store.connect(uri)
     run = client.get_run(own)
     assert run.info.status == "FINISHED"
     assert run.info.run_name == "run 0123456789"
     assert run.data.params == {"optimiser.lr": "0.01"}
     assert run.data.tags["scale"] == "demo"
-    assert run.data.tags[mlflow.ID] == "0123456789"
+    assert run.data.tags[store.ID] == "0123456789"
     assert [(m.step, m.value) for m in client.get_metric_history(own, "loss")] == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
     assert run.data.metrics["final_top1"] == 71.5
     assert {a.path for a in client.list_artifacts(own)} == {"journal.jsonl", "metrics.json"}
@@ -58,17 +62,17 @@ def test_a_run_holds_parameters_metrics_tags_and_files(uri, tmp_path):
 def test_recording_again_replaces_and_doubles_nothing(uri, tmp_path):
     first = record(uri, tmp_path / "run", epochs=2)
     child = record(uri, tmp_path / "child", run_id="aaaaaaaaaa", parent="0123456789")
-    assert mlflow.connect(uri).get_run(child).data.tags[mlflow.PARENT] == first
+    assert store.connect(uri).get_run(child).data.tags[replay.PARENT] == first
     second = record(uri, tmp_path / "run", epochs=3)
-    client = mlflow.connect(uri)
-    assert [run.info.run_id for run in mlflow.find(client, f"tags.`{mlflow.ID}` = '0123456789'")] == [second]
+    client = store.connect(uri)
+    assert [run.info.run_id for run in store.find(client, f"tags.`{store.ID}` = '0123456789'")] == [second]
     assert len(client.get_metric_history(second, "loss")) == 3
-    assert client.get_run(child).data.tags[mlflow.PARENT] == second
+    assert client.get_run(child).data.tags[replay.PARENT] == second
 
 
 def test_results_come_back_by_stage_and_id(uri, tmp_path):
     record(uri, tmp_path / "run")
-    assert mlflow.finished_results(uri) == {"finetune/0123456789/metrics.json": {"top1": 71.5, "id": "0123456789"}}
+    assert store.finished_results(uri) == {"finetune/0123456789/metrics.json": {"top1": 71.5, "id": "0123456789"}}
 
 
 def _record_many(job):
@@ -81,7 +85,7 @@ def test_a_fresh_database_survives_parallel_writers(uri, tmp_path):
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(3, mp_context=context) as pool:
         list(pool.map(_record_many, [(uri, tmp_path, worker) for worker in range(3)]))
-    assert len(mlflow.finished_results(uri)) == 9
+    assert len(store.finished_results(uri)) == 9
 
 
 @pytest.mark.parametrize(
@@ -90,8 +94,97 @@ def test_a_fresh_database_survives_parallel_writers(uri, tmp_path):
         ("http://127.0.0.1:9", "can't be used there"),
         ("mlruns", "allowed are sqlite:///FILE"),
         ("ftp://x", "allowed are"),
+        ("postgresql://x", "of an `mlflow server`"),
     ],
 )
 def test_a_useless_store_is_named(uri, message):
-    with pytest.raises(mlflow.TrackingError, match=message):
-        mlflow.connect(uri)
+    with pytest.raises(store.TrackingError, match=message):
+        store.connect(uri)
+
+
+def points(uri, run_id="0123456789"):
+    """All points of a run by metric: (step, value, time), as the store gives them."""
+    client = store.connect(uri)
+    (run,) = store.find(client, f"tags.`{store.ID}` = '{run_id}'")
+    names = run.data.metrics
+    return {
+        name: [(m.step, m.value, m.timestamp) for m in client.get_metric_history(run.info.run_id, name)]
+        for name in names
+    }
+
+
+def test_what_is_sent_while_training_is_continued_and_ended(uri, tmp_path):
+    client, path = store.connect(uri), tmp_path / "run" / "journal.jsonl"
+    events = journal.Journal(path)
+    events.write("start", stage="finetune", id="x")
+    own = set()
+    for epoch in range(1, 4):
+        events.write("metrics", epoch=epoch, step=10 * epoch, loss=1 / epoch, lr=0.01)
+        known = journal.read(path)
+        own.add(replay.send(client, uri, described("0123456789", known)))
+        own.add(
+            replay.send(client, uri, described("0123456789", known), skip=len(known) - 1)
+        )  # a crashed sender's next
+        assert [step for step, _, _ in points(uri)["loss"]] == list(range(1, epoch + 1))
+        assert client.get_run(next(iter(own))).info.status == "RUNNING"
+    replay.end(client, uri, "0123456789", "KILLED")
+    assert client.get_run(next(iter(own))).info.status == "KILLED"
+    assert store.finished_results(uri) == {}
+    events.write("end", epoch=3, final={"top1": 71.5})
+    own.add(replay.record(client, uri, described("0123456789", journal.read(path), files=[path])))
+    assert len(own) == 1
+    assert client.get_run(own.pop()).info.status == "FINISHED"
+    expected = {name: [(e["epoch"], e[name]) for e in journal.read(path) if name in e] for name in ("loss", "lr")}
+    found = {name: [(step, value) for step, value, _ in history] for name, history in points(uri).items()}
+    assert found == expected | {"final_top1": [(3, 71.5)]}
+
+
+def test_a_run_that_went_back_further_than_was_sent_is_made_anew(uri, tmp_path):
+    client, path = store.connect(uri), tmp_path / "journal.jsonl"
+    sent = replay.send(client, uri, described("0123456789", journal.read(write_journal(path))))
+    child = record(uri, tmp_path / "child", run_id="aaaaaaaaaa", parent="0123456789")
+    path.unlink()
+    again = write_journal(path)  # the same epochs at other times
+    own = replay.record(client, uri, described("0123456789", journal.read(again), files=[again]))
+    assert own != sent
+    assert len(points(uri)["loss"]) == 3
+    assert client.get_run(child).data.tags[replay.PARENT] == own
+
+
+def test_only_what_no_crash_can_take_back_is_sent(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    events = journal.Journal(path)
+    events.write("start")
+    assert journal.read_final(path) == []
+    events.write("metrics", epoch=1, step=1, loss=1.0)
+    events.write("saved")
+    events.write("metrics", epoch=2, step=2, loss=1.0)
+    assert [event["event"] for event in journal.read_final(path)] == ["start", "metrics", "saved"]
+    events.write("continued")
+    assert len(journal.read_final(path)) == 5
+
+
+def _train_and_send(job):
+    """A job that writes 500 events and sends them as it goes, then records itself."""
+    uri, folder, number = job
+    run_id, path = f"{number:010d}", folder / f"{number}.jsonl"
+    client, events = store.connect(uri), journal.Journal(path)
+    for epoch in range(1, 501):
+        events.write("metrics", epoch=epoch, step=epoch, loss=1 / epoch)
+        if epoch % 100 == 0:
+            replay.send(client, uri, described(run_id, journal.read(path)), skip=max(epoch - 150, 0))
+    replay.record(client, uri, described(run_id, journal.read(path), files=[path]))
+
+
+@pytest.mark.full
+def test_sixteen_jobs_of_500_events_lose_and_double_nothing(uri, tmp_path):
+    jobs = [(uri, tmp_path, number) for number in range(16)]
+    with ProcessPoolExecutor(16, mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(_train_and_send, jobs))
+    found = 0
+    for _, folder, number in jobs:
+        (history,) = points(uri, f"{number:010d}").values()
+        expected = [(e["epoch"], e["loss"]) for e in journal.read(folder / f"{number}.jsonl")]
+        assert [(step, value) for step, value, _ in history] == expected
+        found += len(history)
+    assert found == 8000

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -84,3 +85,8 @@ wildcard_constraints:
 
 onstart:
     shell(f"python -m mac preflight --tracking-uri '{TRACKING}'")
+    # Sends to MLflow what runs write while they train; it ends by itself when this Snakemake has.
+    shell(
+        f"mkdir -p {RESULTS}/logs; nohup python -m mac track follow {SCALE} --results {RESULTS}"
+        f" --tracking-uri '{TRACKING}' --while-pid {os.getpid()} > {RESULTS}/logs/track_follow.log 2>&1 &"
+    )

@@ -15,8 +15,8 @@ rule track_pretraining:
     conda:
         ENVIRONMENT
     shell:
-        "python -m mac track run --stage pretrain --config {input.config} --receipt {output} --files {input.files}"
-        f" --tracking-uri '{TRACKING}' {SCALE} > {{log}} 2>&1"
+        "python -m mac track run --stage pretrain --id {wildcards.pretrain_id} --receipt {output}"
+        f" --results {RESULTS} --tracking-uri '{TRACKING}' {SCALE} > {{log}} 2>&1"
 
 
 rule track_finetuning:
@@ -38,10 +38,9 @@ rule track_finetuning:
     conda:
         ENVIRONMENT
     shell:
-        "python -m mac track run --stage finetune --config {input.config} --receipt {output} --files {input.files}"
-        " $(test -z '{input.parent}' || echo --parent {input.parent})"
-        f" --tracking-uri '{TRACKING}' {SCALE} > {{log}} 2>&1"
-        f" && python -m mac report {SCALE} --results {RESULTS} --out {REPORTS} >> {{log}} 2>&1"
+        f"python -m mac report {SCALE} --results {RESULTS} --out {REPORTS} > {{log}} 2>&1 &&"
+        " python -m mac track run --stage finetune --id {wildcards.finetune_id} --receipt {output}"
+        f" --results {RESULTS} --tracking-uri '{TRACKING}' {SCALE} >> {{log}} 2>&1"
 
 
 rule table:
@@ -96,7 +95,7 @@ rule curve:
 
 rule summary:
     input:
-        [f"{RESULTS}/tracking/finetune/{i}.json" for i in PLAN.finetunings],
+        [f"{RESULTS}/finetune/{i}/metrics.json" for i in PLAN.finetunings],
     output:
         report(
             f"{REPORTS}/README.md", caption="../report/summary.rst", category="Summary"

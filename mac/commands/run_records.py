@@ -1,0 +1,125 @@
+"""What a run has left in its folder, as a record for MLflow."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mac.commands.files import read_config
+from mac.config import FinetuneConfig, PretrainConfig
+from mac.plan import Plan
+from mac.tracking import journal
+from mac.tracking.replay import RunRecord
+
+MODELS = {"pretrain": PretrainConfig, "finetune": FinetuneConfig}
+
+
+def planned_runs(plan: Plan) -> list[tuple[str, str]]:
+    """Every training of a plan, as stage and id; pretrainings first, for finetunings stand under them."""
+    return [*(("pretrain", i) for i in plan.pretrainings), *(("finetune", i) for i in plan.finetunings)]
+
+
+class RunFiles:
+    """The files of one run: its journals, results and pictures so far."""
+
+    def __init__(self, plan: Plan, results: Path, stage: str, run_id: str) -> None:
+        """Look into ``RESULTS/STAGE/ID``."""
+        self._plan, self._results, self.stage, self.run_id = plan, results, stage, run_id
+        self._folder = results / stage / run_id
+        if stage == "pretrain":
+            epochs = sorted(int(path.stem.removeprefix("epoch_")) for path in self._folder.glob("epoch_*.json"))
+            self._finals = {epoch: self._folder / f"epoch_{epoch}.json" for epoch in epochs}
+            self._journals = [path.with_suffix(".jsonl") for path in self._finals.values()]
+            self.is_finished = plan.pretrainings[run_id].epochs <= self._finals.keys()
+        else:
+            final = self._folder / "metrics.json"
+            self._finals = {0: final} if final.exists() else {}
+            self._journals = [self._folder / "journal.jsonl"] if self._finals else []
+            self.is_finished = bool(self._finals)
+        self._running = sorted(self._folder.glob("running*/journal.jsonl"))
+
+    @property
+    def has_results(self) -> bool:
+        """Whether a report can be made of it already."""
+        return bool(self._finals)
+
+    @property
+    def is_training(self) -> bool:
+        """Whether it has begun something it hasn't ended."""
+        return not self.is_finished and bool(self._running) and bool(self.events)
+
+    @cached_property
+    def events(self) -> list[dict[str, Any]]:
+        """All its journals' events that are final."""
+        done = [event for path in self._journals for event in journal.read(path)]
+        return done + [event for path in self._running for event in journal.read_final(path)]
+
+    def record(self, drawings: Path | None = None) -> RunRecord:
+        """Describe the run; with a folder for ``drawings``, its pictures too."""
+        config = read_config(self._folder / "config.yaml", MODELS[self.stage])
+        planned = self._plan.pretrainings if self.stage == "pretrain" else self._plan.finetunings
+        used_by = planned[self.run_id].used_by
+        start = next(event for event in self.events if event["event"] == "start")
+        tables = dict.fromkeys(use.split(":")[0] for use in used_by)
+        checkpoint = None
+        if isinstance(config, FinetuneConfig) and config.pretrain_id:
+            checkpoint = (config.pretrain_id, config.epoch)
+        return RunRecord(
+            run_id=self.run_id,
+            stage=self.stage,
+            name=_name(self.stage, used_by, config),
+            params=_flatten(config.canonical()),
+            tags={
+                "scale": self._plan.scale,
+                "tables": ", ".join(tables),
+                "rows": "; ".join(used_by),
+                "git_commit": start["facts"].get("commit", "unknown"),
+                "index_digest": start["index_digest"],
+                "dataset": config.store.dataset.name,
+                "device": start["device"],
+            },
+            events=self.events,
+            files=self._artifacts(),
+            pictures=self._pictures(config, drawings) if drawings else [],
+            parent=checkpoint[0] if checkpoint else None,
+            dataset=(config.store.dataset.name, start["index_digest"], {"training_videos": start["videos"]}),
+            checkpoints={e: str(p.with_suffix(".safetensors")) for e, p in self._finals.items() if e},
+            start=checkpoint,
+            is_finished=self.is_finished,
+        )
+
+    def _artifacts(self) -> list[Path]:
+        files = [self._folder / "config.yaml", *self._journals, *self._finals.values()]
+        return [*files, self._folder / "predictions.parquet"] if self.stage == "finetune" and self._finals else files
+
+    def _pictures(self, config: PretrainConfig | FinetuneConfig, drawings: Path) -> list[Path]:
+        """The confusion matrix of a finetuning; the mask card's picture of a pretraining."""
+        if isinstance(config, FinetuneConfig):
+            return [self._confusion(drawings)]
+        picture = self._results / "masks" / config.card.identify() / "card.png"
+        return [picture] if config.task == "mac" and picture.exists() else []
+
+    def _confusion(self, drawings: Path) -> Path:
+        from mac.report import confusion  # matplotlib: only where a picture is drawn
+
+        final = json.loads(self._finals[0].read_text(encoding="utf-8"))
+        predictions = pd.read_parquet(self._folder / "predictions.parquet")
+        path = drawings / "confusion_matrix.png"
+        confusion.draw(predictions, final["classes"], f"top-1 {final['top1']:.1f} % of {final['videos']} videos", path)
+        return path
+
+
+def _name(stage: str, used_by: list[str], config: PretrainConfig | FinetuneConfig) -> str:
+    shared = f" (+{len(used_by) - 1})" if len(used_by) > 1 else ""
+    data = config.store.dataset.name
+    return f"{used_by[0] if used_by else config.identify()}{shared} · {stage} on {data} · seed {config.seed}"
+
+
+def _flatten(tree: dict, prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        flat |= _flatten(value, f"{name}.") if isinstance(value, dict) else {name: str(value)}
+    return flat

@@ -1,0 +1,200 @@
+"""Replay of journals into MLflow, while runs train and when they have ended. One MLflow run per run id.
+
+A journal's points have times of their own, so the store knows a point that it is sent twice; and what a journal no
+longer holds (a snapshot was damaged and the run went back further) is found by comparison, and its run is made anew.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelInput,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    Run,
+    RunTag,
+)
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_MODEL_IS_EXTERNAL
+
+from mac.tracking.store import COMPLETE, CONTENT, EXPERIMENT, ID, STAGE, find, one_at_a_time
+
+PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
+NO_METRICS = ("event", "time", "epoch", "step")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What is known of a run.
+
+    Attributes:
+        run_id: our id; MLflow's own is nobody's business.
+        stage: ``pretrain`` or ``finetune``.
+        name: for people.
+        params: the resolved configuration, flat.
+        tags: besides those the replay sets.
+        events: of all its journals, in order.
+        files: configuration, journals and results so far, kept as artifacts.
+        pictures: more artifacts, made of those.
+        parent: id of the run it starts from.
+        dataset: name, digest and sizes of what it trains on.
+        checkpoints: file of the backbone at each epoch kept.
+        start: id and epoch of the checkpoint it starts from.
+        is_finished: whether nothing is to follow.
+    """
+
+    run_id: str
+    stage: str
+    name: str
+    params: dict[str, str]
+    tags: dict[str, str]
+    events: list[dict[str, Any]]
+    files: list[Path] = field(default_factory=list)
+    pictures: list[Path] = field(default_factory=list)
+    parent: str | None = None
+    dataset: tuple[str, str, dict[str, int]] | None = None
+    checkpoints: dict[int, str] = field(default_factory=dict)
+    start: tuple[str, int] | None = None
+    is_finished: bool = True
+
+    @property
+    def content(self) -> str:
+        """A digest of the run's files."""
+        digest = hashlib.blake2b(digest_size=16)
+        for path in sorted(self.files):
+            digest.update(path.name.encode() + hashlib.blake2b(path.read_bytes()).digest())
+        return digest.hexdigest()
+
+
+def is_recorded(client: MlflowClient, run: RunRecord) -> bool:
+    """Whether the store holds this run with the files it has now."""
+    same = f"tags.`{ID}` = '{run.run_id}' and tags.`{COMPLETE}` = 'true' and tags.`{CONTENT}` = '{run.content}'"
+    return bool(find(client, same))
+
+
+def send(client: MlflowClient, uri: str, run: RunRecord, skip: int = 0) -> str:
+    """Send the events of a run that is training, all but the first ``skip``; returns MLflow's run id."""
+    with one_at_a_time(uri):
+        found = _find(client, run.run_id)
+        own = found[0].info.run_id if found else _create(client, run)
+        if found and found[0].info.status != "RUNNING":
+            client.update_run(own, status="RUNNING")
+        _send_points(client, own, run.events[skip:])
+    return own
+
+
+def end(client: MlflowClient, uri: str, run_id: str, status: str) -> None:
+    """Say that a run no longer trains, ``KILLED`` or ``FAILED``, if the store still thinks so."""
+    with one_at_a_time(uri):
+        for run in _find(client, run_id):
+            if run.info.status == "RUNNING":
+                client.set_terminated(run.info.run_id, status)
+
+
+def record(client: MlflowClient, uri: str, run: RunRecord) -> str:
+    """Write a run with its results, continuing what was sent while it trained; recording twice changes nothing.
+
+    Returns:
+        MLflow's own run id.
+    """
+    with one_at_a_time(uri):
+        found = _find(client, run.run_id)
+        own = next((old.info.run_id for old in found if _agrees(client, old, run)), None) or _create(client, run)
+        _send_points(client, own, run.events)
+        _describe(client, own, run)
+        for path in [*run.files, *run.pictures]:
+            client.log_artifact(own, str(path))
+        client.log_batch(own, tags=[RunTag(CONTENT, run.content), RunTag(COMPLETE, "true")])
+        if run.is_finished:
+            client.set_terminated(own, "FINISHED", end_time=_milliseconds(run.events, max))
+        for old in found:
+            if old.info.run_id != own:
+                for child in find(client, f"tags.`{PARENT}` = '{old.info.run_id}'"):
+                    client.set_tag(child.info.run_id, PARENT, own)
+                client.delete_run(old.info.run_id)
+    return own
+
+
+def _find(client: MlflowClient, run_id: str) -> list[Run]:
+    return find(client, f"tags.`{ID}` = '{run_id}'")
+
+
+def _create(client: MlflowClient, run: RunRecord) -> str:
+    tags = run.tags | {ID: run.run_id, STAGE: run.stage, NAME: run.name} | _parent(client, run)
+    experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    created = client.create_run(experiment, _milliseconds(run.events, min), tags, run.name)
+    client.log_batch(created.info.run_id, params=[Param(key, value[:6000]) for key, value in run.params.items()])
+    return created.info.run_id
+
+
+def _parent(client: MlflowClient, run: RunRecord) -> dict[str, str]:
+    found = _find(client, run.parent) if run.parent else []
+    return {PARENT: found[0].info.run_id} if found else {}
+
+
+def _describe(client: MlflowClient, own: str, run: RunRecord) -> None:
+    """Bring up to date what may have changed since the run began, and name its data and models."""
+    tags = run.tags | {NAME: run.name} | _parent(client, run)
+    client.log_batch(own, tags=[RunTag(key, value) for key, value in tags.items()])
+    known = client.get_run(own)
+    if run.dataset and not known.inputs.dataset_inputs:
+        name, digest, sizes = run.dataset
+        source = json.dumps({"index_digest": digest})
+        data = Dataset(name, digest, "code", source, profile=json.dumps(sizes))
+        client.log_inputs(own, [DatasetInput(data, [InputTag(MLFLOW_DATASET_CONTEXT, "training")])])
+    logged = {model.step for model in known.outputs.model_outputs} if known.outputs else set()
+    for epoch in sorted(run.checkpoints.keys() - logged):
+        tags = {MLFLOW_MODEL_IS_EXTERNAL: "true", "checkpoint": run.checkpoints[epoch]}
+        model = client.create_logged_model(
+            known.info.experiment_id, model_name(run.run_id, epoch), own, tags, {"epoch": str(epoch)}, "backbone"
+        )
+        client.finalize_logged_model(model.model_id, "READY")
+        client.log_outputs(own, [LoggedModelOutput(model.model_id, epoch)])
+    if run.start and not known.inputs.model_inputs:
+        named = f"name = '{model_name(*run.start)}'"
+        for model in client.search_logged_models([known.info.experiment_id], named)[:1]:
+            client.log_inputs(own, models=[LoggedModelInput(model.model_id)])
+
+
+def model_name(pretrain_id: str, epoch: int) -> str:
+    """Name a backbone at an epoch."""
+    return f"backbone-{pretrain_id}-epoch-{epoch}"
+
+
+def _agrees(client: MlflowClient, old: Run, run: RunRecord) -> bool:
+    """Whether the store holds no point that the journals don't."""
+    expected = {(point.key, point.step, point.timestamp, point.value) for point in _points(run.events)}
+    return all(
+        (name, point.step, point.timestamp, point.value) in expected
+        for name in old.data.metrics
+        for point in client.get_metric_history(old.info.run_id, name)
+    )
+
+
+def _send_points(client: MlflowClient, own: str, events: list[dict[str, Any]]) -> None:
+    points = list(_points(events))
+    for start in range(0, len(points), 1000):  # MLflow's limit of a batch
+        client.log_batch(own, metrics=points[start : start + 1000])
+
+
+def _points(events: list[dict[str, Any]]) -> Iterator[Metric]:
+    for event in events:
+        values = {}
+        if event["event"] == "metrics":
+            values = {name: value for name, value in event.items() if name not in NO_METRICS}
+        elif event["event"] == "end":
+            values = {f"final_{name}": value for name, value in event["final"].items()}
+        for name, value in values.items():
+            yield Metric(name, float(value), int(1000 * event["time"]), event["epoch"])
+
+
+def _milliseconds(events: list[dict[str, Any]], which: Any) -> int:
+    return int(1000 * which((event["time"] for event in events), default=0))
