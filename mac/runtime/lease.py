@@ -2,8 +2,11 @@
 
 Snakemake counts GPUs but never says *which* one a job may use. A lease is an exclusive kernel lock on one file per
 device, held by the command's own process: the kernel releases it when that process ends, however it ends. Any number of
-Snakemakes, users' scripts and shells on one machine share the devices that way. Where a cluster's scheduler has granted
-devices (SLURM), they are the job's own and nothing is leased.
+Snakemakes, users' scripts and shells on one machine share the devices that way.
+
+Devices that SLURM granted are leased too, among the processes of that SLURM job alone: nobody else has them, and a
+Snakemake inside an interactive allocation runs several trainings in one grant. The locks are the job's own, because
+clusters may number each job's devices from 0.
 """
 
 import argparse
@@ -19,6 +22,7 @@ from pathlib import Path
 PRETENDED = "MAC_DEVICES"  # names of devices to lease in place of the machine's, for tests
 FOLDER = "MAC_LEASE_DIR"
 GRANTED = "CUDA_VISIBLE_DEVICES"
+CLUSTER_JOB = "SLURM_JOB_ID"
 LEASED = "MAC_LEASED"  # set for the command: what it starts under a lease of its own needs no second one
 PAUSE = 0.2  # seconds between two looks at devices that are taken
 
@@ -41,6 +45,14 @@ def devices() -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return [str(number) for number, line in enumerate(line for line in listed.splitlines() if line.startswith("GPU "))]
+
+
+def lock_folder() -> Path:
+    """Where the locks of ``devices()`` are: one folder a machine, and one for each SLURM job that was granted some."""
+    folder = Path(os.environ.get(FOLDER) or Path(tempfile.gettempdir(), "mac-lease"))
+    if GRANTED in os.environ and PRETENDED not in os.environ and os.environ.get(CLUSTER_JOB):
+        return folder.with_name(f"{folder.name}-job-{os.environ[CLUSTER_JOB]}")
+    return folder
 
 
 def lease(count: int, available: list[str], folder: Path, per_device: int = 1) -> list[str]:
@@ -111,10 +123,9 @@ def main() -> None:
     if not command:
         parser.error("name a command after --")
     available = devices()
-    if arguments.gpus and available and not {"SLURM_JOB_ID", LEASED} & set(os.environ):
-        folder = Path(os.environ.get(FOLDER) or Path(tempfile.gettempdir(), "mac-lease"))
+    if arguments.gpus and available and LEASED not in os.environ:
         try:
-            taken = lease(arguments.gpus, available, folder, arguments.per_device)
+            taken = lease(arguments.gpus, available, lock_folder(), arguments.per_device)
         except LeaseError as error:
             sys.exit(f"lease: {error}")
         os.environ[GRANTED] = os.environ[LEASED] = ",".join(taken)

@@ -99,8 +99,45 @@ def test_a_grant_from_outside_is_kept_to(machine):
     assert sorted(granted.stdout.strip().split(",")) == ["5", "7"]
 
 
-def test_what_a_scheduler_granted_is_not_leased_again(machine):
-    assert shown(1, SLURM_JOB_ID="17", CUDA_VISIBLE_DEVICES="0") == "0"
+def grant(machine, cluster_job, devices, *options):
+    """A command under a lease within a SLURM job's grant, which says what it got and keeps it."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAC_DEVICES", "MAC_LEASED")}
+    environment |= {"SLURM_JOB_ID": cluster_job, "CUDA_VISIBLE_DEVICES": devices}
+    line = [sys.executable, "-m", "mac.runtime.lease", "--gpus", "1", *options, "--"]
+    keep = ["sh", "-c", "echo $CUDA_VISIBLE_DEVICES; exec sleep 30"]
+    return subprocess.Popen([*line, *keep], stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def end(*processes):
+    for process in processes:
+        process.kill()
+        process.communicate(timeout=60)
+
+
+def test_cluster_jobs_whose_devices_are_numbered_alike_dont_wait_for_each_other(machine):
+    jobs = [grant(machine, number, "0") for number in ("17", "18", "19")]
+    assert [job.stdout.readline().strip() for job in jobs] == ["0", "0", "0"]
+    end(*jobs)
+
+
+def test_trainings_within_one_cluster_job_share_its_grant_without_sharing_a_device(machine):
+    jobs = [grant(machine, "17", "0,1,2,3") for _ in range(4)]
+    assert sorted(job.stdout.readline().strip() for job in jobs) == ["0", "1", "2", "3"]
+    fifth = grant(machine, "17", "0,1,2,3")
+    with pytest.raises(subprocess.TimeoutExpired):
+        fifth.wait(1)
+    end(jobs.pop())
+    assert fifth.stdout.readline().strip() in "0123"
+    end(*jobs, fifth)
+
+
+def test_a_cluster_job_that_was_granted_nothing_takes_part_with_the_machine(machine):
+    holders = [job(machine, 1, 30) for _ in range(4)]
+    assert all(holder.stdout.readline() for holder in holders)
+    waiting = start(1, "true", SLURM_JOB_ID="17")
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(1)
+    end(*holders, waiting)
 
 
 def test_a_command_under_a_lease_needs_no_second_one(machine):

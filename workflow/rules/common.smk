@@ -26,10 +26,11 @@ REPORTS = f"{USER.reports}/{USER.scale}"
 TRACKING = USER.tracking_uri or f"sqlite:///{RESULTS}/mlflow.db"
 SCALE = f"--scale {USER.scale} --config-dir {USER.config_dir}"
 PROCESSOR = f"--device {USER.device} --loader-workers {USER.loader_workers}"
+# `exec`: a SIGTERM to all processes of a job must not end the shell, and with it the job, while a training saves itself.
 LEASE = (
-    ""
+    "exec"
     if USER.device == "cpu"
-    else f"python -m mac.runtime.lease --gpus {{resources.gpu}} --per-device {USER.jobs_per_gpu} --"
+    else f"exec python -m mac.runtime.lease --gpus {{resources.gpu}} --per-device {USER.jobs_per_gpu} --"
 )
 TRAINING = (
     f"{PROCESSOR} --threads {USER.training_threads} --processes {{resources.gpu}}"
@@ -41,7 +42,8 @@ OFFLINE = "" if USER.download else "--offline"
 MAX_UNUSABLE = " ".join(f"{name}={share}" for name, share in USER.max_unusable.items())
 WEIGHTS = f"--weights {USER.detector_weights}" if USER.detector_weights else ""
 DATASETS = {dataset.name: i for i, dataset in PLAN.datasets.items()}
-DATA_THREADS = max(workflow.cores or 1, 1)
+# Where jobs are submitted there is no number of cores: the profile sets threads.
+DATA_THREADS = workflow.resource_settings.cores or 1
 SWEEP_CARD = next(iter(PLAN.cards))
 CURVES = [name for name, table in PLAN.tables.items() if table.is_curve]
 TABLES = [name for name in PLAN.tables if name not in CURVES]

@@ -29,6 +29,9 @@ rule draw:
         f"{RESULTS}/logs/draw/{{dataset_id}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=data_memory,
+        runtime=60,
     shell:
         "python -m mac draw --config {input.config} --out {output} --workers {threads} > {log} 2>&1"
 
@@ -80,7 +83,8 @@ rule scan:
         ENVIRONMENT
     threads: DATA_THREADS
     resources:
-        mem_mb=2000,
+        mem_mb=data_memory,
+        runtime=240,
     params:
         root=root_of_dataset,
     shell:
@@ -122,7 +126,8 @@ rule extract:
         ENVIRONMENT
     threads: DATA_THREADS
     resources:
-        mem_mb=2000,
+        mem_mb=data_memory,
+        runtime=240,
     params:
         root=root_of_store,
     shell:

@@ -61,6 +61,11 @@ def index_of_store(wildcards):
     return f"{RESULTS}/dataset/{PLAN.stores[wildcards.store_id].dataset.identify()}/index.parquet"
 
 
+def data_memory(wildcards, threads):
+    """MB for a job that reads videos in so many processes."""
+    return 1000 + 500 * threads
+
+
 def scans_of_dataset(wildcards):
     folder = f"{RESULTS}/dataset/{wildcards.dataset_id}/scan"
     return [f"{folder}/{shard}" for shard in shards(wildcards.dataset_id)]

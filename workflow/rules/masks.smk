@@ -53,6 +53,9 @@ rule card:
         f"{RESULTS}/logs/card/{{card_id}}.log",
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=60,
     params:
         limits=f"{PLAN.mask_limits.min_foreground} {PLAN.mask_limits.max_foreground}",
         picture=f"{RESULTS}/masks/{{card_id}}/card.png",  # undeclared: it outlives a refusal, to be looked at
@@ -91,6 +94,9 @@ rule sweep:
         f"{RESULTS}/logs/sweep/{USER.scale}.log",
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=60,
     shell:
         "python -m mac masks sweep --config {input.config} --store {input.store} --out {output.numbers}"
         " --pictures {output.pictures} > {log} 2>&1"
