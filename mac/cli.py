@@ -164,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     s = stage("report", "reporting:report", "Write tables, curve and summary from results, or from MLflow alone.")
     scaled(s)
     s.add_argument("--table", nargs="*", help="only these tables; the summary is then left alone")
+    s.add_argument("--runs-page", metavar="ADDRESS", help="of the runs in MLflow's pages, for links from cells")
     source = s.add_mutually_exclusive_group(required=True)
     source.add_argument("--results", type=Path)
     source.add_argument("--from-mlflow", metavar="URI")

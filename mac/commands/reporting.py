@@ -26,7 +26,7 @@ def report(arguments: argparse.Namespace) -> None:
         read = from_mapping(store.finished_results(arguments.from_mlflow))
     else:
         read = from_folder(arguments.results)
-    results = Results(plan, read)
+    results = Results(plan, read, arguments.runs_page)
     everything = list(plan.tables) if arguments.from_mlflow and not arguments.table else []
     for name in arguments.table or everything:
         _write_table(plan.tables[name], results, arguments.out / "tables")

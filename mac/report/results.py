@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from mac.plan import Cell, Plan
 from mac.report.statistics import wilson
@@ -51,13 +52,18 @@ def from_mapping(content: dict[str, dict[str, Any]]) -> Read:
 class Results:
     """What a plan's runs gave so far."""
 
-    def __init__(self, plan: Plan, read: Read) -> None:
+    def __init__(self, plan: Plan, read: Read, runs_page: str | None = None) -> None:
         """Read every planned run's final results.
+
+        Args:
+            plan: what was to be run.
+            read: gives results by key.
+            runs_page: address of the runs in MLflow's pages, for links; None leaves links out.
 
         Raises:
             MixedDataError: runs disagree on the content of a data set.
         """
-        self.plan = plan
+        self.plan, self.runs_page = plan, runs_page
         self.finetunes = {i: found for i in plan.finetunings if (found := read(f"finetune/{i}/metrics.json"))}
         self.pretrains = {
             (i, epoch): found
@@ -78,6 +84,14 @@ class Results:
         low, high = wilson(mean / 100 * videos, videos)
         spread = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5 if len(values) > 1 else None
         return Score(mean, 100 * low, 100 * high, spread, videos, len(found), len(cell.finetunes))
+
+    def link(self, run_id: str) -> str:
+        """Name a run, linked to its page in MLflow, which is found by our id."""
+        if self.runs_page is None:
+            return f"`{run_id}`"
+        search = quote(f"tags.`mac.id` = '{run_id}'")
+        joint = "&" if "?" in self.runs_page else "?"
+        return f"[`{run_id}`]({self.runs_page}{joint}searchFilter={search})"
 
     def provenance(self, runs: list[str]) -> dict[str, list[str]]:
         """What a set of finetunings ran on: seeds, splits, devices, commits, torch versions; each sorted and once."""

@@ -36,7 +36,8 @@ def pretext_rows(results: Results) -> str:
             accuracy = found.get("pretext_top1_held_out")
             measured = PENDING if not found else "–" if accuracy is None else f"{accuracy:.1f}"
             chance = f"{found['pretext_chance']:.1f}" if "pretext_chance" in found else "–"
-            lines.append(f"| `{pretrain_id}` | {'; '.join(planned.used_by)} | {epoch} | {measured} | {chance} |")
+            run, rows = results.link(pretrain_id), "; ".join(planned.used_by)
+            lines.append(f"| {run} | {rows} | {epoch} | {measured} | {chance} |")
     return "\n".join(lines)
 
 

@@ -35,12 +35,13 @@ def score_text(score: Score | None) -> str:
 
 
 def markdown_rows(table: PlannedTable, results: Results) -> str:
-    """Write the table itself."""
+    """Write the table itself; the last column names the finetunings behind a row's cells."""
     head = ["", *(f"{column}, {kind}" for column in table.columns for kind in ("measured", "printed"))]
-    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    lines = [[*head, "runs"], ["---", *["---:"] * (len(head) - 1), "---"]]
     for row in table.rows:
         cells = [text for cell in row.cells for text in _cell_texts(cell, row, results)]
-        lines.append([row_label(row) + (" (cited)" if row.cited else ""), *cells])
+        runs = ", ".join(results.link(i) for cell in row.cells for i in cell.finetunes) or NONE
+        lines.append([row_label(row) + (" (cited)" if row.cited else ""), *cells, runs])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -17,6 +17,7 @@ class UserConfig(Strict):
     results: str
     reports: str
     tracking_uri: str | None
+    runs_page: str | None
     device: Literal["auto", "cpu", "cuda"]
     gpus_per_run: PositiveInt
     jobs_per_gpu: PositiveInt

@@ -16,7 +16,6 @@ COLUMNS = (
     "metrics.`loss`",
     "attributes.`Duration`",
     "tags.`rows`",
-    "tags.`mac.stage`",
     "tags.`scale`",
     "params.`model.backbone`",
     "params.`seed`",
@@ -60,4 +59,4 @@ def describe(client: MlflowClient, experiment: str) -> None:
 
 def page(experiment: str) -> str:
     """The address of the experiment's runs within a server."""
-    return f"#/experiments/{experiment}/runs?viewStateShareKey={KEY}"
+    return f"#/experiments/{experiment}/runs?viewStateShareKey={KEY}&workflowType=machine_learning"

@@ -51,14 +51,24 @@ def test_a_finished_table_shows_measured_beside_printed(demo):
     assert len(rows) == 3
     top = 50.0 + list(demo.finetunings).index(demo.tables["T8"].rows[0].cells[0].finetunes[0])
     low, high = (100 * limit for limit in wilson(4 * top, 400))
-    assert rows[0] == f"| λ = 10 | **{top:.1f}** [{low:.1f}, {high:.1f}] | 81.1 |"
+    run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
+    assert rows[0] == f"| λ = 10 | **{top:.1f}** [{low:.1f}, {high:.1f}] | 81.1 | `{run}` |"
     for fact in ("scale demo", "seeds 1", "device CPU (test)", "commit abc", "ucf101", "not comparable"):
         assert fact in text
 
 
 def test_cited_methods_are_marked_and_have_no_measurement(demo):
     text = markdown(demo.tables["T1"], results(demo), "")
-    assert "| PacePred (cited) | – | 66.3 | – | 32.2 |" in text
+    assert "| PacePred (cited) | – | 66.3 | – | 32.2 | – |" in text
+
+
+def test_every_cell_links_to_its_runs_by_our_id(demo):
+    linked = Results(demo, from_mapping({}), "http://127.0.0.1:5000/#/experiments/1/runs")
+    for row in demo.tables["T1"].rows:
+        line = next(line for line in markdown(demo.tables["T1"], linked, "").splitlines() if row.label in line)
+        for run in [run for cell in row.cells for run in cell.finetunes]:
+            address = f"http://127.0.0.1:5000/#/experiments/1/runs?searchFilter=tags.%60mac.id%60%20%3D%20%27{run}%27"
+            assert f"[`{run}`]({address})" in line
 
 
 def test_open_cells_are_pending(demo):

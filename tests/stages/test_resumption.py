@@ -1,11 +1,13 @@
 """Trainings killed anywhere: what they end with is, bit for bit, what an undisturbed training ends with."""
 
+import errno
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -18,14 +20,17 @@ from mac.commands.files import write_config
 from mac.experiment import merge, parse, unfold
 from mac.runtime import signals
 from mac.stages import evaluate, finetune, pretrain
-from mac.tracking import journal
+from mac.tracking import journal, replay
+from mac.tracking import store as tracking
 from mac.training.checkpoint import CheckpointError
 from mac.training.loop import Loop
 from mac.training.run_folder import Interrupted, RunFolder
+from mac.training.snapshots import Snapshots
 from mac.validation import read_yaml
 
 CPU = torch.device("cpu")
 EPOCHS = 3
+VARYING = ("time", "clips_per_second")
 
 
 def experiment(root):
@@ -98,7 +103,7 @@ def in_child(work, kill_at=0):
 def points(path):
     """A journal's metrics without what time decides."""
     kept = [event for event in journal.read(path) if event["event"] in ("metrics", "end")]
-    return [{k: v for k, v in event.items() if k not in ("time", "clips_per_second")} for event in kept]
+    return [{k: v for k, v in event.items() if k not in VARYING and "system/" not in k} for event in kept]
 
 
 def same(a, b):
@@ -125,7 +130,7 @@ def undisturbed(request, frame_store, tmp_path_factory):
     return found
 
 
-def disturb(stage, root, store, folder, kills, workers, seed):
+def disturb(stage, root, store, folder, kills, workers, seed, after_kill=lambda: None):
     """Run a stage that is killed ``kills`` times at random, then once to its end; returns how often it was killed."""
     run, configure = STAGES[stage]
     config, draw, killed = configure(experiment(root)), random.Random(seed), 0
@@ -136,6 +141,7 @@ def disturb(stage, root, store, folder, kills, workers, seed):
         if os.WIFSIGNALED(status):
             assert os.WTERMSIG(status) == signal.SIGKILL
             killed += 1
+            after_kill()
         else:
             assert status == 0
             break
@@ -151,8 +157,32 @@ def check(stage, undisturbed, folder):
 
 @pytest.mark.parametrize(("stage", "workers"), [("pretrain", 0), ("finetune", 2)])
 def test_a_few_kills_change_nothing(stage, workers, root, frame_store, tmp_path, undisturbed):
-    assert disturb(stage, root, frame_store, tmp_path, 5, workers, seed=1) >= 3
+    uri, live = f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "running" / "journal.jsonl"
+    client, sent = tracking.connect(uri), []
+
+    def send():
+        sent.append(replay.send(client, uri, record(journal.read_final(live)))) if live.exists() else None
+
+    assert disturb(stage, root, frame_store, tmp_path, 5, workers, 1, send) >= 3
     check(stage, undisturbed, tmp_path)
+    own = replay.record(client, uri, record(journal.read(tmp_path / "j.jsonl")))
+    assert set(sent) == {own}  # one run from the first attempt to the end
+    for name in client.get_run(own).data.metrics:
+        if name not in VARYING and "system/" not in name:
+            history = [(point.step, point.value) for point in client.get_metric_history(own, name)]
+            assert history == points_of(undisturbed[stage][2], name)
+
+
+def record(events):
+    return replay.RunRecord("0123456789", "pretrain", "a run", {}, {}, events)
+
+
+def points_of(events, name):
+    """What a metric's history in MLflow must be after these journal events."""
+    plain = [(event["epoch"], event[name]) for event in events if name in event]
+    return plain + [
+        (e["epoch"], value) for e in events for key, value in e.get("final", {}).items() if f"final_{key}" == name
+    ]
 
 
 @pytest.mark.full
@@ -189,6 +219,49 @@ def test_a_run_that_is_asked_to_leave_saves_itself_and_goes_on(stage, root, fram
             left += 1
     assert left >= 3
     check(stage, undisturbed, tmp_path)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own of 8 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder]
+    made = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"no small file system can be mounted here: {made.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_disk_that_fills_up_while_saving_costs_nothing(root, frame_store, tmp_path, small_disk, undisturbed):
+    run, configure = STAGES["pretrain"]
+    config, ballast = configure(experiment(root)), small_disk / "ballast"
+    (tmp_path / "running").symlink_to(small_disk / "run")
+    (small_disk / "run").mkdir()
+    save = Snapshots.save
+
+    def fill(snapshots, state):
+        if snapshots._generation == 3:
+            with suppress(OSError), ballast.open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(1 << 12))
+        save(snapshots, state)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Snapshots, "save", fill)
+        with pytest.raises(OSError, match="the snapshot before it is intact: make room and run again") as error:
+            run(config, frame_store, tmp_path, 0, 0.0, lambda: False)
+    assert error.value.errno == errno.ENOSPC
+    position = Snapshots(small_disk / "run", config.identify()).load()["state"]["position"]
+    assert position["step"] == 3  # saved after every step, the fourth time in vain
+    with pytest.raises(OSError, match="No space"):  # nothing has been freed: nor does it go on now
+        run(config, frame_store, tmp_path, 0, 0.0, lambda: False)
+    ballast.unlink()
+    running = RunFolder(tmp_path / "running", config.identify())
+    outputs = pretrain.Outputs(tmp_path / "b.safetensors", tmp_path / "s.pt", tmp_path / "j.jsonl")
+    pretrain.run(config, frame_store, EPOCHS, None, outputs, running, CPU)
+    check("pretrain", undisturbed, tmp_path)
 
 
 def test_the_folder_of_another_run_or_of_other_data_is_refused(frame_store, root, tmp_path):

@@ -167,7 +167,7 @@ def run_pretraining(config, store, folder, is_stopping, world):
 def states(folder):
     events = [e for e in journal.read(folder / "j.jsonl") if e["event"] in ("metrics", "end")]
     varying = ("time", "clips_per_second")
-    kept = [{name: value for name, value in event.items() if name not in varying} for event in events]
+    kept = [{k: v for k, v in event.items() if k not in varying and "system/" not in k} for event in events]
     return torch.load(folder / "s.pt", weights_only=True), kept
 
 

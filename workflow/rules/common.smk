@@ -36,6 +36,8 @@ TRAINING = (
     f"{PROCESSOR} --threads {USER.training_threads} --processes {{resources.gpu}}"
     f" --save-minutes {USER.save_minutes}"
 )
+RUNS_PAGE = f"--runs-page '{USER.runs_page}'" if USER.runs_page else ""
+REPORT = f"{SCALE} --results {RESULTS} --out {REPORTS} {RUNS_PAGE}"
 
 CARD_GATE = f"{RESULTS}/masks/{USER.scale}.passed"
 OFFLINE = "" if USER.download else "--offline"

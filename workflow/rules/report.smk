@@ -38,7 +38,7 @@ rule track_finetuning:
     conda:
         ENVIRONMENT
     shell:
-        f"python -m mac report {SCALE} --results {RESULTS} --out {REPORTS} > {{log}} 2>&1 &&"
+        f"python -m mac report {REPORT} > {{log}} 2>&1 &&"
         " python -m mac track run --stage finetune --id {wildcards.finetune_id} --receipt {output}"
         f" --results {RESULTS} --tracking-uri '{TRACKING}' {SCALE} >> {{log}} 2>&1"
 
@@ -64,7 +64,7 @@ rule table:
     params:
         content=content_of_table,
     shell:
-        f"python -m mac report {SCALE} --results {RESULTS} --out {REPORTS} --table {{wildcards.table}} > {{log}} 2>&1"
+        f"python -m mac report {REPORT} --table {{wildcards.table}} > {{log}} 2>&1"
 
 
 rule curve:
@@ -90,7 +90,7 @@ rule curve:
     params:
         content=content_of_table,
     shell:
-        f"python -m mac report {SCALE} --results {RESULTS} --out {REPORTS} --table {{wildcards.table}} > {{log}} 2>&1"
+        f"python -m mac report {REPORT} --table {{wildcards.table}} > {{log}} 2>&1"
 
 
 rule summary:
@@ -108,4 +108,4 @@ rule summary:
     params:
         content=repr(PLAN.tables),
     shell:
-        f"python -m mac report {SCALE} --results {RESULTS} --out {REPORTS} > {{log}} 2>&1"
+        f"python -m mac report {REPORT} > {{log}} 2>&1"
