@@ -4,7 +4,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-NAMES = ("clips", "growth")
+NAMES = ("clips", "growth", "overhead")
 
 
 def main() -> None:

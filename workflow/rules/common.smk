@@ -1,4 +1,5 @@
 import os
+import subprocess
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -89,8 +90,10 @@ wildcard_constraints:
 
 onstart:
     shell(f"python -m mac preflight --tracking-uri '{TRACKING}'")
-    # Sends to MLflow what runs write while they train; it ends by itself when this Snakemake has.
-    shell(
-        f"mkdir -p {RESULTS}/logs; nohup python -m mac track follow {SCALE} --results {RESULTS}"
-        f" --tracking-uri '{TRACKING}' --while-pid {os.getpid()} > {RESULTS}/logs/track_follow.log 2>&1 &"
-    )
+    # Sends to MLflow what runs write while they train. It ends by itself when this Snakemake has; a session of its own
+    # lets it see that end when Ctrl-C brings it about.
+    follow = f"exec python -m mac track follow {SCALE} --results {RESULTS} --tracking-uri '{TRACKING}'"
+    os.makedirs(f"{RESULTS}/logs", exist_ok=True)
+    with open(f"{RESULTS}/logs/track_follow.log", "w") as log:
+        own = {"stdout": log, "stderr": log, "start_new_session": True}
+        subprocess.Popen(f"{follow} --while-pid {os.getpid()}", shell=True, **own)
