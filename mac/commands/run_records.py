@@ -1,6 +1,7 @@
 """What a run has left in its folder, as a record for MLflow."""
 
 import json
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,9 @@ class RunFiles:
         return bool(self._finals)
 
     @property
-    def is_training(self) -> bool:
-        """Whether it has begun something it hasn't ended."""
-        return not self.is_finished and bool(self._running) and bool(self.events)
+    def state(self) -> tuple:
+        """What changes when the run goes on: its results and the times of its running journals."""
+        return tuple(self._finals), tuple((path, os.stat(path).st_mtime_ns) for path in self._running)
 
     @cached_property
     def events(self) -> list[dict[str, Any]]:

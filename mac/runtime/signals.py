@@ -1,6 +1,9 @@
-"""Requests to leave: a scheduler's SIGTERM asks a training to save itself."""
+"""Requests to leave: a scheduler's SIGTERM asks a training to save itself; a parent's death ends its workers."""
 
+import ctypes
+import os
 import signal
+import sys
 from collections.abc import Callable
 
 
@@ -9,3 +12,12 @@ def stop_request() -> Callable[[], bool]:
     came: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
     return lambda: bool(came)
+
+
+def die_with_parent() -> None:
+    """Let the kernel kill this process when its parent has ended, however that ended (Linux; elsewhere nothing)."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() == 1:  # it has ended already
+        os.kill(os.getpid(), signal.SIGKILL)

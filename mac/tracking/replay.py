@@ -6,7 +6,7 @@ longer holds (a snapshot was damaged and the run went back further) is found by 
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from mlflow.entities import (
     Dataset,
     DatasetInput,
     InputTag,
+    LoggedModel,
     LoggedModelInput,
     LoggedModelOutput,
     Metric,
@@ -75,14 +76,27 @@ class RunRecord:
 
 
 def is_recorded(client: MlflowClient, run: RunRecord) -> bool:
-    """Whether the store holds this run with the files it has now."""
+    """Whether the store holds this run as it is now: its files, and that it has ended if it has."""
     same = f"tags.`{ID}` = '{run.run_id}' and tags.`{COMPLETE}` = 'true' and tags.`{CONTENT}` = '{run.content}'"
-    return bool(find(client, same))
+    return any(found.info.status == "FINISHED" or not run.is_finished for found in find(client, same))
 
 
-def send(client: MlflowClient, uri: str, run: RunRecord, skip: int = 0) -> str:
-    """Send the events of a run that is training, all but the first ``skip``; returns MLflow's run id."""
+def send(client: MlflowClient, uri: str, read: Callable[[], RunRecord], skip: int = 0) -> str | None:
+    """Send the events of a run that is training, all but the first ``skip``.
+
+    Args:
+        client: of the store.
+        uri: of the store.
+        read: reads the run's files; called when no one else writes to the store, so that what is sent is the newest.
+        skip: events that were sent before.
+
+    Returns:
+        MLflow's own run id; None, and nothing is sent, if the run has ended meanwhile.
+    """
     with one_at_a_time(uri):
+        run = read()
+        if run.is_finished:
+            return None
         found = _find(client, run.run_id)
         own = found[0].info.run_id if found else _create(client, run)
         if found and found[0].info.status != "RUNNING":
@@ -91,21 +105,27 @@ def send(client: MlflowClient, uri: str, run: RunRecord, skip: int = 0) -> str:
     return own
 
 
-def end(client: MlflowClient, uri: str, run_id: str, status: str) -> None:
-    """Say that a run no longer trains, ``KILLED`` or ``FAILED``, if the store still thinks so."""
+def mark_killed(client: MlflowClient, uri: str, run_id: str) -> None:
+    """Say that a run has stopped before its end, if the store thinks that it trains."""
     with one_at_a_time(uri):
         for run in _find(client, run_id):
             if run.info.status == "RUNNING":
-                client.set_terminated(run.info.run_id, status)
+                client.set_terminated(run.info.run_id, "KILLED")
 
 
-def record(client: MlflowClient, uri: str, run: RunRecord) -> str:
+def record(client: MlflowClient, uri: str, read: Callable[[], RunRecord]) -> str:
     """Write a run with its results, continuing what was sent while it trained; recording twice changes nothing.
+
+    Args:
+        client: of the store.
+        uri: of the store.
+        read: reads the run's files, as for :func:`send`.
 
     Returns:
         MLflow's own run id.
     """
     with one_at_a_time(uri):
+        run = read()
         found = _find(client, run.run_id)
         own = next((old.info.run_id for old in found if _agrees(client, old, run)), None) or _create(client, run)
         _send_points(client, own, run.events)
@@ -117,10 +137,17 @@ def record(client: MlflowClient, uri: str, run: RunRecord) -> str:
             client.set_terminated(own, "FINISHED", end_time=_milliseconds(run.events, max))
         for old in found:
             if old.info.run_id != own:
-                for child in find(client, f"tags.`{PARENT}` = '{old.info.run_id}'"):
-                    client.set_tag(child.info.run_id, PARENT, own)
-                client.delete_run(old.info.run_id)
+                _replace(client, old, own)
     return own
+
+
+def _replace(client: MlflowClient, old: Run, own: str) -> None:
+    """Delete a run and its models; the runs under it move."""
+    for child in find(client, f"tags.`{PARENT}` = '{old.info.run_id}'"):
+        client.set_tag(child.info.run_id, PARENT, own)
+    for model in _models(client, old.info.experiment_id, old.info.run_id):
+        client.delete_logged_model(model.model_id)
+    client.delete_run(old.info.run_id)
 
 
 def _find(client: MlflowClient, run_id: str) -> list[Run]:
@@ -131,8 +158,12 @@ def _create(client: MlflowClient, run: RunRecord) -> str:
     tags = run.tags | {ID: run.run_id, STAGE: run.stage, NAME: run.name} | _parent(client, run)
     experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
     created = client.create_run(experiment, _milliseconds(run.events, min), tags, run.name)
-    client.log_batch(created.info.run_id, params=[Param(key, value[:6000]) for key, value in run.params.items()])
+    _send_params(client, created.info.run_id, run)
     return created.info.run_id
+
+
+def _send_params(client: MlflowClient, own: str, run: RunRecord) -> None:
+    client.log_batch(own, params=[Param(key, value[:6000]) for key, value in run.params.items()])
 
 
 def _parent(client: MlflowClient, run: RunRecord) -> dict[str, str]:
@@ -144,24 +175,40 @@ def _describe(client: MlflowClient, own: str, run: RunRecord) -> None:
     """Bring up to date what may have changed since the run began, and name its data and models."""
     tags = run.tags | {NAME: run.name} | _parent(client, run)
     client.log_batch(own, tags=[RunTag(key, value) for key, value in tags.items()])
+    _send_params(client, own, run)  # again: a sender may have ended between the run and its parameters
     known = client.get_run(own)
     if run.dataset and not known.inputs.dataset_inputs:
         name, digest, sizes = run.dataset
         source = json.dumps({"index_digest": digest})
         data = Dataset(name, digest, "code", source, profile=json.dumps(sizes))
         client.log_inputs(own, [DatasetInput(data, [InputTag(MLFLOW_DATASET_CONTEXT, "training")])])
-    logged = {model.step for model in known.outputs.model_outputs} if known.outputs else set()
-    for epoch in sorted(run.checkpoints.keys() - logged):
-        tags = {MLFLOW_MODEL_IS_EXTERNAL: "true", "checkpoint": run.checkpoints[epoch]}
-        model = client.create_logged_model(
-            known.info.experiment_id, model_name(run.run_id, epoch), own, tags, {"epoch": str(epoch)}, "backbone"
-        )
-        client.finalize_logged_model(model.model_id, "READY")
-        client.log_outputs(own, [LoggedModelOutput(model.model_id, epoch)])
-    if run.start and not known.inputs.model_inputs:
-        named = f"name = '{model_name(*run.start)}'"
-        for model in client.search_logged_models([known.info.experiment_id], named)[:1]:
-            client.log_inputs(own, models=[LoggedModelInput(model.model_id)])
+    _log_models(client, known, run)
+
+
+def _log_models(client: MlflowClient, known: Run, run: RunRecord) -> None:
+    """Name the run's backbones as models, each once, and the one it starts from."""
+    own, experiment = known.info.run_id, known.info.experiment_id
+    linked = {model.model_id for model in known.outputs.model_outputs} if known.outputs else set()
+    made = {model.name: model.model_id for model in _models(client, experiment, own)} if run.checkpoints else {}
+    for epoch, path in sorted(run.checkpoints.items()):
+        name = model_name(run.run_id, epoch)
+        if name not in made:
+            tags = {MLFLOW_MODEL_IS_EXTERNAL: "true", "checkpoint": path}
+            made[name] = client.create_logged_model(
+                experiment, name, own, tags, {"epoch": str(epoch)}, "backbone"
+            ).model_id
+        if made[name] not in linked:
+            client.finalize_logged_model(made[name], "READY")
+            client.log_outputs(own, [LoggedModelOutput(made[name], epoch)])
+    parent = known.data.tags.get(PARENT)
+    if run.start and parent and not known.inputs.model_inputs:
+        for model in _models(client, experiment, parent):
+            if model.name == model_name(*run.start):
+                client.log_inputs(own, models=[LoggedModelInput(model.model_id)])
+
+
+def _models(client: MlflowClient, experiment: str, own: str) -> list[LoggedModel]:
+    return client.search_logged_models([experiment], f"source_run_id = '{own}'")
 
 
 def model_name(pretrain_id: str, epoch: int) -> str:

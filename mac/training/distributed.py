@@ -6,6 +6,7 @@ normalisation takes its statistics over all of them, and the result is the same 
 
 import inspect
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+
+from mac.runtime.signals import die_with_parent
+
+MEETING = "MAC_MEETING"  # where processes that we started find each other; torchrun's find each other by its address
 
 
 class DistributedError(Exception):
@@ -85,7 +90,10 @@ class World:
         # Buffers need no broadcast: shared statistics and gathered keys are the same everywhere.
         known = inspect.signature(DistributedDataParallel).parameters
         broadcast = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # torch < 2.13
-        return DistributedDataParallel(learner, device_ids=ids, **{broadcast: False})
+        # With this option gradients keep their places in the messages. Without it they are put in order after the first
+        # step, and again after a resumption: sums over more than two processes would round differently.
+        warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
+        return DistributedDataParallel(learner, ids, find_unused_parameters=True, **{broadcast: False})
 
 
 ALONE = World()
@@ -94,13 +102,18 @@ ALONE = World()
 @contextmanager
 def join(device: torch.device) -> Iterator[World]:
     """Meet the other processes of the run, as torchrun's environment names them; alone where it names none."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
         yield World()
         return
+    if MEETING in os.environ:
+        die_with_parent()
     # Counts and flags go by CPU: they must not wait for the GPU's queue.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    rank, meeting = int(os.environ["RANK"]), os.environ.get(MEETING, "env://")
+    dist.init_process_group(backend, init_method=meeting, rank=rank, world_size=size)
     try:
-        yield World(dist.get_rank(), dist.get_world_size())
+        yield World(rank, size)
     finally:
         dist.destroy_process_group()
 
@@ -129,7 +142,8 @@ class AllReduceBatchNorm3d(nn.BatchNorm3d):
         """Normalise (B, C, T, H, W) over B, T, H and W of all processes; in evaluation by the running statistics."""
         if not self.training:
             return super().forward(x)
-        axes, shape = (0, 2, 3, 4), (1, -1, 1, 1, 1)
+        given, axes, shape = x.dtype, (0, 2, 3, 4), (1, -1, 1, 1, 1)
+        x = x.to(self.running_mean.dtype)  # sums of bfloat16 values need more bits
         count = x.numel() // x.shape[1] * dist.get_world_size()
         mean = _Sum.apply(x.sum(axes)) / count
         centred = x - mean.view(shape)
@@ -139,7 +153,7 @@ class AllReduceBatchNorm3d(nn.BatchNorm3d):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
-        return centred * scale.view(shape) + self.bias.view(shape)
+        return (centred * scale.view(shape) + self.bias.view(shape)).to(given)
 
 
 def _share_statistics(module: nn.Module, device: torch.device) -> None:

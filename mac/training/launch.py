@@ -1,15 +1,16 @@
-"""One command, several processes: a training on all the GPUs of its lease, started torchrun's way on this machine."""
+"""One command, several processes: a training on all the GPUs of its lease, with torchrun's environment."""
 
 import os
 import signal
+import subprocess
 import sys
-import uuid
+import time
+from tempfile import TemporaryDirectory
 
-from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
+from mac.training.distributed import MEETING
 from mac.training.run_folder import Interrupted
+
+PATIENCE = 30.0  # seconds that the others get to end after one has failed
 
 
 class ProcessError(Exception):
@@ -24,31 +25,46 @@ def is_due(processes: int) -> bool:
 def launch(processes: int, words: list[str]) -> None:
     """Run ``python -m mac WORDS`` in several processes that find each other, and wait for them.
 
-    A SIGTERM is passed on, and they have half a minute to save themselves.
+    A SIGTERM is passed on; they may take as long as they need to save themselves. They hold this process's lease with
+    it, and end with it however it ends.
 
     Raises:
         Interrupted: they were asked to leave, and have saved themselves.
         ProcessError: one failed; the others were ended.
     """
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="127.0.0.1:0",
-        local_addr="127.0.0.1",
-        max_restarts=0,
-        logs_specs=DefaultLogsSpecs(),
-    )
-    try:
-        elastic_launch(config, sys.executable)("-m", "mac", *words)
-    except SignalException as error:
-        if error.sigval != signal.SIGTERM:
-            raise KeyboardInterrupt from None
-        raise Interrupted("asked to leave; the same command continues") from None
-    except ChildFailedError as error:
-        status = error.get_first_failure()[1].exitcode  # the others were ended because of it
-        if status == Interrupted.exit_status:
-            raise Interrupted("asked to leave; the same command continues") from None
-        raise ProcessError(f"one of {processes} processes failed with status {status}; see above") from None
+    with TemporaryDirectory(prefix="mac-processes-") as folder:
+        shared = {"WORLD_SIZE": str(processes), MEETING: f"file://{folder}/meeting"}
+        workers: list[subprocess.Popen] = []
+        signal.signal(signal.SIGTERM, lambda number, _: _tell(workers, number))
+        for rank in range(processes):
+            environment = os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            workers.append(subprocess.Popen([sys.executable, "-m", "mac", *words], env=environment, close_fds=False))
+        try:
+            statuses = _wait(workers)
+        finally:
+            _tell(workers, signal.SIGKILL)
+    if set(statuses) == {Interrupted.exit_status}:
+        raise Interrupted("all processes have saved themselves and left; the same command continues")
+    failed = [status for status in statuses if status not in (0, Interrupted.exit_status)]
+    if failed or any(statuses):
+        raise ProcessError(f"of {processes} processes one failed (statuses {statuses}); see above")
+
+
+def _tell(workers: list[subprocess.Popen], number: int) -> None:
+    for worker in workers:
+        if worker.poll() is None:
+            worker.send_signal(number)
+
+
+def _wait(workers: list[subprocess.Popen]) -> list[int]:
+    """Wait for all; once one has failed the others, which may wait for it for ever, are ended."""
+    deadline = None
+    while any(worker.poll() is None for worker in workers):
+        time.sleep(0.1)
+        has_failed = any(worker.poll() not in (None, 0, Interrupted.exit_status) for worker in workers)
+        if has_failed and deadline is None:
+            deadline = time.monotonic() + PATIENCE
+            _tell(workers, signal.SIGTERM)
+        if deadline and time.monotonic() > deadline:
+            _tell(workers, signal.SIGKILL)
+    return [worker.returncode for worker in workers]

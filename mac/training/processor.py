@@ -10,7 +10,7 @@ import torch
 from mac.randomness import Key, integer_seed
 
 
-def prepare(device: str, threads: int, precision: str = "fp32") -> torch.device:
+def prepare(device: str, threads: int, precision: str = "tf32") -> torch.device:
     """Choose the device (``auto`` takes CUDA where there is one) and set threads, numerics, deterministic algorithms.
 
     Of several processes on a machine, each takes the device of its local rank (torchrun's ``LOCAL_RANK``).

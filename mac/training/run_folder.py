@@ -1,21 +1,29 @@
 """The folder of a run at work: its journal and snapshots, which outlive a failed job and a killed process."""
 
+import errno
+import fcntl
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mac.tracking.journal import Journal
-from mac.training.checkpoint import place
+from mac.training.checkpoint import CheckpointError, place
 from mac.training.distributed import ALONE, World
 from mac.training.snapshots import Snapshots
+
+PATIENCE = 120.0  # seconds to wait for a process that is saving itself
 
 
 class Interrupted(Exception):  # noqa: N818 (no error: the same command goes on)
     """A training was asked to leave, saved itself and left; the same command continues it."""
 
     exit_status = 75  # of the command: EX_TEMPFAIL, try again
+
+
+class BusyError(Exception):
+    """Another process trains this run; the message names the folder."""
 
 
 class RunFolder:
@@ -45,16 +53,25 @@ class RunFolder:
             world: the processes of the run.
 
         Raises:
-            mac.training.checkpoint.CheckpointError: the folder is another run's.
+            mac.training.checkpoint.CheckpointError: the folder is another run's, or its journal is not whole.
+            BusyError: another process trains this run, and doesn't end.
         """
         folder.mkdir(parents=True, exist_ok=True)
+        if world.is_first:
+            self._lock = _lock(folder)
         self.folder, self._save_every, self._is_stopping, self._world = folder, save_every, is_stopping, world
         self._snapshots = Snapshots(folder, run)
         found = self._snapshots.load()
         self.state: dict[str, Any] | None = found["state"] if found else None
         self._journal = None
         if world.is_first:
-            self._journal = Journal(folder / "journal.jsonl", keep=found["journal"] if found else 0)
+            path, keep = folder / "journal.jsonl", found["journal"] if found else 0
+            if keep and (not path.exists() or path.stat().st_size < keep):
+                raise CheckpointError(
+                    f"{path}: shorter than the {keep} bytes that the snapshot beside it was saved with; put it back, or"
+                    f" delete {folder} to train anew"
+                )
+            self._journal = Journal(path, keep)
         self._saved = time.monotonic()
 
     def write(self, event: str, **values: Any) -> None:
@@ -100,3 +117,21 @@ class RunFolder:
         if self._journal:
             self._journal.close()
             shutil.rmtree(self.folder)
+            self._lock.close()
+
+
+def _lock(folder: Path) -> IO[bytes]:
+    """Make sure that nobody else trains here; one that is just leaving is waited for."""
+    lock = (folder / "lock").open("wb")
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of this process alone: its readers don't inherit it
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                return lock  # a file system without locks
+            if time.monotonic() > deadline:
+                raise BusyError(f"{folder}: another process trains this run; wait for it, or end it") from None
+            time.sleep(0.5)
+        else:
+            return lock

@@ -17,7 +17,7 @@ from mac.tracking import journal
 from mac.validation import read_yaml
 
 pytestmark = [pytest.mark.full, pytest.mark.skipif(bool(missing()), reason=f"no SLURM: {missing()}")]
-EPOCHS = 300  # of the pretraining that is interrupted: a minute and more
+EPOCHS = 1000  # of the pretraining that is interrupted: two minutes and more
 PROFILE = ["--profile", "workflow/profiles/slurm"]
 QUICK = ["--slurm-init-seconds-before-status-checks", "1", "--slurm-status-command", "squeue", "--latency-wait", "10"]
 
@@ -36,7 +36,7 @@ def cluster(tmp_path_factory):
 
 
 def test_jobs_inside_one_allocation_share_its_devices_without_sharing_one(cluster):
-    one = "python -m mac.runtime.lease --gpus 1 -- sh -c 'echo $CUDA_VISIBLE_DEVICES; sleep 3'"
+    one = "python -m mac.runtime.lease --gpus 1 -- sh -c 'echo $CUDA_VISIBLE_DEVICES; sleep 8'"
     seen = cluster.run("srun", "--gpus=3", "sh", "-c", f"{one} & {one} & {one} & wait").split()
     assert len(seen) == len(set(seen)) == 3
     assert set(seen) < {"0", "1", "2", "3"}

@@ -161,11 +161,12 @@ def test_a_few_kills_change_nothing(stage, workers, root, frame_store, tmp_path,
     client, sent = tracking.connect(uri), []
 
     def send():
-        sent.append(replay.send(client, uri, record(journal.read_final(live)))) if live.exists() else None
+        if live.exists():
+            sent.append(replay.send(client, uri, partial(record, journal.read_final(live), is_finished=False)))
 
     assert disturb(stage, root, frame_store, tmp_path, 5, workers, 1, send) >= 3
     check(stage, undisturbed, tmp_path)
-    own = replay.record(client, uri, record(journal.read(tmp_path / "j.jsonl")))
+    own = replay.record(client, uri, partial(record, journal.read(tmp_path / "j.jsonl")))
     assert set(sent) == {own}  # one run from the first attempt to the end
     for name in client.get_run(own).data.metrics:
         if name not in VARYING and "system/" not in name:
@@ -173,8 +174,8 @@ def test_a_few_kills_change_nothing(stage, workers, root, frame_store, tmp_path,
             assert history == points_of(undisturbed[stage][2], name)
 
 
-def record(events):
-    return replay.RunRecord("0123456789", "pretrain", "a run", {}, {}, events)
+def record(events, is_finished=True):
+    return replay.RunRecord("0123456789", "pretrain", "a run", {}, {}, events, is_finished=is_finished)
 
 
 def points_of(events, name):

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mac import plan
 from mac.tracking import journal, replay, store
 from tests.tracking.servers import mlflow_server, postgresql, postgresql_programs
-from tests.tracking.test_tracking import described, points, write_journal
+from tests.tracking.test_tracking import ended, points, training, write_journal
 
 pytestmark = pytest.mark.full
 
@@ -96,8 +96,8 @@ def _send_and_record(job):
     uri, folder, number = job
     path = write_journal(folder / f"{number}.jsonl", epochs=50)
     client, run_id = store.connect(uri), f"{number:010d}"
-    replay.send(client, uri, described(run_id, journal.read(path)[:20]))
-    replay.record(client, uri, described(run_id, journal.read(path), files=[path]))
+    replay.send(client, uri, training(run_id, journal.read(path)[:20]))
+    replay.record(client, uri, ended(run_id, journal.read(path), files=[path]))
 
 
 @pytest.mark.skipif(postgresql_programs() is None, reason="PostgreSQL's programs are not installed")

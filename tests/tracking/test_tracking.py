@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -23,12 +24,20 @@ def record(uri, folder, run_id="0123456789", parent=None, epochs=3, stage="finet
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").write_text(json.dumps({"top1": 71.5, "id": run_id}))
     files = [write_journal(folder / "journal.jsonl", epochs), folder / "metrics.json"]
-    return replay.record(store.connect(uri), uri, described(run_id, journal.read(files[0]), stage, files, parent))
+    return replay.record(store.connect(uri), uri, ended(run_id, journal.read(files[0]), stage, files, parent))
 
 
-def described(run_id, events, stage="finetune", files=(), parent=None):
+def ended(run_id, events, stage="finetune", files=(), parent=None, is_finished=True):
+    """What reads a run's record, as the replay wants it."""
     params, tags = {"optimiser.lr": "0.01"}, {"scale": "demo"}
-    return replay.RunRecord(run_id, stage, f"run {run_id}", params, tags, events, list(files), parent=parent)
+    run = replay.RunRecord(
+        run_id, stage, f"run {run_id}", params, tags, events, list(files), parent=parent, is_finished=is_finished
+    )
+    return lambda: run
+
+
+def training(run_id, events):
+    return ended(run_id, events, is_finished=False)
 
 
 @pytest.fixture
@@ -121,17 +130,15 @@ def test_what_is_sent_while_training_is_continued_and_ended(uri, tmp_path):
     for epoch in range(1, 4):
         events.write("metrics", epoch=epoch, step=10 * epoch, loss=1 / epoch, lr=0.01)
         known = journal.read(path)
-        own.add(replay.send(client, uri, described("0123456789", known)))
-        own.add(
-            replay.send(client, uri, described("0123456789", known), skip=len(known) - 1)
-        )  # a crashed sender's next
+        own.add(replay.send(client, uri, training("0123456789", known)))
+        own.add(replay.send(client, uri, training("0123456789", known), skip=len(known) - 1))  # a crashed sender's next
         assert [step for step, _, _ in points(uri)["loss"]] == list(range(1, epoch + 1))
         assert client.get_run(next(iter(own))).info.status == "RUNNING"
-    replay.end(client, uri, "0123456789", "KILLED")
+    replay.mark_killed(client, uri, "0123456789")
     assert client.get_run(next(iter(own))).info.status == "KILLED"
     assert store.finished_results(uri) == {}
     events.write("end", epoch=3, final={"top1": 71.5})
-    own.add(replay.record(client, uri, described("0123456789", journal.read(path), files=[path])))
+    own.add(replay.record(client, uri, ended("0123456789", journal.read(path), files=[path])))
     assert len(own) == 1
     assert client.get_run(own.pop()).info.status == "FINISHED"
     expected = {name: [(e["epoch"], e[name]) for e in journal.read(path) if name in e] for name in ("loss", "lr")}
@@ -141,11 +148,11 @@ def test_what_is_sent_while_training_is_continued_and_ended(uri, tmp_path):
 
 def test_a_run_that_went_back_further_than_was_sent_is_made_anew(uri, tmp_path):
     client, path = store.connect(uri), tmp_path / "journal.jsonl"
-    sent = replay.send(client, uri, described("0123456789", journal.read(write_journal(path))))
+    sent = replay.send(client, uri, training("0123456789", journal.read(write_journal(path))))
     child = record(uri, tmp_path / "child", run_id="aaaaaaaaaa", parent="0123456789")
     path.unlink()
     again = write_journal(path)  # the same epochs at other times
-    own = replay.record(client, uri, described("0123456789", journal.read(again), files=[again]))
+    own = replay.record(client, uri, ended("0123456789", journal.read(again), files=[again]))
     assert own != sent
     assert len(points(uri)["loss"]) == 3
     assert client.get_run(child).data.tags[replay.PARENT] == own
@@ -172,8 +179,8 @@ def _train_and_send(job):
     for epoch in range(1, 501):
         events.write("metrics", epoch=epoch, step=epoch, loss=1 / epoch)
         if epoch % 100 == 0:
-            replay.send(client, uri, described(run_id, journal.read(path)), skip=max(epoch - 150, 0))
-    replay.record(client, uri, described(run_id, journal.read(path), files=[path]))
+            replay.send(client, uri, training(run_id, journal.read(path)), skip=max(epoch - 150, 0))
+    replay.record(client, uri, ended(run_id, journal.read(path), files=[path]))
 
 
 @pytest.mark.full
@@ -188,3 +195,45 @@ def test_sixteen_jobs_of_500_events_lose_and_double_nothing(uri, tmp_path):
         assert [(step, value) for step, value, _ in history] == expected
         found += len(history)
     assert found == 8000
+
+
+def test_what_an_ended_run_is_sent_late_changes_nothing(uri, tmp_path):
+    client, own = store.connect(uri), record(uri, tmp_path / "run")
+    assert replay.send(client, uri, ended("0123456789", [])) is None
+    assert client.get_run(own).info.status == "FINISHED"
+
+
+def test_parameters_that_a_crash_kept_back_are_sent_in_the_end(uri, tmp_path, monkeypatch):
+    client, path = store.connect(uri), write_journal(tmp_path / "journal.jsonl")
+    with monkeypatch.context() as patch:
+        patch.setattr(replay, "_send_params", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            replay.send(client, uri, training("0123456789", journal.read(path)))
+    own = replay.record(client, uri, ended("0123456789", journal.read(path), files=[path]))
+    assert client.get_run(own).data.params == {"optimiser.lr": "0.01"}
+
+
+def test_each_backbone_is_one_model_however_often_it_is_recorded(uri, tmp_path, monkeypatch):
+    client, path = store.connect(uri), write_journal(tmp_path / "journal.jsonl")
+    run = replace(ended("0123456789", journal.read(path), "pretrain")(), checkpoints={1: "a", 3: "b"})
+    child = replace(ended("aaaaaaaaaa", journal.read(path), parent="0123456789")(), start=("0123456789", 3))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(client), "log_outputs", lambda *_: 1 / 0)  # a crash between a model and its link
+        with pytest.raises(ZeroDivisionError):
+            replay.record(client, uri, lambda: run)
+    own = [replay.record(client, uri, lambda: run) for _ in range(2)][-1]
+    under = replay.record(client, uri, lambda: child)
+    path.unlink()
+    again = write_journal(path)
+    anew = replay.record(client, uri, lambda: replace(run, events=journal.read(again)))  # goes back: made anew
+    assert anew != own
+    models = {model.model_id: model for model in client.search_logged_models(["1"])}
+    assert sorted(model.name for model in models.values()) == [
+        "backbone-0123456789-epoch-1",
+        "backbone-0123456789-epoch-3",
+    ]
+    linked = [
+        (model.step, models[model.model_id].source_run_id) for model in client.get_run(anew).outputs.model_outputs
+    ]
+    assert sorted(linked) == [(1, anew), (3, anew)]
+    assert len(client.get_run(under).inputs.model_inputs) == 1

@@ -6,7 +6,9 @@ import os
 import pytest
 import torch
 
+from mac.training import run_folder
 from mac.training.checkpoint import CheckpointError
+from mac.training.run_folder import RunFolder
 from mac.training.snapshots import NAMES, Snapshots
 
 
@@ -76,3 +78,29 @@ def test_a_full_disk_leaves_the_state_before_and_goes_on_when_there_is_room(tmp_
     assert len(list(tmp_path.iterdir())) == 1
     snapshots.save(state(3))
     assert Snapshots(tmp_path, "run").load()["number"] == 3
+
+
+def test_a_run_that_another_process_trains_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder, "PATIENCE", 0.2)
+    ready, release = os.pipe(), os.pipe()
+    child = os.fork()
+    if not child:
+        folder = RunFolder(tmp_path, "run")
+        os.write(ready[1], b"x")
+        os.read(release[0], 1)
+        os._exit(0 if folder else 1)
+    os.read(ready[0], 1)
+    with pytest.raises(run_folder.BusyError, match="another process trains this run"):
+        RunFolder(tmp_path, "run")
+    os.write(release[1], b"x")
+    os.waitpid(child, 0)
+    RunFolder(tmp_path, "run")  # with the process, its lock has gone
+
+
+def test_a_journal_shorter_than_its_snapshot_says_is_refused(tmp_path):
+    folder = RunFolder(tmp_path, "run", save_every=0)
+    folder.write("start")
+    folder.keep(lambda: {"x": 1}, at_end_of_epoch=True)
+    (tmp_path / "journal.jsonl").write_text("")
+    with pytest.raises(CheckpointError, match="shorter than the .* bytes that the snapshot"):
+        RunFolder(tmp_path, "run")
