@@ -86,7 +86,8 @@ def test_every_run_is_in_mlflow_under_its_parent(smoke, planned):
         assert files == results | {"confusion_matrix.png"}
         run = client.get_run(run.info.run_id)  # a search leaves models out
         (dataset,) = run.inputs.dataset_inputs
-        assert (dataset.dataset.name, dataset.dataset.digest) == ("ucf101", run.data.tags["index_digest"])
+        expected = finetuning.config.store.dataset.name, run.data.tags["index_digest"]
+        assert (dataset.dataset.name, dataset.dataset.digest) == expected
         assert len(run.inputs.model_inputs) == (1 if parent else 0)
     for pretrain_id, pretraining in planned.pretrainings.items():
         history = client.get_metric_history(runs[pretrain_id].info.run_id, "loss")
