@@ -164,7 +164,7 @@ def test_a_lost_store_is_made_again_from_the_journals_and_a_second_sync_changes_
     uri = f"sqlite:///{tmp_path}/again.db"
     sync = [sys.executable, "-m", "mac", "track", "sync", "--scale", "smoke", "--results", "results"]
     runs = len(planned.pretrainings) + len(planned.finetunings)
-    for counts in (f"{runs} runs recorded, 0 there already, 0", f"0 runs recorded, {runs} there already, 0 in"):
+    for counts in (f"{runs} runs recorded, 0 there already, 0", f"0 runs recorded, {runs} there already, 0"):
         run = subprocess.run([*sync, "--tracking-uri", uri], cwd=smoke, capture_output=True, text=True, check=True)
         assert counts in run.stdout
         assert history(uri) == history(f"sqlite:///{smoke}/results/mlflow.db")

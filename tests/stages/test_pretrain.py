@@ -85,9 +85,10 @@ def test_the_journal_tells_every_epoch_and_the_held_out_score(root, frame_store,
     config = configure(root)
     final, _ = train(config, frame_store, tmp_path, 2)
     events = journal.read(tmp_path / "epoch_2.jsonl")
-    assert [event["event"] for event in events] == ["start", "metrics", "metrics", "metrics", "end"]
+    epoch = ["metrics", "saved"]
+    assert [event["event"] for event in events] == ["start", *epoch, *epoch, "metrics", "end"]
     assert events[0]["index_digest"] == frame_store.digest
-    assert [event["lr"] for event in events[1:3]] == [0.01, 0.001]
+    assert [event["lr"] for event in (events[1], events[3])] == [0.01, 0.001]
     assert {"pretext_loss", "pretext_top1", "contrastive_loss", "contrastive_top1", "loss"} <= events[1].keys()
     assert final["pretext_chance"] == pytest.approx(100 / 16)
     assert 0 <= final["pretext_top1_held_out"] <= 100
