@@ -154,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     s = nested("track", "follow", "tracking:follow", "Send what runs write while they train to MLflow.")
     paths(s, "results")
     s.add_argument("--while-pid", type=int, required=True, metavar="PID", help="until this process has ended")
+    s.add_argument("--since", type=float, default=0.0, metavar="TIME", help="leave alone what was last written before")
     s.add_argument("--every", type=float, default=5.0, metavar="SECONDS", help="between two looks (default 5)")
     s.add_argument("--tracking-uri", required=True)
     scaled(s)

@@ -47,9 +47,9 @@ class RunFiles:
         return bool(self._finals)
 
     @property
-    def state(self) -> tuple:
-        """What changes when the run goes on: its results and the times of its running journals."""
-        return tuple(self._finals), tuple((path, os.stat(path).st_mtime_ns) for path in self._running)
+    def written(self) -> float:
+        """When it last wrote to a running journal, seconds since 1970; 0 if it has none."""
+        return max((os.stat(path).st_mtime for path in self._running), default=0.0)
 
     @cached_property
     def events(self) -> list[dict[str, Any]]:

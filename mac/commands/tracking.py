@@ -54,7 +54,7 @@ def sync(arguments: argparse.Namespace) -> None:
 def follow(arguments: argparse.Namespace) -> None:
     """Send what runs write while they train, until a process (Snakemake) has ended; wait for a store that is down."""
     plan = planning.load(arguments.config_dir, arguments.scale)
-    follower = Follower(plan, arguments.results, arguments.tracking_uri)
+    follower = Follower(plan, arguments.results, arguments.tracking_uri, arguments.since)
     while _is_alive(arguments.while_pid):
         follower.look()
         time.sleep(arguments.every)
@@ -67,19 +67,18 @@ def follow(arguments: argparse.Namespace) -> None:
 class Follower:
     """Sends on what the runs of a plan write from now on."""
 
-    def __init__(self, plan: planning.Plan, results: Path, uri: str) -> None:
-        """Note what lies there from earlier attempts, so that it isn't taken for training."""
-        self._plan, self._results, self._uri = plan, results, uri
+    def __init__(self, plan: planning.Plan, results: Path, uri: str, since: float) -> None:
+        """Follow what is written from ``since`` on, seconds since 1970; what earlier attempts left isn't training."""
+        self._plan, self._results, self._uri, self._since = plan, results, uri, since
         self._client: MlflowClient | None = None
         self._sent: dict[str, int] = {}
         self._complained: set[str] = set()
-        self._before = {run_id: files.state for run_id, files in self._files()}
 
     def look(self) -> bool:
         """Send what is new; False if the store can't be reached."""
         for run_id, files in self._files():
             try:
-                if files.state != self._before.get(run_id):
+                if files.written >= self._since:
                     self._send(run_id, files)
             except FileNotFoundError:
                 continue  # it has just ended: its journal has moved

@@ -17,7 +17,7 @@ from mac.tracking import journal
 from mac.validation import read_yaml
 
 pytestmark = [pytest.mark.full, pytest.mark.skipif(bool(missing()), reason=f"no SLURM: {missing()}")]
-EPOCHS = 1000  # of the pretraining that is interrupted: two minutes and more
+EPOCHS = 300  # of the pretraining that is interrupted: more than its limit of a minute
 PROFILE = ["--profile", "workflow/profiles/slurm"]
 QUICK = ["--slurm-init-seconds-before-status-checks", "1", "--slurm-status-command", "squeue", "--latency-wait", "10"]
 
@@ -163,7 +163,13 @@ def trained(cluster, smoke, tmp_path_factory):
     workflows = {name: Workflow(smoke[0], folder / name) for name in ("undisturbed", "preempted", "limited")}
     undisturbed, preempted, limited = workflows.values()
     low = ["--set-resources", "pretrain:slurm_partition=low"]
-    minute = ["--set-resources", "pretrain:runtime=1", "pretrain:slurm_extra='--signal=TERM@10 --open-mode=append'"]
+    minute = [
+        "--retries",
+        "20",
+        "--set-resources",
+        "pretrain:runtime=1",
+        "pretrain:slurm_extra='--signal=TERM@10 --open-mode=append'",
+    ]
     with contextlib.ExitStack() as running:
         processes = [running.enter_context(undisturbed.run(cluster.environment, "--cores", "1"))]
         processes.append(running.enter_context(preempted.run(cluster.environment, *PROFILE, *QUICK, *low)))

@@ -1,5 +1,6 @@
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -96,4 +97,8 @@ onstart:
     os.makedirs(f"{RESULTS}/logs", exist_ok=True)
     with open(f"{RESULTS}/logs/track_follow.log", "w") as log:
         own = {"stdout": log, "stderr": log, "start_new_session": True}
-        subprocess.Popen(f"{follow} --while-pid {os.getpid()}", shell=True, **own)
+        subprocess.Popen(
+            f"{follow} --since {int(time.time())} --while-pid {os.getpid()}",
+            shell=True,
+            **own,
+        )
