@@ -24,7 +24,7 @@ from mac.stages import pretrain
 from mac.training.loop import Loop
 from mac.training.run_folder import RunFolder
 
-EPOCHS, REPEATS, LEASES = 4, 9, 20
+EPOCHS, REPEATS, LEASES = 4, 5, 20
 VIDEOS = {"classes": 10, "videos_per_class": 60, "num_frames": 36, "seed": 1}
 NOWHERE = "http://127.0.0.1:9"  # nothing listens there
 
