@@ -1,9 +1,7 @@
 """Reading and writing the small files that commands pass on."""
 
 import json
-import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +9,7 @@ import pandas as pd
 import yaml
 
 from mac.config import Strict
+from mac.runtime.atomic import replace, write_text
 from mac.validation import ConfigError, read_yaml, validate
 
 Config = TypeVar("Config", bound=Strict)
@@ -35,21 +34,9 @@ def write_config(path: Path, config: Strict) -> None:
     write_text(path, yaml.safe_dump(config.canonical(), sort_keys=False, allow_unicode=True))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
-    _place(path, lambda partial: partial.write_text(text, encoding="utf-8"))
-
-
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table (parquet) atomically."""
-    _place(path, lambda partial: table.to_parquet(partial, index=False))
-
-
-def _place(path: Path, write: Callable[[Path], object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")  # several jobs may refresh one summary
-    write(partial)
-    partial.replace(path)
+    """Write a table (parquet)."""
+    replace(path, lambda partial: table.to_parquet(partial, index=False))
 
 
 def write_json(path: Path, content: Any) -> None:

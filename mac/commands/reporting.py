@@ -6,11 +6,12 @@ from pathlib import Path
 import pandas as pd
 
 from mac import plan as planning
-from mac.commands.files import write_json, write_text
+from mac.commands.files import write_json
 from mac.report import data_card
 from mac.report.results import Results, from_folder, from_mapping
 from mac.report.summary import data_note, summary
 from mac.report.tables import comma_separated, markdown
+from mac.runtime.atomic import write_text
 from mac.validation import ConfigError, nearest
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from mac.commands.files import read_config, write_json, write_text
+from mac.commands.files import read_config, write_json
 from mac.config import DatasetConfig
 from mac.data import catalog, index, inventory, synthetic
 from mac.data import fetch as fetching
 from mac.data.scan import scan
+from mac.runtime.atomic import write_text
 
 
 def draw(arguments: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from mac.data.store import FrameStore
 from mac.models import pretrained
 from mac.models.backbones import Backbone
 from mac.runtime import signals
+from mac.runtime.atomic import place
 from mac.stages import evaluate
 from mac.stages import finetune as finetuning
 from mac.stages import pretrain as pretraining
@@ -90,7 +91,7 @@ def _finetune(arguments: argparse.Namespace, config: FinetuneConfig, device: tor
     folder.publish(arguments.journal)
     if not world.is_first:
         return
-    checkpoint.place(arguments.predictions, lambda partial: predictions.to_parquet(partial, index=False))
+    place(arguments.predictions, lambda partial: predictions.to_parquet(partial, index=False))
     write_json(
         arguments.metrics,
         {

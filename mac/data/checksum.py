@@ -5,6 +5,8 @@ import hashlib
 import re
 from pathlib import Path
 
+from mac.runtime.atomic import write_text
+
 
 class ChecksumError(Exception):
     """A file isn't the one that is wanted; the message gives both digests and the ways out."""
@@ -13,7 +15,7 @@ class ChecksumError(Exception):
 def record(path: Path, digest: str = "") -> str:
     """Write a file's SHA-256 (``digest``, where just computed) into ``NAME.sha256``, as ``sha256sum -c`` reads it."""
     digest = digest or compute(path)
-    path.with_name(f"{path.name}.sha256").write_text(_entry(path, digest), encoding="utf-8")
+    write_text(path.with_name(f"{path.name}.sha256"), _entry(path, digest))
     return digest
 
 

@@ -5,7 +5,6 @@ what is there already need not be made again, and a changed video gets a file of
 """
 
 import json
-import os
 from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from functools import partial
@@ -17,6 +16,7 @@ import pandas as pd
 import simplejpeg
 
 from mac.data import index, video
+from mac.runtime.atomic import replace
 
 QUALITY = 95  # of a JPEG frame: errors of about 1 gray level, where masks look at differences of 10 and more
 
@@ -111,15 +111,12 @@ def _store(
     stored = _name(path, content)
     target = folder / stored
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
         frames = list(video.read(root / file, *size))
         if len(frames) != num_frames:
             raise video.VideoError(
                 f"{root / file}: {len(frames)} frames, the index says {num_frames}; rebuild the index"
             )
-        draft = target.with_name(f".{target.stem}.{os.getpid()}.avi")
-        _write(draft, frames, fps)
-        draft.replace(target)
+        replace(target, lambda draft: _write(draft, frames, fps))
     places = _places(target)
     if len(places) != num_frames:
         raise video.VideoError(f"{target}: {len(places)} frames stored of {num_frames}; delete the file, extract again")
@@ -128,7 +125,7 @@ def _store(
 
 def _write(path: Path, frames: list[np.ndarray], fps: float) -> None:
     rate = Fraction(fps).limit_denominator(1001) or Fraction(25)
-    with av.open(str(path), "w", container_options={"fflags": "+bitexact"}) as opened:
+    with av.open(str(path), "w", format="avi", container_options={"fflags": "+bitexact"}) as opened:
         stream = opened.add_stream("mjpeg", rate=rate)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuvj420p"

@@ -11,6 +11,7 @@ from mac.data.catalog import Archive, ArchiveList, Choice, Part, Source
 from mac.data.checksum import ChecksumError
 from mac.data.download import DownloadError, Remote
 from mac.data.download import fetch as download
+from mac.runtime.atomic import write_text
 
 LOCK = ".fetch.lock"
 RECORD = ".fetched"  # a hidden folder in the data set's: one file per part that was fetched here
@@ -179,10 +180,6 @@ def _choose(declared: Choice, root: Path, say: Callable[[str], None]) -> dict:
 
 
 def _write(path: Path, content: str | dict | list) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = content if isinstance(content, str) else json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)

@@ -1,27 +1,17 @@
 """Checkpoints: backbone weights that finetuning starts from, and the full state that the next segment continues."""
 
 import json
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from mac.runtime.atomic import place
+
 
 class CheckpointError(Exception):
     """A checkpoint belongs to another run or doesn't fit the network; the message names both."""
-
-
-def place(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file under a temporary name and move it into place, so that it is never there half-written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    write(partial)
-    with partial.open("rb+") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def save_backbone(path: Path, backbone: torch.nn.Module, facts: dict[str, str]) -> None:

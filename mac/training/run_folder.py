@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from mac.runtime.atomic import place
 from mac.tracking.journal import Journal
-from mac.training.checkpoint import CheckpointError, place
+from mac.training.checkpoint import CheckpointError
 from mac.training.distributed import ALONE, World
 from mac.training.snapshots import Snapshots
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from mac.training.checkpoint import CheckpointError, place
+from mac.runtime.atomic import place
+from mac.training.checkpoint import CheckpointError
 
 NAMES = ("a.snapshot", "b.snapshot")
 DIGEST = 32  # bytes of the SHA-256 that a file begins with
@@ -42,7 +43,6 @@ class Snapshots:
         try:
             place(path, write)
         except OSError as error:
-            path.with_name(f".{path.name}.partial").unlink(missing_ok=True)
             self._generation -= 1
             raise OSError(
                 error.errno, f"{error.strerror}; the snapshot before it is intact: make room and run again", str(path)

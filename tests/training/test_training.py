@@ -79,19 +79,6 @@ def test_foreign_checkpoints_are_refused(tmp_path):
         checkpoint.load_state(tmp_path / "s.pt", "bbbbbbbbbb")
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "x"
-    checkpoint.place(path, lambda partial: partial.write_text("old"))
-
-    def break_off(partial):
-        partial.write_text("ne")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        checkpoint.place(path, break_off)
-    assert path.read_text() == "old"
-
-
 def test_construction_is_seeded_and_leaves_the_global_generator_alone():
     torch.manual_seed(0)
     expected = torch.rand(3)

@@ -1,0 +1,47 @@
+"""Files that are there whole or not at all, whoever writes, reads or is killed in between."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def place(path: Path, write: Callable[[Path], Any]) -> None:
+    """Have ``write`` fill a temporary file, bring it onto the disk and give it its name; ``path`` has one writer.
+
+    Raises:
+        OSError: it can't be written; what was there before is as it was, and nothing else is left.
+    """
+    _place(path, write, "partial", on_disk=True)
+
+
+def replace(path: Path, write: Callable[[Path], Any]) -> None:
+    """Do the same for a small file that several processes may write at once and that is easily made again.
+
+    Raises:
+        OSError: as above.
+    """
+    _place(path, write, str(os.getpid()), on_disk=False)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file that several processes may write at once.
+
+    Raises:
+        OSError: as above.
+    """
+    replace(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def _place(path: Path, write: Callable[[Path], Any], ending: str, on_disk: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{ending}")
+    try:
+        write(partial)
+        if on_disk:
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
