@@ -7,6 +7,7 @@ configfile: "config/config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/targets.smk"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/masks.smk"
@@ -18,6 +19,7 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
+        f"{REPORTS}/index.html",
         f"{REPORTS}/README.md",
         REPORT_FILES,
         RUNS,

@@ -114,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     s = nested("masks", "sweep", "masks:sweep", "Show one clip under all m and λ of Tables 7 and 8.")
     paths(s, "config", "store", "out")
     s.add_argument("--pictures", type=Path, nargs="+", required=True)
+    s.add_argument("--foreground", type=Path, nargs="+", required=True, help="pictures of how much is marked")
     s = nested(
         "masks",
         "preview",
@@ -170,6 +171,15 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--results", type=Path)
     source.add_argument("--from-mlflow", metavar="URI")
     paths(s, "out")
+    s = stage("learning", "page:learning", "Draw the learning curves of a table's rows.")
+    scaled(s)
+    s.add_argument("--table", required=True)
+    s.add_argument("--pictures", type=Path, nargs="+", required=True)
+    paths(s, "results")
+    s = stage("page", "page:page", "Write a scale's whole report as one HTML file.")
+    scaled(s)
+    s.add_argument("--runs-page", metavar="ADDRESS", help="of the runs in MLflow's pages, for links")
+    paths(s, "results", "out", "ledger")
     s = stage("ui", "interface:serve", "Open MLflow's browser on a tracking store, on this machine only.")
     s.add_argument("--tracking-uri", required=True)
     s.add_argument("--port", type=int, default=5000)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mac.config import BoxesConfig, CardConfig, DatasetConfig, FinetuneConfig, PretrainConfig, StoreConfig
-from mac.experiment import Experiment, MaskLimits, check_epochs, merge, parse, unfold
+from mac.experiment import Experiment, check_epochs, merge, parse, unfold
 from mac.tables import Claim, Reference, Row, Table, parse_tables
 from mac.validation import ConfigError, nearest, read_yaml
 
@@ -71,7 +71,7 @@ class Plan:
     """All a scale needs, by id."""
 
     scale: str
-    mask_limits: MaskLimits
+    experiment: Experiment
     tables: dict[str, PlannedTable] = field(default_factory=dict)
     pretrainings: dict[str, Pretraining] = field(default_factory=dict)
     finetunings: dict[str, Finetuning] = field(default_factory=dict)
@@ -117,7 +117,7 @@ def load(folder: Path, scale: str) -> Plan:
         problems += error.problems
     if problems:
         raise ConfigError(problems)
-    plan = Plan(scale, default.mask_limits)
+    plan = Plan(scale, default)
     for name, table in tables.items():
         planned = _Planner(plan, tree, default, name, f"{folder}/tables.yaml")
         plan.tables[name] = planned.table(table)

@@ -8,6 +8,7 @@ import sys
 
 import pandas as pd
 import pytest
+from checkout import check_out
 
 from mac import plan
 from mac.tracking import journal, replay, store
@@ -22,15 +23,6 @@ def smoke(request, tmp_path_factory):
     run = snakemake(folder)
     assert run.returncode == 0, run.stdout + run.stderr
     return folder
-
-
-def check_out(source, folder, *names):
-    """Copy the workflow (and what else is named) into a folder of its own."""
-    for name in ("config", "workflow", *names):
-        shutil.copytree(source / name, folder / name)
-    for name in ("Snakefile", "environment.yml"):
-        shutil.copy(source / name, folder / name)
-    (folder / "profiles").symlink_to("workflow/profiles")
 
 
 def snakemake(folder, *arguments):

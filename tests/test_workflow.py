@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checkout import check_out
 
 from mac import plan
 from mac.experiment import merge
@@ -37,7 +38,8 @@ case "$out" in
   */data/*.md) touch "${out%.md}.json" ;;
   reports/paper)
     mkdir -p "$out/tables"
-    if [ -n "$table" ]; then touch "$out/tables/$table".{md,csv,png,svg}; else touch "$out/README.md"; fi ;;
+    if [ -n "$table" ]; then touch "$out/tables/$table".{md,csv,tex,png,svg}; exit; fi
+    touch "$out/README.md" "$out/index.html" ;;
 esac
 """
 
@@ -47,11 +49,7 @@ class Checkout:
 
     def __init__(self, root: Path, folder: Path, scale: str) -> None:
         self.folder, self.scale = folder, scale
-        for name in ("config", "workflow"):
-            shutil.copytree(root / name, folder / name, dirs_exist_ok=True)
-        for name in ("Snakefile", "environment.yml"):
-            shutil.copy(root / name, folder / name)
-        (folder / "profiles").symlink_to("workflow/profiles")
+        check_out(root, folder)
 
     def snakemake(self, *arguments: str, check: bool = True, path: str = "", **settings: int) -> str:
         settings = {"scale": self.scale, "videos_per_job": 300_000} | settings
@@ -109,7 +107,8 @@ def test_the_paper_scale_shows_its_jobs(paper):
     jobs = paper.jobs()
     assert jobs["pretrain"] == 24
     assert jobs["finetune"] == 27
-    assert jobs["table"] + jobs["curve"] == 10
+    assert jobs["table"] + jobs["curve"] == jobs["learning"] == 10
+    assert jobs["page"] == 1
     assert jobs["track_finetuning"] == 27
 
 
@@ -179,7 +178,7 @@ def test_a_renamed_label_rebuilds_one_table(finished):
         tables["T7"]["rows"][0]["label"] = "m = .1"
 
     finished.edit("tables.yaml", change)
-    assert finished.jobs() == {"table": 1, "summary": 1}
+    assert finished.jobs() == {"table": 1, "learning": 1, "summary": 1, "page": 1}
 
 
 def test_an_added_checkpoint_epoch_trains_only_what_is_missing(finished):

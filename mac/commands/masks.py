@@ -8,6 +8,7 @@ from mac.commands.files import read_config, write_json
 from mac.config import CardConfig
 from mac.data.store import FrameStore
 from mac.masks.card import check
+from mac.report.figures import draw_foreground
 from mac.stages import card as cards
 from mac.stages import preview as previewing
 
@@ -26,9 +27,12 @@ def card(arguments: argparse.Namespace) -> None:
 def sweep(arguments: argparse.Namespace) -> None:
     """Write the mask sweep's pictures and numbers."""
     config = read_config(arguments.config, CardConfig)
-    for path in arguments.pictures:
+    for path in [*arguments.pictures, *arguments.foreground]:
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(arguments.out, cards.sweep(config, FrameStore(arguments.store.parent), arguments.pictures))
+    found = cards.sweep(config, FrameStore(arguments.store.parent), arguments.pictures)
+    note = f"{cards.CLIPS} training clips of {config.store.dataset.name}, preset {config.mask.preset}"
+    draw_foreground(found, note, arguments.foreground)
+    write_json(arguments.out, found)
 
 
 def preview(arguments: argparse.Namespace) -> None:

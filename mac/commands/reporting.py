@@ -8,6 +8,7 @@ import pandas as pd
 from mac import plan as planning
 from mac.commands.files import write_json
 from mac.report import data_card
+from mac.report.latex import latex
 from mac.report.results import Results, from_folder, from_mapping
 from mac.report.summary import data_note, summary
 from mac.report.tables import comma_separated, markdown
@@ -39,6 +40,7 @@ def _write_table(table: planning.PlannedTable, results: Results, folder: Path) -
     note = data_note(results.plan)
     write_text(folder / f"{table.name}.md", markdown(table, results, note))
     write_text(folder / f"{table.name}.csv", comma_separated(table, results))
+    write_text(folder / f"{table.name}.tex", latex(table, results, note))
     if table.is_curve:
         from mac.report.figures import draw_curve  # matplotlib: only where a picture is drawn
 

@@ -71,6 +71,7 @@ class Results:
             for epoch in sorted(planned.epochs)
             if (found := read(f"pretrain/{i}/epoch_{epoch}.json"))
         }
+        self.problems = {}
         self.digests = self._digests()
 
     def score(self, cell: Cell) -> Score | None:
@@ -85,13 +86,18 @@ class Results:
         spread = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5 if len(values) > 1 else None
         return Score(mean, 100 * low, 100 * high, spread, videos, len(found), len(cell.finetunes))
 
-    def link(self, run_id: str) -> str:
-        """Name a run, linked to its page in MLflow, which is found by our id."""
+    def address(self, run_id: str) -> str | None:
+        """Find a run's page in MLflow, by our id; None where no address of the pages was given."""
         if self.runs_page is None:
-            return f"`{run_id}`"
+            return None
         search = quote(f"tags.`mac.id` = '{run_id}'")
         joint = "&" if "?" in self.runs_page else "?"
-        return f"[`{run_id}`]({self.runs_page}{joint}searchFilter={search})"
+        return f"{self.runs_page}{joint}searchFilter={search}"
+
+    def link(self, run_id: str) -> str:
+        """Name a run, linked to its page in MLflow."""
+        address = self.address(run_id)
+        return f"[`{run_id}`]({address})" if address else f"`{run_id}`"
 
     def provenance(self, runs: list[str]) -> dict[str, list[str]]:
         """What a set of finetunings ran on: seeds, splits, devices, commits, torch versions; each sorted and once."""

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from checkout import check_out
 from single_node import Cluster, missing
 
 from mac import plan
@@ -63,11 +64,7 @@ def finish(process, folder, seconds=900):
 def smoke(cluster, root, tmp_path_factory):
     """A folder in which the smoke scale ran by sbatch, each training under a witness of its device."""
     folder, witness = tmp_path_factory.mktemp("workflow"), tmp_path_factory.mktemp("witness")
-    for name in ("config", "workflow"):
-        shutil.copytree(root / name, folder / name)
-    for name in ("Snakefile", "environment.yml"):
-        shutil.copy(root / name, folder / name)
-    (folder / "profiles").symlink_to("workflow/profiles")
+    check_out(root, folder)
     python = witness / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).parent}/witness.py {witness} "$@"\n')
     python.chmod(0o755)

@@ -25,6 +25,7 @@ except (ConfigError, UnwritableError) as error:
 ENVIRONMENT = "../../environment.yml"
 RESULTS = USER.results
 REPORTS = f"{USER.reports}/{USER.scale}"
+LEDGER = f"{workflow.basedir}/docs/discrepancies.md"
 TRACKING = USER.tracking_uri or f"sqlite:///{RESULTS}/mlflow.db"
 SCALE = f"--scale {USER.scale} --config-dir {USER.config_dir}"
 PROCESSOR = f"--device {USER.device} --loader-workers {USER.loader_workers}"
@@ -49,31 +50,6 @@ DATASETS = {dataset.name: i for i, dataset in PLAN.datasets.items()}
 # Where jobs are submitted there is no number of cores: the profile sets threads.
 DATA_THREADS = workflow.resource_settings.cores or 1
 SWEEP_CARD = next(iter(PLAN.cards))
-CURVES = [name for name, table in PLAN.tables.items() if table.is_curve]
-TABLES = [name for name in PLAN.tables if name not in CURVES]
-REPORT_FILES = [
-    *expand(
-        f"{REPORTS}/tables/{{table}}.{{format}}", table=TABLES, format=["md", "csv"]
-    ),
-    *expand(
-        f"{REPORTS}/tables/{{table}}.{{format}}",
-        table=CURVES,
-        format=["md", "csv", "png", "svg"],
-    ),
-    *expand(f"{REPORTS}/data/{{dataset}}.md", dataset=DATASETS),
-    *expand(f"{REPORTS}/figures/mask_sweep.{{format}}", format=["png", "svg", "json"]),
-]
-# Results and receipts are targets themselves: a new row's are made even where Snakemake has no record of older runs, and
-# deleted ones are made again. Checkpoints are not: they may be deleted once finetuning is done.
-RUNS = [
-    *[f"{RESULTS}/finetune/{i}/metrics.json" for i in PLAN.finetunings],
-    *[f"{RESULTS}/tracking/finetune/{i}.json" for i in PLAN.finetunings],
-    *[
-        f"{RESULTS}/tracking/pretrain/{i}_{epoch}.json"
-        for i, p in PLAN.pretrainings.items()
-        for epoch in p.epochs
-    ],
-]
 
 
 wildcard_constraints:

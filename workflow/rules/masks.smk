@@ -57,7 +57,7 @@ rule card:
         mem_mb=2000,
         runtime=60,
     params:
-        limits=f"{PLAN.mask_limits.min_foreground} {PLAN.mask_limits.max_foreground}",
+        limits=f"{PLAN.experiment.mask_limits.min_foreground} {PLAN.experiment.mask_limits.max_foreground}",
         picture=f"{RESULTS}/masks/{{card_id}}/card.png",  # undeclared: it outlives a refusal, to be looked at
     shell:
         "python -m mac masks card --config {input.config} --store {input.store} --out {output.card}"
@@ -90,6 +90,13 @@ rule sweep:
             caption="../report/mask_sweep.rst",
             category="Figures",
         ),
+        foreground=report(
+            expand(
+                f"{REPORTS}/figures/mask_foreground.{{format}}", format=["png", "svg"]
+            ),
+            caption="../report/mask_foreground.rst",
+            category="Figures",
+        ),
     log:
         f"{RESULTS}/logs/sweep/{USER.scale}.log",
     conda:
@@ -99,4 +106,4 @@ rule sweep:
         runtime=60,
     shell:
         "python -m mac masks sweep --config {input.config} --store {input.store} --out {output.numbers}"
-        " --pictures {output.pictures} > {log} 2>&1"
+        " --pictures {output.pictures} --foreground {output.foreground} > {log} 2>&1"

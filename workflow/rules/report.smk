@@ -53,6 +53,7 @@ rule table:
             category="Tables",
         ),
         f"{REPORTS}/tables/{{table}}.csv",
+        f"{REPORTS}/tables/{{table}}.tex",
     log:
         f"{RESULTS}/logs/table/{USER.scale}_{{table}}.log",
     wildcard_constraints:
@@ -73,6 +74,7 @@ rule curve:
     output:
         f"{REPORTS}/tables/{{table}}.md",
         f"{REPORTS}/tables/{{table}}.csv",
+        f"{REPORTS}/tables/{{table}}.tex",
         report(
             f"{REPORTS}/tables/{{table}}.png",
             caption="../report/curve.rst",
@@ -109,3 +111,49 @@ rule summary:
         content=repr(PLAN.tables),
     shell:
         f"python -m mac report {REPORT} > {{log}} 2>&1"
+
+
+rule learning:
+    input:
+        metrics_of_table,
+    output:
+        report(
+            expand(
+                f"{REPORTS}/figures/learning_{{{{table}}}}.{{format}}",
+                format=["png", "svg"],
+            ),
+            caption="../report/learning.rst",
+            category="Figures",
+        ),
+    log:
+        f"{RESULTS}/logs/learning/{USER.scale}_{{table}}.log",
+    wildcard_constraints:
+        table="|".join(PLAN.tables),
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        content=content_of_table,
+    shell:
+        f"python -m mac learning {SCALE} --results {RESULTS} --table {{wildcards.table}}"
+        " --pictures {output} > {log} 2>&1"
+
+
+rule page:
+    input:
+        REPORT_FILES,
+        f"{REPORTS}/README.md",
+        ledger=ancient(LEDGER),
+    output:
+        report(
+            f"{REPORTS}/index.html", caption="../report/page.rst", category="Summary"
+        ),
+    log:
+        f"{RESULTS}/logs/page/{USER.scale}.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        content=repr(PLAN.tables),
+    shell:
+        f"python -m mac page {REPORT} --ledger {{input.ledger}} > {{log}} 2>&1"

@@ -1,0 +1,73 @@
+"""``page`` and ``learning``."""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mac import plan as planning
+from mac.report import learning as curves
+from mac.report import page as pages
+from mac.report.results import Results, from_folder
+from mac.report.spent import spent
+from mac.runtime.atomic import write_text
+from mac.tracking import journal
+from mac.validation import ConfigError, nearest
+
+
+def learning(arguments: argparse.Namespace) -> None:
+    """Draw the learning curves of a table's rows."""
+    plan = planning.load(arguments.config_dir, arguments.scale)
+    if arguments.table not in plan.tables:
+        raise ConfigError([f"--table {arguments.table}: no such table{nearest(arguments.table, plan.tables)}"])
+    for path in arguments.pictures:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    curves.draw(plan, plan.tables[arguments.table], lambda *run: _events(arguments.results, *run), arguments.pictures)
+
+
+def _events(results: Path, stage: str, run_id: str) -> list[dict[str, Any]]:
+    """Read the journals of a run: of all its segments in order, or its only one."""
+    folder = results / stage / run_id
+    segments = sorted(folder.glob("epoch_*.jsonl"), key=lambda path: int(path.stem.removeprefix("epoch_")))
+    whole = [path for path in (segments or [folder / "journal.jsonl"]) if path.is_file()]
+    return [event for path in whole for event in journal.read(path)]
+
+
+def page(arguments: argparse.Namespace) -> None:
+    """Write REPORTS/SCALE/index.html from results and what the report holds already."""
+    plan = planning.load(arguments.config_dir, arguments.scale)
+    results = Results(plan, from_folder(arguments.results), arguments.runs_page)
+    ledger = arguments.ledger.read_text(encoding="utf-8")
+    content = pages.render(results, arguments.out, str(arguments.results), _cost(results, arguments.results), ledger)
+    write_text(arguments.out / "index.html", content)
+
+
+def _cost(results: Results, root: Path) -> dict[str, Any]:
+    """Tabulate device hours, wall time and disk of a scale's runs, by stage."""
+    plan = results.plan
+    disk = {
+        "data sets: lists and indices": _size(root / "dataset", plan.datasets),
+        "frame stores": _size(root / "store", plan.stores),
+        "person boxes": _size(root / "boxes", plan.boxes),
+        "mask cards": _size(root / "masks", plan.cards),
+        "pretraining": _size(root / "pretrain", plan.pretrainings),
+        "finetuning": _size(root / "finetune", plan.finetunings),
+    }
+    took = {stage.stage: stage for stage in spent(root, set(plan.pretrainings), set(plan.finetunings))}
+    rows = []
+    for name, size in disk.items():
+        stage, numbers = took.get(name), ["", "", "", ""]
+        if stage:
+            devices = ", ".join(f"{device} ({jobs} jobs)" for device, jobs in stage.devices.items())
+            numbers = [stage.runs, f"{stage.device_hours:.2f}", f"{stage.wall_seconds / 3600:.2f}", devices]
+        rows.append([name, *numbers[:3], f"{size / 1e6:,.0f} MB", numbers[3]])
+    note = (
+        "Hours are summed over jobs, whether or not they ran side by side; an interrupted job counts from its last"
+        " start. Runs are shared by rows and scales; each is counted once."
+    )
+    return {"heads": ["stage", "runs", "device hours", "wall hours", "disk", "devices"], "rows": rows, "note": note}
+
+
+def _size(folder: Path, ids: Iterable[str]) -> int:
+    """Add up the bytes of runs' folders."""
+    return sum(path.stat().st_size for i in ids for path in (folder / i).rglob("*") if path.is_file())
