@@ -3,7 +3,7 @@
 import copy
 from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from mac import config as stages
 from mac.config import Strict
@@ -26,6 +26,13 @@ class MaskLimits(Strict):
 
     min_foreground: stages.Probability
     max_foreground: stages.Probability
+
+
+class VerdictSettings(Strict):
+    """What a report's verdicts assume [points of top-1]; no part of any run."""
+
+    margin: PositiveFloat
+    seed_sd: PositiveFloat
 
 
 class _Pretrain(stages.PretrainSections):
@@ -59,6 +66,7 @@ class Experiment(Strict):
     model: stages.ModelConfig
     precision: stages.Precision
     mask_limits: MaskLimits
+    verdicts: VerdictSettings
     person_boxes: stages.DetectorConfig
     pretrain: _Pretrain
     finetune: _Finetune

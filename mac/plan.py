@@ -3,12 +3,12 @@
 Never imports torch: a plan of thousands of rows is made in seconds, wherever Snakemake runs.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mac.config import BoxesConfig, CardConfig, DatasetConfig, FinetuneConfig, PretrainConfig, StoreConfig
-from mac.experiment import Experiment, check_epochs, merge, parse, unfold
-from mac.tables import Claim, Reference, Row, Table, parse_tables
+from mac.experiment import Experiment, VerdictSettings, check_epochs, merge, parse, unfold
+from mac.tables import Claim, Reference, Row, Table, claim_problems, elsewhere, kept_claims, parse_tables
 from mac.validation import ConfigError, nearest, read_yaml
 
 
@@ -42,11 +42,13 @@ class PlannedTable:
     claims: tuple[Claim, ...]
     references: tuple[Reference, ...]
     is_curve: bool
+    elsewhere: tuple[PlannedRow, ...] = ()  # rows of other tables that claims speak of, labelled `TABLE: ROW`
 
     @property
     def finetunes(self) -> tuple[str, ...]:
-        """Ids of the finetunings this table needs, each once."""
-        return tuple(dict.fromkeys(i for row in self.rows for cell in row.cells for i in cell.finetunes))
+        """Ids of the finetunings this table needs, those its claims speak of elsewhere included, each once."""
+        rows = [*self.rows, *self.elsewhere]
+        return tuple(dict.fromkeys(i for row in rows for cell in row.cells for i in cell.finetunes))
 
 
 @dataclass
@@ -79,6 +81,11 @@ class Plan:
     stores: dict[str, StoreConfig] = field(default_factory=dict)
     boxes: dict[str, BoxesConfig] = field(default_factory=dict)
     cards: dict[str, CardConfig] = field(default_factory=dict)
+
+    @property
+    def verdicts(self) -> VerdictSettings:
+        """What verdicts assume."""
+        return self.experiment.verdicts
 
 
 def scales(folder: Path) -> list[str]:
@@ -119,11 +126,14 @@ def load(folder: Path, scale: str) -> Plan:
         raise ConfigError(problems)
     plan = Plan(scale, default)
     for name, table in tables.items():
-        planned = _Planner(plan, tree, default, name, f"{folder}/tables.yaml")
-        plan.tables[name] = planned.table(table)
-        problems += planned.problems
+        planner = _Planner(plan, tree, default, name, f"{folder}/tables.yaml")
+        plan.tables[name] = planner.table(table, kept_claims(table, tables))
+        problems += planner.problems
+    problems += claim_problems(tables, known, f"{folder}/tables.yaml")
     if problems:
         raise ConfigError(problems)
+    for name, planned in plan.tables.items():
+        plan.tables[name] = replace(planned, elsewhere=_rows_elsewhere(tables[name], planned, plan))
     _collect_data(plan)
     return plan
 
@@ -134,16 +144,11 @@ def check_gpus_per_run(plan: Plan, gpus: int) -> None:
     Raises:
         ConfigError: every such batch size, and the rows that have it.
     """
-    problems = {}
-    for training in [*plan.pretrainings.values(), *plan.finetunings.values()]:
-        size = training.config.optimiser.batch_size
-        if size % gpus:
-            problems.setdefault(size, training.used_by[0])
-    if problems:
-        sizes = [
-            f"gpus_per_run: {gpus} doesn't divide the batch of {n} videos ({row}, …)" for n, row in problems.items()
-        ]
-        raise ConfigError([f"{problem}; change it in config/config.yaml" for problem in sizes])
+    trainings = [*plan.pretrainings.values(), *plan.finetunings.values()]
+    sizes = {training.config.optimiser.batch_size: training.used_by[0] for training in reversed(trainings)}
+    if problems := {size: row for size, row in sizes.items() if size % gpus}:
+        found = "gpus_per_run: {} doesn't divide the batch of {} videos ({}, …); change it in config/config.yaml"
+        raise ConfigError([found.format(gpus, size, row) for size, row in problems.items()])
 
 
 class _Planner:
@@ -153,11 +158,10 @@ class _Planner:
         self.plan, self.tree, self.default, self.name, self.source = plan, tree, default, name, source
         self.problems: list[str] = []
 
-    def table(self, table: Table) -> PlannedTable:
+    def table(self, table: Table, claims: list[Claim]) -> PlannedTable:
         rows, seen = [], {}
-        epochs = (
-            dict(zip((row.label for row in table.all_rows()), table.curve.epochs, strict=True)) if table.curve else {}
-        )
+        labels = [row.label for row in table.all_rows()]
+        epochs = dict(zip(labels, table.curve.epochs, strict=True)) if table.curve else {}
         for row in table.kept_rows():
             epoch = epochs.get(row.label)
             cells = []
@@ -175,8 +179,8 @@ class _Planner:
                 cells.append(Cell(column.label, printed, finetunes))
             rows.append(PlannedRow(row.label, tuple(cells), row.cited, epoch))
         columns = tuple(column.label for column in table.columns)
-        extras = (tuple(table.kept_claims()), tuple(table.references), table.curve is not None)
-        return PlannedTable(self.name, table.title, columns, tuple(rows), *extras)
+        about = (tuple(claims), tuple(table.references), table.curve is not None)
+        return PlannedTable(self.name, table.title, columns, tuple(rows), *about)
 
     def _trainings(
         self, overrides: dict, row: Row, table: Table, epoch: int | None, of_column: dict
@@ -201,9 +205,8 @@ class _Planner:
         if table.supervised and experiment.supervised_baseline == "weights":
             if experiment.model.width != 64 or experiment.model.backbone == "r2plus1d_10":
                 found = f"{experiment.model.backbone} of width {experiment.model.width}"
-                raise ConfigError(
-                    [f"supervised_baseline: no Kinetics-400 weights are published of {found} — write `pretrain`"]
-                )
+                lacking = f"supervised_baseline: no Kinetics-400 weights are published of {found}"
+                raise ConfigError([f"{lacking} — write `pretrain`"])
             return self._finetune(experiment.finetuning(*pair, "kinetics400"), use)
         if table.supervised:
             stand_in = parse(merge(self.tree, unfold(table.supervised.set)))
@@ -224,6 +227,17 @@ class _Planner:
         if use not in planned.used_by:
             planned.used_by.append(use)
         return finetune_id
+
+
+def _rows_elsewhere(table: Table, planned: PlannedTable, plan: Plan) -> tuple[PlannedRow, ...]:
+    """Rows of other tables that a table's claims speak of, by the operand's text."""
+    found = {}
+    for operand in (operand for claim in planned.claims for operand in claim.operands()):
+        if other := elsewhere(operand, table, plan.tables):
+            row = next(row for row in plan.tables[other[0]].rows if row.label == other[1])
+            cells = {cell.column: cell for cell in row.cells}
+            found[operand] = replace(row, label=operand, cells=tuple(cells[name] for name in planned.columns))
+    return tuple(found.values())
 
 
 def _collect_data(plan: Plan) -> None:

@@ -1,5 +1,6 @@
 """``tables.yaml`` as typed data: tables, their rows and columns, printed numbers and claims."""
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -37,18 +38,52 @@ class Row(Strict):
         return self
 
 
-class Claim(Strict):
-    """What the paper claims of a table: one row is best in every column, or one row is greater than another."""
+Operand = str | float
+Pair = Annotated[list[Operand], Field(min_length=2, max_length=2)]
 
-    text: str
+
+class Expression(Strict):
+    """What can be claimed: exactly one of these.
+
+    ``best: ROW`` is above every other row, in every column. ``greater: [A, B]`` says A > B, ``at_least: [A, B]`` says
+    A ≥ B + by − margin (both in points). ``groups: [ROW, OTHER]`` says that some test video is right by ROW only, some
+    by OTHER only, and some by neither. ``all`` is a conjunction. An operand is a row of this table, ``TABLE: ROW`` of
+    another one, the label of one of this table's references, or a number [percent].
+    """
+
     best: str | None = None
-    greater: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
+    greater: Pair | None = None
+    at_least: Pair | None = None
+    by: float = 0.0
+    margin: Annotated[float, Field(ge=0)] | None = None
+    groups: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
+    all: Annotated[list["Expression"], Field(min_length=2)] | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if (self.best is None) == (self.greater is None):
-            raise ValueError(f"claim {self.text!r}: exactly one of `best` and `greater` is wanted")
+        kinds = ("best", "greater", "at_least", "groups", "all")
+        given = [kind for kind in kinds if getattr(self, kind) is not None]
+        if len(given) != 1:
+            found = " and ".join(f"`{kind}`" for kind in given) or "none of them"
+            raise ValueError(f"exactly one of best, greater, at_least, groups and all is wanted, found {found}")
+        if (self.margin is None) == (self.at_least is not None) or (self.by and self.at_least is None):
+            raise ValueError("`at_least` wants a `margin` [points] and takes `by`; nothing else takes them")
         return self
+
+    def operands(self) -> list[Operand]:
+        """Return every operand, those of a conjunction's parts included."""
+        own = [self.best] if self.best is not None else self.greater or self.at_least or self.groups or []
+        return [*own, *(operand for part in self.all or [] for operand in part.operands())]
+
+    def speaks_of_all_rows(self) -> bool:
+        """Whether the table's other rows are meant too."""
+        return self.best is not None or any(part.speaks_of_all_rows() for part in self.all or [])
+
+
+class Claim(Expression):
+    """One claim of the paper: its words, and what they say of cells."""
+
+    text: str
 
 
 class Curve(Strict):
@@ -116,21 +151,15 @@ class Table(Strict):
         for label in self.only or []:
             if label not in labels:
                 raise ValueError(f"only: no row {label!r}{nearest(label, labels)}")
-        for claim in self.claims:
-            for label in [claim.best] if claim.best else claim.greater or []:
-                if label not in labels:
-                    raise ValueError(f"claim {claim.text!r}: no row {label!r}{nearest(label, labels)}")
         return self
 
     def kept_rows(self) -> list[Row]:
         """Return the rows a scale keeps: those of ``only``, or all."""
         return [row for row in self.all_rows() if self.only is None or row.label in self.only]
 
-    def kept_claims(self) -> list[Claim]:
-        """Return the claims that speak of kept rows alone."""
-        kept = {row.label for row in self.kept_rows()}
-        spoken = [(claim, {claim.best} if claim.best else set(claim.greater or [])) for claim in self.claims]
-        return [claim for claim, labels in spoken if labels <= kept and (claim.greater or len(kept) > 1)]
+    def has_row(self, label: str) -> bool:
+        """Whether a scale keeps this row."""
+        return any(row.label == label for row in self.kept_rows())
 
     def all_rows(self) -> list[Row]:
         """Return the rows, a curve's points and the supervised model included."""
@@ -159,3 +188,60 @@ def parse_tables(tree: dict, source: str) -> dict[str, Table]:
         return validate(Table, content)
 
     return validate_each(parse, {name: content for name, content in tree.items() if content is not None}, source)
+
+
+def claim_problems(tables: dict[str, Table], named: Iterable[str], source: str) -> list[str]:
+    """Say which claims speak of rows that don't exist; of tables ``named`` but left out by a scale nothing is known."""
+    return [
+        f"{source}: {name}: claim {claim.text!r}: {problem}"
+        for name, table in tables.items()
+        for claim in table.claims
+        for problem in _unknown_rows(claim, table, tables, named)
+    ]
+
+
+def elsewhere(operand: Operand, table: Table, names: Iterable[str]) -> tuple[str, str] | None:
+    """Split an operand that is a row of another table into the table's name and the row's label; None for any other."""
+    if isinstance(operand, str) and ": " in operand and operand not in _labels(table):
+        name, label = operand.split(": ", 1)
+        return (name, label) if name in names else None
+    return None
+
+
+def kept_claims(table: Table, tables: dict[str, Table]) -> list[Claim]:
+    """Return the claims that speak only of rows a scale keeps."""
+
+    def is_kept(operand: Operand) -> bool:
+        if isinstance(operand, float) or operand in [reference.label for reference in table.references]:
+            return True
+        other = elsewhere(operand, table, tables)
+        return tables[other[0]].has_row(other[1]) if other else table.has_row(operand)
+
+    several = len(table.kept_rows()) > 1
+    return [
+        claim
+        for claim in table.claims
+        if all(map(is_kept, claim.operands())) and (several or not claim.speaks_of_all_rows())
+    ]
+
+
+def _labels(table: Table) -> list[str]:
+    return [row.label for row in table.all_rows()] + [reference.label for reference in table.references]
+
+
+def _unknown_rows(claim: Claim, table: Table, tables: dict[str, Table], named: Iterable[str]) -> Iterator[str]:
+    """What is wrong with a claim's operands."""
+    known = _labels(table)
+    for operand in claim.operands():
+        if isinstance(operand, float) or operand in known:
+            continue
+        other = elsewhere(operand, table, [*tables, *named])
+        if other is None:
+            yield f"no row {operand!r}{nearest(operand, known)}, or `TABLE: ROW` of another table"
+        elif other[0] in tables:
+            labels = [row.label for row in tables[other[0]].all_rows()]
+            missing = {c.label for c in table.columns} - {c.label for c in tables[other[0]].columns}
+            if other[1] not in labels:
+                yield f"no row {other[1]!r} in {other[0]}{nearest(other[1], labels)}"
+            elif missing:
+                yield f"{other[0]} has no column {', '.join(sorted(missing))}"

@@ -1,90 +1,76 @@
 """Results of finished runs, wherever they come from: a results folder or an MLflow store."""
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
 from typing import Any
 from urllib.parse import quote
 
+import pandas as pd
+
 from mac.plan import Cell, Plan
-from mac.report.statistics import wilson
+from mac.report.reading import DamagedError, Read, finetuning, from_folder, from_mapping, pretraining
+from mac.report.scores import Sample, Score, sample, score
 
-Read = Callable[[str], dict[str, Any] | None]
-
-
-class MixedDataError(Exception):
-    """Numbers of one report were measured on different contents of the same data set; the message names both."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """A cell's number [percent]: the mean over its finished runs, and the 95 % interval of one run's test videos.
-
-    ``spread`` is the standard deviation over runs (None for one), ``videos`` the test videos of one run, ``runs`` how
-    many are finished of ``planned``.
-    """
-
-    top1: float
-    low: float
-    high: float
-    spread: float | None
-    videos: int
-    runs: int
-    planned: int
-
-
-def from_folder(results: Path) -> Read:
-    """Read results of a folder by key, e.g. ``finetune/ID/metrics.json``; None where there is none yet."""
-
-    def read(key: str) -> dict[str, Any] | None:
-        path = results / key
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-    return read
-
-
-def from_mapping(content: dict[str, dict[str, Any]]) -> Read:
-    """Read results out of a mapping from the same keys, as an MLflow store gives them back."""
-    return content.get
+__all__ = ["Read", "Results", "Score", "from_folder", "from_mapping"]
 
 
 class Results:
-    """What a plan's runs gave so far."""
+    """What a plan's runs gave so far.
+
+    Attributes:
+        finetunes: metrics of the finetunings that can be used, by id.
+        pretrains: what pretrainings that can be used said of themselves, by id and epoch.
+        problems: why others can't be used, by ``finetune/ID`` or ``pretrain/ID/epoch_E``.
+        digests: index digest of each data set's content that the numbers were measured on, by name.
+    """
 
     def __init__(self, plan: Plan, read: Read, runs_page: str | None = None) -> None:
-        """Read every planned run's final results.
+        """Read every planned run's final results; a damaged or foreign one is left out and named in ``problems``.
 
         Args:
             plan: what was to be run.
-            read: gives results by key.
+            read: gives files by key.
             runs_page: address of the runs in MLflow's pages, for links; None leaves links out.
-
-        Raises:
-            MixedDataError: runs disagree on the content of a data set.
         """
         self.plan, self.runs_page = plan, runs_page
-        self.finetunes = {i: found for i in plan.finetunings if (found := read(f"finetune/{i}/metrics.json"))}
-        self.pretrains = {
-            (i, epoch): found
-            for i, planned in plan.pretrainings.items()
-            for epoch in sorted(planned.epochs)
-            if (found := read(f"pretrain/{i}/epoch_{epoch}.json"))
-        }
-        self.problems = {}
-        self.digests = self._digests()
+        self.finetunes: dict[str, dict[str, Any]] = {}
+        self.pretrains: dict[tuple[str, int], dict[str, Any]] = {}
+        self.problems: dict[str, str] = {}
+        self._predictions: dict[str, pd.DataFrame] = {}
+        self._scores: dict[tuple[str, ...], Score | None] = {}
+        for run_id, planned in plan.finetunings.items():
+            self._read_finetuning(read, run_id, planned.config)
+        for run_id, planned in plan.pretrainings.items():
+            for epoch in sorted(planned.epochs):
+                try:
+                    if found := pretraining(read, run_id, epoch):
+                        self.pretrains[run_id, epoch] = found
+                except DamagedError as error:
+                    self.problems[f"pretrain/{run_id}/epoch_{epoch}"] = str(error)
+        self.digests = self._settle_digests()
+
+    def predictions(self, finetune_id: str) -> pd.DataFrame | None:
+        """Give a finetuning's test videos: ``path``, ``group``, ``label``, ``predicted``; None without usable ones."""
+        return self._predictions.get(finetune_id)
 
     def score(self, cell: Cell) -> Score | None:
-        """Average a cell's finished runs; None while there is none (or the cell is only cited)."""
-        found = [self.finetunes[i] for i in cell.finetunes if i in self.finetunes]
-        if not found:
-            return None
-        values = [run["top1"] for run in found]
-        mean = sum(values) / len(values)
-        videos = min(run["videos"] for run in found)
-        low, high = wilson(mean / 100 * videos, videos)
-        spread = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5 if len(values) > 1 else None
-        return Score(mean, 100 * low, 100 * high, spread, videos, len(found), len(cell.finetunes))
+        """Average a cell's usable runs; None while there is none (or the cell is only cited)."""
+        if cell.finetunes not in self._scores:
+            found = [self._predictions[i] for i in cell.finetunes if i in self._predictions]
+            self._scores[cell.finetunes] = score(found, len(cell.finetunes)) if found else None
+        return self._scores[cell.finetunes]
+
+    def samples(self, cell: Cell) -> dict[int, Sample]:
+        """Give a cell's usable runs by split, for comparisons."""
+        by_split: dict[int, list[pd.DataFrame]] = {}
+        for i in cell.finetunes:
+            if i in self._predictions:
+                by_split.setdefault(self.plan.finetunings[i].config.split, []).append(self._predictions[i])
+        return {split: sample(found) for split, found in sorted(by_split.items())}
+
+    def reasons(self, cell: Cell) -> list[str]:
+        """Say why runs of a cell can't be used, each with its id."""
+        keys = [f"finetune/{i}" for i in cell.finetunes]
+        return [f"{key}: {self.problems[key]}" for key in keys if key in self.problems]
 
     def address(self, run_id: str) -> str | None:
         """Find a run's page in MLflow, by our id; None where no address of the pages was given."""
@@ -106,19 +92,49 @@ class Results:
             name: sorted({str(run[name]) for run in found}) for name in ("seed", "split", "device", "commit", "torch")
         }
 
-    def _digests(self) -> dict[str, str]:
-        """Index digest of each data set that finished runs used."""
-        seen: dict[str, dict[str, str]] = {}
-        runs = [(f"finetuning {i}", self.plan.finetunings[i].config, run) for i, run in self.finetunes.items()]
-        runs += [(f"pretraining {i}", self.plan.pretrainings[i].config, run) for (i, _), run in self.pretrains.items()]
-        for name, config, run in runs:
-            seen.setdefault(config.store.dataset.identify(), {}).setdefault(run["index_digest"], name)
-        for dataset_id, digests in seen.items():
-            if len(digests) > 1:
-                dataset = self.plan.datasets[dataset_id].name
-                users = ", ".join(f"{digest} ({name})" for digest, name in digests.items())
-                raise MixedDataError(
-                    f"data set {dataset}: its content changed between runs — {users}. Restore one content, delete"
-                    " the other runs' folders, and run again"
-                )
-        return {self.plan.datasets[i].name: next(iter(digests)) for i, digests in seen.items()}
+    def _read_finetuning(self, read: Read, run_id: str, config: Any) -> None:
+        expected = {
+            "finetune_id": run_id,
+            "pretrain_id": config.pretrain_id,
+            "seed": config.seed,
+            "split": config.split,
+        }
+        try:
+            if found := finetuning(read, run_id, expected):
+                self.finetunes[run_id], self._predictions[run_id] = found
+        except DamagedError as error:
+            self.problems[f"finetune/{run_id}"] = str(error)
+
+    def _settle_digests(self) -> dict[str, str]:
+        """Keep the content of each data set that most runs saw (on a tie none), and leave out all other runs."""
+        seen: dict[str, Counter[str]] = {}
+        runs = [(f"finetune/{i}", self.plan.finetunings[i].config, run) for i, run in self.finetunes.items()]
+        runs += [
+            (f"pretrain/{i}/epoch_{e}", self.plan.pretrainings[i].config, r) for (i, e), r in self.pretrains.items()
+        ]
+        for _, config, run in runs:
+            seen.setdefault(config.store.dataset.identify(), Counter())[run["index_digest"]] += 1
+        kept = {}
+        for dataset_id, counts in seen.items():
+            (first, most), *others = counts.most_common(2)
+            kept[dataset_id] = None if others and others[0][1] == most else first
+        for key, config, run in runs:
+            dataset_id, digest = config.store.dataset.identify(), run["index_digest"]
+            if digest != kept[dataset_id]:
+                most = f"most runs saw {kept[dataset_id]}" if kept[dataset_id] else "no content was seen by most runs"
+                name, folder = self.plan.datasets[dataset_id].name, "/".join(key.split("/")[:2])
+                reason = f"made on another content of {name} ({digest}; {most}); delete {folder} and run again"
+                self._leave_out(key, reason)
+        for run_id, planned in self.plan.finetunings.items():
+            under = f"pretrain/{planned.config.pretrain_id}/epoch_{planned.config.epoch}"
+            if run_id in self.finetunes and "another content" in self.problems.get(under, ""):
+                self._leave_out(f"finetune/{run_id}", f"starts from {under}, which was {self.problems[under]}")
+        return {self.plan.datasets[i].name: digest for i, digest in kept.items() if digest}
+
+    def _leave_out(self, key: str, reason: str) -> None:
+        stage, run_id, *epoch = key.split("/")
+        self.problems[key] = reason
+        if stage == "finetune":
+            del self.finetunes[run_id], self._predictions[run_id]
+        else:
+            del self.pretrains[run_id, int(epoch[0].removeprefix("epoch_"))]

@@ -1,8 +1,13 @@
-"""Uncertainty of an accuracy."""
+"""Intervals and tests of accuracies. Videos of one source group correlate: groups, not videos, are what was sampled."""
 
+from functools import lru_cache
 from statistics import NormalDist
 
-Z = NormalDist().inv_cdf(0.975)
+import numpy as np
+
+LEVEL = 0.05  # of tests; intervals are of 95 %
+Z = NormalDist().inv_cdf(1 - LEVEL / 2)
+RESAMPLES, FLIPS, BLOCK = 9999, 9999, 1000
 
 
 def wilson(correct: float, total: int) -> tuple[float, float]:
@@ -20,3 +25,125 @@ def wilson(correct: float, total: int) -> tuple[float, float]:
     half = Z * (share * (1 - share) / total + Z * Z / (4 * total * total)) ** 0.5
     scale = 1 + Z * Z / total
     return max((centre - half) / scale, 0.0), min((centre + half) / scale, 1.0)
+
+
+def clustered_interval(correct: np.ndarray, sizes: np.ndarray, method: str = "BCa") -> tuple[float, float]:
+    """Bootstrap the groups for the 95 % interval of an accuracy, the mean over runs.
+
+    Where every group is all right or all wrong together with every other, resampling shows no spread: then Wilson's
+    interval counts groups instead of videos.
+
+    Args:
+        correct: videos of each group that are right, (runs, groups), 0 … sizes.
+        sizes: test videos of each group, (runs, groups); 0 where a run's split has none of it.
+        method: SciPy's name of the interval; BCa covers best (docs/statistics.md).
+
+    Returns:
+        Lower and upper limit in [0, 1].
+    """
+    runs, groups = sizes.shape
+    share = float((correct.sum(1) / sizes.sum(1)).mean())
+    if groups < 2 or share in (0.0, 1.0):
+        return wilson(share * groups, groups)
+    from scipy.stats import bootstrap  # a second to import
+
+    def accuracy(*sums: np.ndarray, axis: int = -1) -> np.ndarray:
+        totals = [part.sum(axis) for part in sums]
+        return np.mean([totals[run] / np.maximum(totals[runs + run], 1) for run in range(runs)], axis=0)
+
+    found = bootstrap(
+        (*correct, *sizes),
+        accuracy,
+        paired=True,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=max(2_000_000 // groups, 1),
+        method=method,
+        rng=np.random.default_rng(groups),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def widen(mean: float, low: float, high: float, spread: float, runs: int) -> tuple[float, float]:
+    """Add the spread between runs to an interval over videos (MOVER, Zou and Donner 2008; t with runs − 1 degrees).
+
+    Args:
+        mean: what the interval is of.
+        low: lower limit over videos alone.
+        high: upper limit over videos alone.
+        spread: standard deviation over runs, in the same unit.
+        runs: how many, ≥ 2.
+
+    Returns:
+        Limits that cover other videos and other training seeds.
+    """
+    from scipy.stats import t
+
+    half = float(t.ppf(1 - LEVEL / 2, runs - 1)) * spread / runs**0.5
+    return mean - ((mean - low) ** 2 + half**2) ** 0.5, mean + ((high - mean) ** 2 + half**2) ** 0.5
+
+
+def cluster_variance(residuals: np.ndarray) -> float:
+    """Variance of an estimate from its groups' summed influences (linearisation, with the G / (G − 1) correction).
+
+    Args:
+        residuals: (G,), what each group adds to the estimate less its expectation; they sum to 0.
+
+    Returns:
+        The variance, in the estimate's unit squared; infinite for a single group.
+    """
+    groups = len(residuals)
+    return float((residuals**2).sum() * groups / (groups - 1)) if groups > 1 else float("inf")
+
+
+@lru_cache(maxsize=-(-FLIPS // BLOCK))
+def _signs(groups: int, block: int) -> np.ndarray:
+    """Random signs int8 (flips, groups), the same for the same numbers."""
+    flips = min(BLOCK, FLIPS - block * BLOCK)
+    return np.random.default_rng((groups, block)).integers(0, 2, (flips, groups), dtype=np.int8) * 2 - 1
+
+
+def flip_p(sums: np.ndarray) -> np.ndarray:
+    """Two-sided p of group sums having mean 0: the signs of whole groups are flipped at random.
+
+    Exact where a group's sum is as likely as its negative, else right for many groups. The observed signs count as one
+    of the flips.
+
+    Args:
+        sums: (comparisons, groups).
+
+    Returns:
+        One p a comparison, in (0, 1].
+    """
+    observed = np.abs(sums.sum(1)) * (1 - 1e-6)
+    scale = sums.T.astype(np.float32)
+    extreme = np.ones(len(sums))
+    for block in range(-(-FLIPS // BLOCK)):
+        extreme += (np.abs(_signs(sums.shape[1], block).astype(np.float32) @ scale) >= observed - 1e-9).sum(0)
+    return extreme / (FLIPS + 1)
+
+
+def mcnemar(first_only: int, second_only: int) -> float:
+    """Exact two-sided p of McNemar's test (1947), from the videos that exactly one of two models gets right."""
+    from scipy.stats import binomtest
+
+    total = first_only + second_only
+    return float(binomtest(first_only, total).pvalue) if total else 1.0
+
+
+def t_p(value: float, variance: float, degrees: float) -> float:
+    """Two-sided p of a value being 0, by Student's t."""
+    from scipy.special import stdtr
+
+    if variance == 0:
+        return 1.0 if value == 0 else 0.0
+    return float(2 * stdtr(degrees, -abs(value) / variance**0.5))
+
+
+def holm(values: list[float]) -> list[float]:
+    """Holm's (1979) adjusted p of a family of tests; any dependence between them is allowed."""
+    if not values:
+        return []
+    from statsmodels.stats.multitest import multipletests  # seconds to import
+
+    return [float(p) for p in multipletests(values, method="holm")[1]]

@@ -1,0 +1,210 @@
+"""The paper's claims, judged on the results of a scale."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from mac.plan import Cell, Plan, PlannedTable
+from mac.report.comparisons import paired, too_few
+from mac.report.differences import Difference, between, models_p
+from mac.report.measured_on import why_incomparable
+from mac.report.needed import would_decide
+from mac.report.results import Results
+from mac.report.statistics import LEVEL, holm
+from mac.report.verdicts import NOT_COMPARABLE, OPEN, UNDECIDED, against_number
+from mac.tables import Claim, Expression, Operand
+
+HOLDS, CONTRADICTED = "holds", "contradicted"
+OUTCOMES = (HOLDS, CONTRADICTED, UNDECIDED, OPEN, NOT_COMPARABLE)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A claim of a table: one of ``OUTCOMES``, and the numbers it rests on."""
+
+    table: str
+    claim: str
+    outcome: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """One comparison a claim is made of: ``text`` names it; the claim says that ``difference`` is above 0."""
+
+    text: str
+    difference: Difference
+    shown: Difference  # before a margin or a number of points was taken off
+    videos: int
+
+
+class _SettledError(Exception):
+    """A claim has its outcome before any test: carries it and why."""
+
+    def __init__(self, outcome: str, evidence: str) -> None:
+        super().__init__(evidence)
+        self.outcome, self.evidence = outcome, evidence
+
+
+def judge(plan: Plan, results: Results) -> list[Judgement]:
+    """Judge every claim of a plan, in the tables' order."""
+    return [judgement for table in plan.tables.values() for judgement in judge_table(table, results)]
+
+
+def judge_table(table: PlannedTable, results: Results) -> list[Judgement]:
+    """Judge one table's claims together: p values are corrected for their number (Holm)."""
+    settled: dict[int, Judgement] = {}
+    tested: dict[int, list[Part]] = {}
+    for number, claim in enumerate(table.claims):
+        try:
+            tested[number] = list(_parts(claim, table, results))
+        except _SettledError as found:
+            settled[number] = Judgement(table.name, claim.text, found.outcome, found.evidence)
+    decided = decide([[part.difference for part in parts] for parts in tested.values()])
+    for (number, parts), decision in zip(tested.items(), decided, strict=True):
+        outcome, evidence = _phrase(parts, decision, results)
+        settled[number] = Judgement(table.name, table.claims[number].text, outcome, evidence)
+    return [settled[number] for number in range(len(table.claims))]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A claim's outcome and corrected p, for the trained models and (None: too few seeds) for the methods."""
+
+    models: str
+    models_p: float
+    methods: str | None
+    methods_p: float | None
+
+
+def decide(claims: Sequence[Sequence[Difference]]) -> list[Decision]:
+    """Decide a family of claims, each that all its differences are above 0.
+
+    A claim holds if each part does (intersection–union: the largest one-sided p counts). It is contradicted if one
+    part is (the smallest one-sided p, times the number of parts). Both at half the level, corrected over the family.
+    """
+    every = models_p([difference for parts in claims for difference in parts])
+    taken = iter(every)
+    models = [[next(taken)[1] for _ in parts] for parts in claims]
+    able = [n for n, parts in enumerate(claims) if all(difference.speaks_of_methods for difference in parts)]
+    methods = [[difference.methods_p() for difference in claims[n]] for n in able]
+    of_models = _family(claims, models)
+    of_methods = dict(zip(able, _family([claims[n] for n in able], methods), strict=True))
+    return [Decision(*found, *of_methods.get(n, (None, None))) for n, found in enumerate(of_models)]
+
+
+def _family(claims: Sequence[Sequence[Difference]], values: list[list[float]]) -> list[tuple[str, float]]:
+    directions, smallest = [], []
+    for parts, two_sided in zip(claims, values, strict=True):
+        above = [p / 2 if d.estimate > 0 else 1 - p / 2 for d, p in zip(parts, two_sided, strict=True)]
+        below = [p / 2 if d.estimate < 0 else 1 - p / 2 for d, p in zip(parts, two_sided, strict=True)]
+        holds, fails = max(above), min(1.0, len(parts) * min(below))
+        directions.append(HOLDS if holds < fails else CONTRADICTED)
+        smallest.append(min(1.0, 2 * min(holds, fails)))
+    corrected = holm(smallest)
+    return [(way if p <= LEVEL else UNDECIDED, p) for way, p in zip(directions, corrected, strict=True)]
+
+
+def _parts(claim: Claim, table: PlannedTable, results: Results) -> Iterator[Part]:
+    """Spell a claim out as comparisons.
+
+    Raises:
+        _SettledError: a number is missing, or not comparable, or the claim needs no test.
+    """
+    if claim.groups:
+        raise _count_groups(claim.groups, table, results)
+    for first, second, points, by in _comparisons(claim, table):
+        for column, name in enumerate(table.columns):
+            text = f"{first} over {second}" + (f" ({name})" if len(table.columns) > 1 else "")
+            shown, videos = _difference(first, second, column, table, results, bool(by))
+            yield Part(text, shown.less(points), shown, videos)
+
+
+def _comparisons(claim: Expression, table: PlannedTable) -> Iterator[tuple[Operand, Operand, float, float]]:
+    """First, second, how much more the first must have, and how much of that is the paper's number."""
+    if claim.best is not None:
+        yield from ((claim.best, row.label, 0.0, 0.0) for row in table.rows if row.label != claim.best)
+    elif claim.greater:
+        yield (*claim.greater, 0.0, 0.0)
+    elif claim.at_least:
+        yield (*claim.at_least, claim.by - claim.margin, claim.by)
+    for part in claim.all or []:
+        yield from _comparisons(part, table)
+
+
+def _difference(
+    first: Operand, second: Operand, column: int, table: PlannedTable, results: Results, has_number: bool
+) -> tuple[Difference, int]:
+    sides = [_resolve(operand, column, table) for operand in (first, second)]
+    cells = [side for side in sides if isinstance(side, Cell)]
+    runs = [i for cell in cells for i in cell.finetunes]
+    reason = why_incomparable(runs, results.plan)
+    if reason and (has_number or len(cells) < 2):
+        raise _SettledError(NOT_COMPARABLE, f"the paper's numbers are of the real data, here {reason}")
+    if not cells or None in sides:
+        raise _SettledError(NOT_COMPARABLE, "no number of it was measured or printed")
+    samples = [list(results.samples(cell).values()) for cell in cells]
+    if not all(samples):
+        reasons = [reason for cell in cells for reason in results.reasons(cell)]
+        raise _SettledError(OPEN, "; ".join(reasons) or "pending")
+    videos = sum(part.right.shape[1] for part in samples[0])
+    if len(cells) == 2:
+        difference = paired(*cells, results)
+        if difference is None:
+            raise _SettledError(NOT_COMPARABLE, f"{first} and {second} were tested on different videos")
+        return difference, videos
+    (number,) = (side for side in sides if not isinstance(side, Cell))
+    exact = float in (type(first), type(second))
+    found = between(samples[0]).less(number) if exact else against_number(samples[0], number, results.plan.verdicts)
+    return found if sides[0] is cells[0] else found.negated(), videos
+
+
+def _resolve(operand: Operand, column: int, table: PlannedTable) -> Cell | float | None:
+    """Find what an operand stands for: a cell that is run, or a number."""
+    if isinstance(operand, float):
+        return operand
+    for reference in table.references:
+        if reference.label == operand:
+            return reference.value
+    (row,) = (row for row in [*table.rows, *table.elsewhere] if row.label == operand)
+    return row.cells[column].printed if row.cited else row.cells[column]
+
+
+def _count_groups(pair: Sequence[str], table: PlannedTable, results: Results) -> _SettledError:
+    cells = [_resolve(operand, 0, table) for operand in pair]
+    found = [results.predictions(cell.finetunes[0]) for cell in cells]
+    if any(predictions is None for predictions in found):
+        reasons = [reason for cell in cells for reason in results.reasons(cell)]
+        return _SettledError(OPEN, "; ".join(reasons) or "pending")
+    ours, other = (part.set_index("path").eval("label == predicted") for part in found)
+    ours, other = ours.align(other, join="inner")
+    counts = [int(part.sum()) for part in (ours & ~other, other & ~ours, ~ours & ~other)]
+    names = (f"right by {pair[0]} only", f"by {pair[1]} only", "by neither")
+    text = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
+    return _SettledError(HOLDS if all(counts) else CONTRADICTED, f"{text}, of {len(ours)} videos")
+
+
+def _phrase(parts: list[Part], decision: Decision, results: Results) -> tuple[str, str]:
+    is_of_methods = decision.methods is not None
+    outcome = decision.methods if is_of_methods else UNDECIDED
+    shown = []
+    for part in parts:
+        low, high = part.shown.methods_interval() if is_of_methods else part.shown.interval()
+        shown.append(f"{part.text} {part.shown.estimate:+.1f} [{low:+.1f}, {high:+.1f}]")
+    numbers = "; ".join(shown)
+    if is_of_methods:
+        evidence = f"{numbers}; p {decision.methods_p:.3f}"
+    else:
+        seeds = min(part.difference.seeds for part in parts)
+        evidence = f"{too_few(seeds)}. These trained models: {decision.models}, {numbers}; p {decision.models_p:.3f}"
+    if outcome == UNDECIDED:
+        evidence += f". {_wanted(min(parts, key=lambda part: part.difference.estimate), results)}"
+    return outcome, evidence
+
+
+def _wanted(part: Part, results: Results) -> str:
+    """What would decide the part that stands worst."""
+    difference, sd = part.difference, results.plan.verdicts.seed_sd
+    runs, fixed = max(len(difference.seed_parts), 1), difference.other_video + (sd**2 if difference.other_video else 0)
+    own = replace(difference, other_video=0.0).video_variance
+    text = would_decide(abs(difference.estimate), own, part.videos, runs * sd**2, runs, fixed)
+    return text[0].upper() + text[1:]

@@ -1,0 +1,163 @@
+"""The difference between two accuracies on the same test videos, and what it is uncertain about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mac.report.scores import Sample
+from mac.report.statistics import LEVEL, cluster_variance, flip_p, mcnemar, t_p
+
+SEEDS_WANTED = 3  # of each side: with fewer, nothing is known of the spread between trainings
+
+
+@dataclass(frozen=True)
+class Difference:
+    """First less second [points of top-1].
+
+    Attributes:
+        totals: what each source group adds to the estimate, (G,).
+        weights: the share of the videos each group holds, (G,); they sum to 1.
+        seed_parts: variance of the estimate from training seeds and its degrees of freedom, one a measured side.
+        seeds: the fewest seeds of a measured side.
+        disagreements: videos right by the first only and by the second only; None unless both sides are single runs.
+        other_video: variance of a number that was measured elsewhere, over its test videos.
+        other_seed: the same over its training seeds.
+    """
+
+    totals: np.ndarray
+    weights: np.ndarray
+    seed_parts: tuple[tuple[float, int], ...]
+    seeds: int
+    disagreements: tuple[int, int] | None = None
+    other_video: float = 0.0
+    other_seed: float = 0.0
+
+    @property
+    def estimate(self) -> float:
+        """The difference itself."""
+        return float(self.totals.sum())
+
+    @property
+    def video_variance(self) -> float:
+        """Variance from the choice of source groups, and of the other number's videos."""
+        return cluster_variance(self.totals - self.estimate * self.weights) + self.other_video
+
+    @property
+    def seed_variance(self) -> float:
+        """Variance from training seeds, as far as they were run."""
+        return sum(variance for variance, _ in self.seed_parts) + self.other_seed
+
+    @property
+    def speaks_of_methods(self) -> bool:
+        """Whether enough seeds were run on each side."""
+        return self.seeds >= SEEDS_WANTED
+
+    def less(self, points: float) -> "Difference":
+        """Subtract a constant, to test another value than 0; McNemar's test has no such value."""
+        if not points:
+            return self
+        return replace(self, totals=self.totals - points * self.weights, disagreements=None)
+
+    def against(self, value: float, variance: float, seed_sd: float) -> "Difference":
+        """Compare an accuracy with a number measured elsewhere.
+
+        Args:
+            value: the number [percent].
+            variance: its own over test videos [points²]; 0 for a plain number.
+            seed_sd: its standard deviation over training seeds [points].
+        """
+        return replace(self.less(value), disagreements=None, other_video=variance, other_seed=seed_sd**2)
+
+    def negated(self) -> "Difference":
+        """Second less first."""
+        swapped = self.disagreements and self.disagreements[::-1]
+        return replace(self, totals=-self.totals, disagreements=swapped)
+
+    def interval(self) -> tuple[float, float]:
+        """95 % interval over source groups: of these models."""
+        return self._interval(self.video_variance, len(self.totals) - 1)
+
+    def methods_interval(self) -> tuple[float, float]:
+        """95 % interval over source groups and training seeds: of the methods."""
+        return self._interval(self.video_variance + self.seed_variance, self._degrees())
+
+    def methods_p(self) -> float:
+        """Two-sided p of the methods being equal (Student's t with Satterthwaite's degrees of freedom)."""
+        return t_p(self.estimate, self.video_variance + self.seed_variance, self._degrees())
+
+    def mcnemar_p(self) -> float | None:
+        """Exact p of these two models being equal, as if videos were independent; None for several runs a side."""
+        return None if self.disagreements is None else mcnemar(*self.disagreements)
+
+    def _degrees(self) -> float:
+        parts = [(self.video_variance, len(self.totals) - 1), *self.seed_parts]
+        share = sum(variance**2 / degrees for variance, degrees in parts if degrees > 0)
+        return (self.video_variance + self.seed_variance) ** 2 / share if share else float("inf")
+
+    def _interval(self, variance: float, degrees: float) -> tuple[float, float]:
+        from scipy.special import stdtrit
+
+        half = float(stdtrit(min(degrees, 1e9), 1 - LEVEL / 2)) * variance**0.5 if degrees > 0 else float("inf")
+        return self.estimate - half, self.estimate + half
+
+
+def between(first: Sequence[Sample], second: Sequence[Sample] | None = None) -> Difference:
+    """Compare two rows on the same videos, or (without a second) take one row's accuracy.
+
+    Args:
+        first: one sample a split.
+        second: the same splits with the same videos in the same order. Splits weigh the same.
+
+    Returns:
+        The difference in points; the accuracy in percent if there is no second.
+    """
+    points, shares, keys = [], [], []
+    for number, mine in enumerate(first):
+        weight = 1 / (mine.right.shape[1] * len(first))
+        values = mine.right.mean(0) - (second[number].right.mean(0) if second else 0.0)
+        points.append(100 * weight * values)
+        shares.append(np.full(len(values), weight))
+        keys.append(mine.clusters)
+    names, codes = np.unique(np.concatenate(keys), return_inverse=True)
+    totals = np.bincount(codes, np.concatenate(points), len(names))
+    weights = np.bincount(codes, np.concatenate(shares), len(names))
+    sides = [side for side in (first, second) if side]
+    single = len(sides) == 2 and all(len(part.right) == 1 for side in sides for part in side)
+    disagreements = None
+    if single:
+        pairs = [(a.right[0], b.right[0]) for a, b in zip(*sides, strict=True)]
+        disagreements = (sum(int((a & ~b).sum()) for a, b in pairs), sum(int((b & ~a).sum()) for a, b in pairs))
+    seeds = min(len(part.right) for side in sides for part in side)
+    return Difference(totals, weights, tuple(_seed_part(side) for side in sides), seeds, disagreements)
+
+
+def _seed_part(side: Sequence[Sample]) -> tuple[float, int]:
+    """Variance of a side's mean from its seeds, pooled over splits, and its degrees of freedom (0: nothing known)."""
+    tops = [100 * part.right.mean(1) for part in side]
+    degrees = sum(len(top) - 1 for top in tops)
+    if not degrees:
+        return 0.0, 0
+    pooled = sum(float(((top - top.mean()) ** 2).sum()) for top in tops) / degrees
+    return pooled * sum(1 / len(top) for top in tops) / len(tops) ** 2, degrees
+
+
+def models_p(differences: Sequence[Difference]) -> list[tuple[float, float]]:
+    """Two-sided p of each pair of trained models being equal: over source groups, and the more cautious one of that
+    and McNemar's.
+
+    Where a number was measured elsewhere there is no pairing, and Student's t takes the place of flipped signs.
+    """
+    clustered = [1.0] * len(differences)
+    by_groups: dict[int, list[int]] = {}
+    for number, difference in enumerate(differences):
+        if difference.other_video:
+            clustered[number] = t_p(difference.estimate, difference.video_variance, len(difference.totals) - 1)
+        else:
+            by_groups.setdefault(len(difference.totals), []).append(number)
+    for numbers in by_groups.values():
+        found = flip_p(np.array([differences[number].totals for number in numbers]))
+        for number, p in zip(numbers, found, strict=True):
+            clustered[number] = float(p)
+    exact = [difference.mcnemar_p() for difference in differences]
+    return [(p, p if other is None else max(p, other)) for p, other in zip(clustered, exact, strict=True)]

@@ -1,0 +1,121 @@
+"""Reading one run's result files, and saying in plain words what is wrong with them."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+Read = Callable[[str], bytes | None]
+COLUMNS = ["path", "group", "label", "predicted"]
+FACTS = ("top1", "videos", "seed", "split", "device", "commit", "torch", "index_digest")
+
+
+class DamagedError(Exception):
+    """A result can't be used; the message says which file and why, and what to do."""
+
+
+def from_folder(results: Path) -> Read:
+    """Read a results folder's files by key, e.g. ``finetune/ID/metrics.json``; None where there is none yet."""
+
+    def read(key: str) -> bytes | None:
+        path = results / key
+        return path.read_bytes() if path.is_file() else None
+
+    return read
+
+
+def from_mapping(content: dict[str, Any]) -> Read:
+    """Read out of a mapping from the same keys to the files' bytes, or to what a JSON file holds."""
+
+    def read(key: str) -> bytes | None:
+        value = content.get(key)
+        return value if value is None or isinstance(value, bytes) else json.dumps(value).encode()
+
+    return read
+
+
+def finetuning(read: Read, run_id: str, expected: dict[str, Any]) -> tuple[dict[str, Any], pd.DataFrame] | None:
+    """Read a finetuning's metrics and predictions; None while it has neither.
+
+    Args:
+        read: gives a file's bytes by key.
+        run_id: of the finetuning.
+        expected: what its metrics must say of the run, where they say it.
+
+    Returns:
+        The metrics, and one row a test video: ``path``, ``group``, ``label``, ``predicted``.
+
+    Raises:
+        DamagedError: one of them is missing, cut, of another run, or they contradict each other.
+    """
+    folder = f"finetune/{run_id}"
+    metrics = _json(read, f"{folder}/metrics.json", FACTS, expected)
+    raw = read(f"{folder}/predictions.parquet")
+    if metrics is None and raw is None:
+        return None
+    if metrics is None or raw is None:
+        there, lacking = ("metrics.json", "predictions.parquet") if metrics else ("predictions.parquet", "metrics.json")
+        raise DamagedError(f"{lacking} is missing beside {there}; {_again(folder)}")
+    predictions = parse_predictions(raw, "predictions.parquet", _again(folder))
+    correct = int((predictions["label"] == predictions["predicted"]).sum())
+    top1 = 100 * correct / max(len(predictions), 1)
+    if len(predictions) != metrics["videos"] or abs(top1 - metrics["top1"]) > 1e-6:
+        found = f"{len(predictions)} videos at {top1:.2f} %"
+        said = f"{metrics['videos']} at {metrics['top1']:.2f} %"
+        raise DamagedError(f"predictions.parquet gives {found}, metrics.json says {said}; {_again(folder)}")
+    return metrics, predictions
+
+
+def parse_predictions(raw: bytes, name: str, way_out: str) -> pd.DataFrame:
+    """Parse a file of predictions: ``path``, ``group``, ``label``, ``predicted``.
+
+    Raises:
+        DamagedError: it is no parquet file, lacks a column, is empty or names a video twice.
+    """
+    try:
+        predictions = pd.read_parquet(io.BytesIO(raw), columns=COLUMNS)
+    except Exception as error:  # pyarrow raises what it likes
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DamagedError(f"{name} can't be read ({reason[:80]}); {way_out}") from None
+    if predictions.empty or predictions["path"].duplicated().any():
+        raise DamagedError(f"{name} {'is empty' if predictions.empty else 'names a video twice'}; {way_out}")
+    return predictions
+
+
+def pretraining(read: Read, run_id: str, epoch: int) -> dict[str, Any] | None:
+    """Read what a pretraining said of itself at an epoch; None where it isn't there yet.
+
+    Raises:
+        DamagedError: it is cut or of another run.
+    """
+    expected = {"pretrain_id": run_id, "epoch": epoch}
+    return _json(read, f"pretrain/{run_id}/epoch_{epoch}.json", ("index_digest",), expected)
+
+
+def _json(read: Read, key: str, wanted: tuple[str, ...], expected: dict[str, Any]) -> dict[str, Any] | None:
+    folder, name = key.rsplit("/", 1)
+    raw = read(key)
+    if raw is None:
+        return None
+    try:
+        content = json.loads(raw)
+    except ValueError:
+        raise DamagedError(f"{name} is cut or no JSON; {_again(folder)}") from None
+    if not isinstance(content, dict):
+        raise DamagedError(f"{name} holds no mapping; {_again(folder)}")
+    lacking = [fact for fact in wanted if fact not in content]
+    if lacking:
+        raise DamagedError(f"{name} lacks {', '.join(lacking)}; {_again(folder)}")
+    if any(not isinstance(content.get(fact, 0), int | float) for fact in ("top1", "videos")):
+        raise DamagedError(f"{name}: top1 and videos must be numbers; {_again(folder)}")
+    for fact, value in expected.items():
+        if content.get(fact, value) != value:
+            raise DamagedError(f"{name} is another run's: {fact} {content[fact]}, not {value}; {_again(folder)}")
+    return content
+
+
+def _again(folder: str) -> str:
+    return f"delete {folder} and run again"
