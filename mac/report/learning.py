@@ -69,5 +69,5 @@ def _label(axis: Axes, x: str, y: str) -> None:
     axis.tick_params(labelsize=7, color=REFERENCE)
     axis.grid(alpha=0.3, linewidth=0.5)
     axis.spines[["top", "right"]].set_visible(False)
-    if not axis.lines:
+    if not any(len(line.get_xdata()) for line in axis.lines):
         axis.text(0.5, 0.5, "none", transform=axis.transAxes, ha="center", color=REFERENCE)
