@@ -162,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     paths(s, "results")
     s.add_argument("--tracking-uri", required=True)
     scaled(s)
-    s = stage("report", "reporting:report", "Write tables, curve and summary from results, or from MLflow alone.")
+    s = stage("report", "reporting:report", "Write tables, curve, claims and summary from results, or MLflow alone.")
     scaled(s)
     s.add_argument("--table", nargs="*", help="only these tables; the summary is then left alone")
     s.add_argument("--runs-page", metavar="ADDRESS", help="of the runs in MLflow's pages, for links from cells")
@@ -170,6 +170,10 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--results", type=Path)
     source.add_argument("--from-mlflow", metavar="URI")
     paths(s, "out")
+    s = stage(
+        "score", "reporting:score", "Print accuracy and intervals of saved predictions, as a report's cell has them."
+    )
+    s.add_argument("predictions", type=Path, nargs="+", metavar="PREDICTIONS", help="a run's; several: of one cell")
     s = stage("ui", "interface:serve", "Open MLflow's browser on a tracking store, on this machine only.")
     s.add_argument("--tracking-uri", required=True)
     s.add_argument("--port", type=int, default=5000)

@@ -37,7 +37,7 @@ case "$out" in
   */data/*.md) touch "${out%.md}.json" ;;
   reports/paper)
     mkdir -p "$out/tables"
-    if [ -n "$table" ]; then touch "$out/tables/$table".{md,csv,png,svg}; else touch "$out/README.md"; fi ;;
+    if [ -n "$table" ]; then touch "$out/tables/$table".{md,csv,png,svg}; else touch "$out"/{README,claims}.md; fi ;;
 esac
 """
 
