@@ -163,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     paths(s, "results")
     s.add_argument("--tracking-uri", required=True)
     scaled(s)
-    s = stage("report", "reporting:report", "Write tables, curve and summary from results, or from MLflow alone.")
+    s = stage("report", "reporting:report", "Write tables, curve, claims and summary from results, or MLflow alone.")
     scaled(s)
     s.add_argument("--table", nargs="*", help="only these tables; the summary is then left alone")
     s.add_argument("--runs-page", metavar="ADDRESS", help="of the runs in MLflow's pages, for links from cells")
@@ -180,6 +180,10 @@ def _parser() -> argparse.ArgumentParser:
     scaled(s)
     s.add_argument("--runs-page", metavar="ADDRESS", help="of the runs in MLflow's pages, for links")
     paths(s, "results", "out", "ledger")
+    s = stage(
+        "score", "reporting:score", "Print accuracy and intervals of saved predictions, as a report's cell has them."
+    )
+    s.add_argument("predictions", type=Path, nargs="+", metavar="PREDICTIONS", help="a run's; several: of one cell")
     s = stage("ui", "interface:serve", "Open MLflow's browser on a tracking store, on this machine only.")
     s.add_argument("--tracking-uri", required=True)
     s.add_argument("--port", type=int, default=5000)

@@ -39,7 +39,7 @@ case "$out" in
   reports/paper)
     mkdir -p "$out/tables"
     if [ -n "$table" ]; then touch "$out/tables/$table".{md,csv,tex,png,svg}; exit; fi
-    touch "$out/README.md" "$out/index.html" ;;
+    touch "$out"/{README.md,claims.md,index.html} ;;
 esac
 """
 

@@ -1,17 +1,21 @@
-"""``report`` and ``describe``."""
+"""``report``, ``score`` and ``describe``."""
 
 import argparse
+import sys
 from pathlib import Path
 
 import pandas as pd
 
 from mac import plan as planning
 from mac.commands.files import write_json
-from mac.report import data_card
+from mac.report import claims_page, data_card
 from mac.report.latex import latex
+from mac.report.reading import parse_predictions
 from mac.report.results import Results, from_folder, from_mapping
+from mac.report.scores import score as score_of
+from mac.report.spreadsheet import comma_separated
 from mac.report.summary import data_note, summary
-from mac.report.tables import comma_separated, markdown
+from mac.report.tables import digits, markdown
 from mac.runtime.atomic import write_text
 from mac.validation import ConfigError, nearest
 
@@ -29,11 +33,25 @@ def report(arguments: argparse.Namespace) -> None:
     else:
         read = from_folder(arguments.results)
     results = Results(plan, read, arguments.runs_page)
+    for key, reason in results.problems.items():
+        print(f"mac report: {key} is left out: {reason}", file=sys.stderr)
     everything = list(plan.tables) if arguments.from_mlflow and not arguments.table else []
     for name in arguments.table or everything:
         _write_table(plan.tables[name], results, arguments.out / "tables")
     if not arguments.table:
         write_text(arguments.out / "README.md", summary(plan, results))
+        write_text(arguments.out / "claims.md", claims_page.page(plan, results, data_note(plan)))
+
+
+def score(arguments: argparse.Namespace) -> None:
+    """Print the number of saved predictions as a report's cell has it; several files are the runs of one cell."""
+    way_out = "give a finetuning's predictions.parquet"
+    found = [parse_predictions(path.read_bytes(), str(path), way_out) for path in arguments.predictions]
+    result = score_of(found, len(found))
+    number, interval = digits(result)
+    spread = "" if result.spread is None else f" ± {result.spread:.1f} ({result.runs} runs)"
+    independent = f"Wilson [{result.wilson_low:.1f}, {result.wilson_high:.1f}]"
+    print(f"{number} {interval}{spread}, {independent}, {result.videos} videos in {result.groups} groups")
 
 
 def _write_table(table: planning.PlannedTable, results: Results, folder: Path) -> None:

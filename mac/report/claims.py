@@ -9,7 +9,7 @@ from mac.report.differences import Difference, between, models_p
 from mac.report.measured_on import why_incomparable
 from mac.report.needed import would_decide
 from mac.report.results import Results
-from mac.report.statistics import LEVEL, holm
+from mac.report.statistics import LEVEL, holm, p_text
 from mac.report.verdicts import NOT_COMPARABLE, OPEN, UNDECIDED, against_number
 from mac.tables import Claim, Expression, Operand
 
@@ -190,12 +190,14 @@ def _phrase(parts: list[Part], decision: Decision, results: Results) -> tuple[st
     for part in parts:
         low, high = part.shown.methods_interval() if is_of_methods else part.shown.interval()
         shown.append(f"{part.text} {part.shown.estimate:+.1f} [{low:+.1f}, {high:+.1f}]")
-    numbers = "; ".join(shown)
+    numbers = ", ".join(shown)
     if is_of_methods:
-        evidence = f"{numbers}; p {decision.methods_p:.3f}"
+        evidence = f"p {p_text(decision.methods_p)}, {numbers}"
     else:
         seeds = min(part.difference.seeds for part in parts)
-        evidence = f"{too_few(seeds)}. These trained models: {decision.models}, {numbers}; p {decision.models_p:.3f}"
+        evidence = (
+            f"{too_few(seeds)}. These trained models: {decision.models}, {numbers}; p {p_text(decision.models_p)}"
+        )
     if outcome == UNDECIDED:
         evidence += f". {_wanted(min(parts, key=lambda part: part.difference.estimate), results)}"
     return outcome, evidence

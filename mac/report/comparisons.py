@@ -7,7 +7,7 @@ from itertools import combinations
 from mac.plan import Cell, PlannedTable
 from mac.report.differences import SEEDS_WANTED, Difference, between, models_p
 from mac.report.results import Results
-from mac.report.statistics import LEVEL, holm
+from mac.report.statistics import LEVEL, holm, p_text
 
 UNDECIDED = "undecided"
 
@@ -73,7 +73,7 @@ def paired(first: Cell, second: Cell, results: Results) -> Difference | None:
 
 def too_few(seeds: int) -> str:
     """Say why nothing is said of the methods."""
-    return f"{UNDECIDED} ({'one seed' if seeds == 1 else f'{seeds} seeds'})"
+    return "one seed" if seeds == 1 else f"{seeds} seeds"
 
 
 def compare(table: PlannedTable, results: Results) -> list[Comparison]:
@@ -90,10 +90,10 @@ def compare(table: PlannedTable, results: Results) -> list[Comparison]:
 
 def _phrase(first: str, second: str, column: str, difference: Difference, decision: Decision) -> Comparison:
     better = {1: f"{first} is better", -1: f"{second} is better", 0: UNDECIDED}
-    methods = too_few(difference.seeds)
+    methods = f"{UNDECIDED} ({too_few(difference.seeds)})"
     if difference.seeds >= SEEDS_WANTED:
         low, high = difference.methods_interval()
-        methods = f"{better[decision.methods]} ([{low:+.1f}, {high:+.1f}], p {decision.methods_p:.3f})"
+        methods = f"{better[decision.methods]} ([{low:+.1f}, {high:+.1f}], p {p_text(decision.methods_p)})"
     low, high = difference.interval()
     tests = (difference.mcnemar_p(), decision.clustered_p, decision.p_holm, better[decision.models])
     return Comparison(first, second, column, difference.estimate, low, high, *tests, methods)

@@ -140,6 +140,11 @@ def t_p(value: float, variance: float, degrees: float) -> float:
     return float(2 * stdtr(degrees, -abs(value) / variance**0.5))
 
 
+def p_text(p: float) -> str:
+    """Write a p value: three decimals, never 0."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def holm(values: list[float]) -> list[float]:
     """Holm's (1979) adjusted p of a family of tests; any dependence between them is allowed."""
     if not values:

@@ -1,8 +1,10 @@
 """The summary: everything of a scale on one page, open cells marked pending."""
 
 from mac.plan import Plan
+from mac.report.claims import judge
+from mac.report.claims_page import claim_rows, count_claims
 from mac.report.results import Results
-from mac.report.tables import PENDING, claims, how_to_read, markdown_rows, provenance, title
+from mac.report.tables import PENDING, how_to_read, markdown_rows, provenance, title
 
 
 def data_note(plan: Plan) -> str:
@@ -41,10 +43,19 @@ def pretext_rows(results: Results) -> str:
     return "\n".join(lines)
 
 
+def problem_lines(results: Results) -> list[str]:
+    """Name the results that can't be used, under a heading; nothing if all can."""
+    if not results.problems:
+        return []
+    lines = [f"* `{key}`: {reason}" for key, reason in results.problems.items()]
+    return ["## Results left out", "\n".join(lines)]
+
+
 def summary(plan: Plan, results: Results) -> str:
     """Write the page."""
     everything = tuple(plan.finetunings)
     parts = [f"# Results at scale `{plan.scale}`", data_note(plan), how_to_read(), provenance(everything, results)]
+    parts += problem_lines(results)
     for table in plan.tables.values():
         name = table.name
         parts += [f"## {title(table)}", markdown_rows(table, results)]
@@ -53,7 +64,9 @@ def summary(plan: Plan, results: Results) -> str:
             parts.append(f"![{title(table)}](tables/{name}.png)")
         links = f"[page](tables/{name}.md), [CSV](tables/{name}.csv)" if done else "Open cells fill as runs finish."
         parts.append(links)
-    parts += ["## The paper's claims", claims(list(plan.tables.values()), results)]
+    judgements = judge(plan, results)
+    parts += ["## Which of the paper's claims survive here", count_claims(judgements), claim_rows(judgements, True)]
+    parts.append("[The claims alone, and how to read them](claims.md)")
     parts += ["## Mask sweep", "![One clip's foreground under every m and λ](figures/mask_sweep.png)"]
     cards = [f"[{dataset.name}](data/{dataset.name}.md)" for dataset in plan.datasets.values()]
     parts += ["## Data", f"What each data set holds, and what was left out and why: {', '.join(cards)}."]

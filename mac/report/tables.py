@@ -1,11 +1,13 @@
-"""One table as Markdown and as CSV: measured beside printed."""
-
-import csv
-import io
+"""One table as Markdown: measured beside printed, and what can be claimed."""
 
 from mac.plan import Cell, PlannedRow, PlannedTable
+from mac.report.claims import judge_table
+from mac.report.claims_page import claim_rows
+from mac.report.comparisons import Comparison, compare
+from mac.report.measured_on import datasets
 from mac.report.results import Results, Score
-from mac.tables import Claim
+from mac.report.statistics import p_text
+from mac.report.verdicts import NOT_COMPARABLE, against_printed
 
 PENDING, NONE = "pending", "–"
 
@@ -22,16 +24,30 @@ def row_label(row: PlannedRow) -> str:
     return f"{row.label} (epoch {row.epoch})" if row.epoch else row.label
 
 
+def digits(score: Score) -> tuple[str, str]:
+    """Write a score's accuracy and its interval, as everywhere in a report."""
+    return f"{score.top1:.1f}", f"[{score.low:.1f}, {score.high:.1f}]"
+
+
 def score_text(score: Score | None) -> str:
     """Phrase a measured number: mean, 95 % interval, spread and number of runs where there are several."""
     if score is None:
         return PENDING
-    text = f"**{score.top1:.1f}** [{score.low:.1f}, {score.high:.1f}]"
+    number, interval = digits(score)
+    text = f"**{number}** {interval}"
     if score.spread is not None:
         text += f" ± {score.spread:.1f}"
     if score.planned > 1:
         text += f" ({score.runs} of {score.planned} runs)"
     return text
+
+
+def cell_text(cell: Cell, results: Results) -> str:
+    """Phrase a cell: its number, and what of it can't be used and why."""
+    score, reasons = results.score(cell), results.reasons(cell)
+    if not reasons:
+        return score_text(score)
+    return "; ".join([*([score_text(score)] if score else []), *(f"left out: {reason}" for reason in reasons)])
 
 
 def markdown_rows(table: PlannedTable, results: Results) -> str:
@@ -46,61 +62,66 @@ def markdown_rows(table: PlannedTable, results: Results) -> str:
 
 
 def _cell_texts(cell: Cell, row: PlannedRow, results: Results) -> tuple[str, str]:
-    measured = NONE if row.cited else score_text(results.score(cell))
+    measured = NONE if row.cited else cell_text(cell, results)
     return measured, NONE if cell.printed is None else f"{cell.printed:.1f}"
 
 
-def claim_text(claim: Claim, table: PlannedTable, results: Results) -> str:
-    """Say what these runs show of a claim; that is no verdict on the methods."""
-    compared = {claim.best} | {row.label for row in table.rows} if claim.best else set(claim.greater)
-    drawn = any(dataset.embedded for dataset in results.plan.datasets.values())
-    if drawn and any(row.cited for row in table.rows if row.label in compared):
-        return "not comparable: cited numbers are of the real data"
-    margins = []
-    for column in range(len(table.columns)):
-        values = {}
-        for row in table.rows:
-            cell = row.cells[column]
-            score = results.score(cell)
-            values[row.label] = cell.printed if row.cited else score and score.top1
-        first = claim.best or claim.greater[0]
-        others = [row.label for row in table.rows if row.label != first] if claim.best else [claim.greater[1]]
-        if values[first] is None or any(values[label] is None for label in others):
-            return PENDING
-        margins.append(values[first] - max(values[label] for label in others))
-    shown = ", ".join(f"{margin:+.1f}" for margin in margins)
-    return f"{'yes' if all(margin > 0 for margin in margins) else 'no'} ({shown} points)"
-
-
 def markdown(table: PlannedTable, results: Results, note: str) -> str:
-    """Write a table's page: rows, claims, and what it was measured on."""
-    parts = [f"# {title(table)}", markdown_rows(table, results)]
+    """Write a table's page: rows, verdicts, claims, paired comparisons, and what it was measured on."""
+    parts = [f"# {title(table)}", markdown_rows(table, results), *verdict_lines(table, results)]
     if table.claims:
-        parts.append(
-            "\n".join(["| The paper's claim | In these runs |", "| --- | --- |", *_claim_lines(table, results)])
-        )
-    parts += [how_to_read(), note, provenance(table.finetunes, results)]
+        parts += ["## The paper's claims", claim_rows(judge_table(table, results))]
+    if pairs := compare(table, results):
+        parts += ["## Rows in pairs", _pair_rows(pairs, len(table.columns) > 1), how_to_read_pairs()]
+    parts += ["## How to read this", how_to_read(), note, provenance(table.finetunes, results)]
     return "\n\n".join(parts) + "\n"
 
 
-def _claim_lines(table: PlannedTable, results: Results) -> list[str]:
-    return [f"| {claim.text} | {claim_text(claim, table, results)} |" for claim in table.claims]
+def verdict_lines(table: PlannedTable, results: Results) -> list[str]:
+    """Hold each cell against its printed number; in one sentence if none can be."""
+    cells = [(row, cell) for row in table.rows for cell in row.cells if cell.finetunes and cell.printed is not None]
+    if not cells:
+        return []
+    verdicts = [against_printed(cell, results) for _, cell in cells]
+    if all(verdict.outcome == NOT_COMPARABLE for verdict in verdicts):
+        reasons = "; ".join(dict.fromkeys(verdict.text for verdict in verdicts))
+        return [f"Not comparable with the printed numbers: {reasons}."]
+    lines = ["| | column | against the printed number | measured − printed |", "| --- | --- | --- | --- |"]
+    for (row, cell), verdict in zip(cells, verdicts, strict=True):
+        lines.append(f"| {row_label(row)} | {cell.column} | {verdict.outcome} | {verdict.text} |")
+    return ["\n".join(lines)]
 
 
-def claims(tables: list[PlannedTable], results: Results) -> str:
-    """List all tables' claims and what these runs show of them."""
-    lines = ["| | The paper's claim | In these runs |", "| --- | --- | --- |"]
-    for table in tables:
-        lines += [f"| {table.name} {line}" for line in _claim_lines(table, results)]
-    return "\n".join(lines)
+def _pair_rows(pairs: list[Comparison], with_column: bool) -> str:
+    head = ["First − second", *(["column"] if with_column else []), "points [95 %]", "p, McNemar", "p, groups"]
+    lines = [[*head, "p, corrected", "these models", "the methods"]]
+    lines.append(["---", *(["---"] if with_column else []), *["---:"] * 4, "---", "---"])
+    for pair in pairs:
+        exact = NONE if pair.mcnemar_p is None else p_text(pair.mcnemar_p)
+        points = f"{pair.difference:+.1f} [{pair.low:+.1f}, {pair.high:+.1f}]"
+        tests = [exact, p_text(pair.clustered_p), p_text(pair.p_holm)]
+        names = [f"{pair.first} − {pair.second}", *([pair.column] if with_column else [])]
+        lines.append([*names, points, *tests, pair.models, pair.methods])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def how_to_read_pairs() -> str:
+    """Explain the paired comparisons."""
+    return (
+        "Each pair is compared on the same test videos: McNemar's exact test takes videos as independent, the other one"
+        " flips the signs of whole source groups. The larger of the two, corrected for all pairs of the table (Holm),"
+        " decides about *these trained models* at 5 %. The methods need three seeds a side, whose spread then counts."
+        " The intervals are of single pairs, uncorrected."
+    )
 
 
 def how_to_read() -> str:
     """Explain the cells."""
     return (
-        "Measured: top-1 accuracy [percent] on test videos, with Wilson's 95 % interval over videos (training seeds add"
-        " their own spread); ± is the standard deviation over runs. Printed: the paper's supplementary. “In these runs”"
-        " compares the measured numbers as they are, which for a single seed is no verdict on the methods."
+        "Measured: top-1 accuracy [percent] on test videos, with a 95 % interval over the source groups that the videos"
+        " were cut from, and over training seeds where several were run; ± is the standard deviation over runs. With"
+        " one seed the interval is of this trained model: another training may fall outside. Printed: the paper's"
+        " supplementary."
     )
 
 
@@ -111,51 +132,7 @@ def provenance(finetunes: tuple[str, ...], results: Results) -> str:
     names = {"seed": "seeds", "split": "splits", "device": "device", "commit": "commit", "torch": "torch"}
     facts = [f"scale {results.plan.scale}", f"{done} of {len(finetunes)} finetunings done"]
     facts += [f"{names[key]} {', '.join(values) or PENDING}" for key, values in found.items()]
-    used = {name: digest for name, digest in results.digests.items() if name in datasets(finetunes, results)}
+    names_used = {dataset.name for dataset in datasets(finetunes, results.plan)}
+    used = {name: digest for name, digest in results.digests.items() if name in names_used}
     facts.append("data " + (", ".join(f"{name} ({digest})" for name, digest in sorted(used.items())) or PENDING))
     return f"Measured on: {'; '.join(facts)}."
-
-
-def datasets(finetunes: tuple[str, ...], results: Results) -> set[str]:
-    """Names of the data sets that finetunings and their pretrainings use."""
-    used = set()
-    for finetune_id in finetunes:
-        config = results.plan.finetunings[finetune_id].config
-        used.add(config.store.dataset.name)
-        if config.pretrain_id:
-            used.add(results.plan.pretrainings[config.pretrain_id].config.store.dataset.name)
-    return used
-
-
-def comma_separated(table: PlannedTable, results: Results) -> str:
-    """Write a table as tidy CSV, one line a cell."""
-    sink = io.StringIO()
-    writer = csv.writer(sink, lineterminator="\n")
-    head = [
-        "table",
-        "row",
-        "epoch",
-        "column",
-        "measured",
-        "low",
-        "high",
-        "spread",
-        "videos",
-        "runs",
-        "planned",
-        "printed",
-    ]
-    writer.writerow([*head, "cited", "finetune_ids"])
-    for row in table.rows:
-        for cell in row.cells:
-            score = results.score(cell)
-            numbers = [""] * 7
-            if score:
-                spread = "" if score.spread is None else f"{score.spread:.4f}"
-                numbers = [f"{score.top1:.4f}", f"{score.low:.4f}", f"{score.high:.4f}", spread]
-                numbers += [score.videos, score.runs, score.planned]
-            epoch = "" if row.epoch is None else row.epoch
-            printed = "" if cell.printed is None else cell.printed
-            ids = " ".join(cell.finetunes)
-            writer.writerow([table.name, row.label, epoch, cell.column, *numbers, printed, row.cited, ids])
-    return sink.getvalue()

@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from mac.tracking import view
 
 EXPERIMENT = "mac"
 ID, STAGE, COMPLETE, CONTENT = "mac.id", "mac.stage", "mac.complete", "mac.content"
-FINAL = ".json"  # artifacts of a run that reports are made of
+FINAL = (".json", ".parquet")  # artifacts of a run that reports are made of
 
 
 class TrackingError(Exception):
@@ -60,21 +59,22 @@ def find(client: MlflowClient, query: str) -> list[Run]:
             return found
 
 
-def finished_results(uri: str) -> dict[str, dict]:
+def finished_results(uri: str) -> dict[str, bytes]:
     """Read every complete run's final results back, by file name within its stage.
 
     Returns:
-        ``"finetune/ID/metrics.json"`` → content, and likewise for pretrainings: what reports are made of.
+        ``"finetune/ID/metrics.json"`` → the file's bytes, likewise its predictions, and what pretrainings say of
+        themselves: what reports are made of.
     """
     client = connect(uri)
-    results: dict[str, dict] = {}
+    results: dict[str, bytes] = {}
     for run in find(client, f"tags.`{COMPLETE}` = 'true'"):
         for artifact in client.list_artifacts(run.info.run_id):
             if artifact.path.endswith(FINAL):
                 with TemporaryDirectory() as folder:
                     path = Path(client.download_artifacts(run.info.run_id, artifact.path, folder))
                     key = f"{run.data.tags[STAGE]}/{run.data.tags[ID]}/{artifact.path}"
-                    results.setdefault(key, json.loads(path.read_text(encoding="utf-8")))
+                    results.setdefault(key, path.read_bytes())
     return results
 
 

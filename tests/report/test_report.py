@@ -2,57 +2,32 @@
 
 import csv
 import io
-import json
+import re
 import shutil
 
 import pytest
 import yaml
-from scipy.stats import binomtest
 
 from mac import plan
-from mac.report import figures
-from mac.report.results import MixedDataError, Results, from_folder, from_mapping
+from mac.cli import main
+from mac.report import claims_page, figures
+from mac.report.results import Results, from_folder, from_mapping
+from mac.report.spreadsheet import comma_separated
 from mac.report.statistics import wilson
 from mac.report.summary import data_note, summary
-from mac.report.tables import comma_separated, markdown
-
-
-@pytest.fixture(scope="module")
-def demo(request):
-    return plan.load(request.config.rootpath / "config", "demo")
-
-
-def metrics(planned, finetune_id, top1, videos=400):
-    config = planned.finetunings[finetune_id].config
-    return {
-        "top1": top1, "correct": round(top1 / 100 * videos), "videos": videos,
-        "seed": config.seed, "split": config.split,
-        "device": "CPU (test)", "commit": "abc", "torch": "2", "index_digest": config.store.dataset.identify(),
-    }  # fmt: skip
-
-
-def results(planned, tops=None, digests=None):
-    tops = tops if tops is not None else {i: 50.0 + n for n, i in enumerate(planned.finetunings)}
-    content = {f"finetune/{i}/metrics.json": metrics(planned, i, top) for i, top in tops.items()}
-    for key, digest in (digests or {}).items():
-        content[f"finetune/{key}/metrics.json"]["index_digest"] = digest
-    return Results(planned, from_mapping(content))
-
-
-@pytest.mark.parametrize(("correct", "total"), [(0, 10), (5, 10), (10, 10), (3208, 3783), (1, 531)])
-def test_wilson_agrees_with_scipy(correct, total):
-    reference = binomtest(correct, total).proportion_ci(0.95, method="wilson")
-    assert wilson(correct, total) == pytest.approx((reference.low, reference.high), abs=1e-9)
+from mac.report.tables import markdown
+from tests.report.conftest import answers, content, parquet, predictions, results
 
 
 def test_a_finished_table_shows_measured_beside_printed(demo):
     text = markdown(demo.tables["T8"], results(demo), data_note(demo))
-    rows = [line for line in text.splitlines() if line.startswith("| λ") and "is best" not in line]
+    rows = [line for line in text.splitlines() if line.startswith("| λ") and "`" in line]
     assert len(rows) == 3
     top = 50.0 + list(demo.finetunings).index(demo.tables["T8"].rows[0].cells[0].finetunes[0])
-    low, high = (100 * limit for limit in wilson(4 * top, 400))
     run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
-    assert rows[0] == f"| λ = 10 | **{top:.1f}** [{low:.1f}, {high:.1f}] | 81.1 | `{run}` |"
+    score = results(demo).score(demo.tables["T8"].rows[0].cells[0])
+    assert (score.top1, score.videos, score.groups) == (top, 400, 100)
+    assert rows[0] == f"| λ = 10 | **{top:.1f}** [{score.low:.1f}, {score.high:.1f}] | 81.1 | `{run}` |"
     for fact in ("scale demo", "seeds 1", "device CPU (test)", "commit abc", "ucf101", "not comparable"):
         assert fact in text
 
@@ -74,29 +49,8 @@ def test_every_cell_links_to_its_runs_by_our_id(demo):
 def test_open_cells_are_pending(demo):
     text = summary(demo, results(demo, tops={}))
     assert "| λ = 10 | pending | 81.1 |" in text
-    assert "| k = 4 is best | pending |" in text
+    assert "| T6 | k = 4 is best | open | pending |" in text
     assert text.count("pending") > 25
-
-
-def test_claims_compare_what_was_measured(demo):
-    t8 = demo.tables["T8"]
-    ids = [row.cells[0].finetunes[0] for row in t8.rows]
-    right = results(demo, tops=dict(zip(ids, (60.0, 65.0, 64.0), strict=True)))
-    wrong = results(demo, tops=dict(zip(ids, (66.0, 65.0, 64.0), strict=True)))
-    assert "| λ = 30 is best | yes (+1.0 points) |" in markdown(t8, right, "")
-    assert "| λ = 30 is best | no (-1.0 points) |" in markdown(t8, wrong, "")
-
-
-def test_embedded_data_are_not_compared_with_cited_numbers(demo):
-    text = markdown(demo.tables["T1"], results(demo), "")
-    assert "| MAC beats every cited method on both sets | not comparable: cited numbers are of the real data |" in text
-
-
-def test_claims_against_cited_numbers_are_settled_on_real_data(request):
-    paper = plan.load(request.config.rootpath / "config", "paper")
-    cells = paper.tables["T1"].rows[-1].cells
-    tops = {cell.finetunes[0]: top for cell, top in zip(cells, (80.0, 39.0), strict=True)}
-    assert "| no (+2.9, -1.0 points) |" in markdown(paper.tables["T1"], results(paper, tops), "")
 
 
 def test_csv_holds_the_same_numbers(demo):
@@ -104,7 +58,8 @@ def test_csv_holds_the_same_numbers(demo):
     ours = [row for row in rows if row["row"] == "MAC-SC-2"]
     assert [row["column"] for row in ours] == ["UCF101", "HMDB51"]
     assert float(ours[0]["measured"]) == 50.0
-    assert float(ours[0]["low"]) == pytest.approx(100 * wilson(200, 400)[0], abs=1e-3)
+    assert float(ours[0]["wilson_low"]) == pytest.approx(100 * wilson(200, 400)[0], abs=1e-3)
+    assert (ours[0]["groups"], ours[0]["verdict"]) == ("100", "not comparable")
     assert [row["cited"] for row in rows].count("True") == 8
 
 
@@ -121,19 +76,47 @@ def test_several_seeds_are_averaged_in_their_cell(root, tmp_path):
     assert "(2 of 3 runs)" in markdown(planned.tables["T8"], partial, "")
 
 
-def test_numbers_from_different_data_are_not_mixed(demo):
-    first = next(iter(demo.finetunings))
-    with pytest.raises(MixedDataError, match=r"data set ucf101: its content changed between runs — .*0000000000"):
-        results(demo, digests={first: "0000000000"})
-
-
 def test_a_folder_and_a_mapping_give_the_same_pages(demo, tmp_path):
-    content = {f"finetune/{i}/metrics.json": metrics(demo, i, 61.0) for i in demo.finetunings}
-    for key, value in content.items():
-        (tmp_path / key).parent.mkdir(parents=True)
-        (tmp_path / key).write_text(json.dumps(value))
-    by_folder, by_mapping = (Results(demo, read) for read in (from_folder(tmp_path), from_mapping(content)))
-    assert summary(demo, by_folder) == summary(demo, by_mapping)
+    found = content(demo)
+    for key, value in found.items():
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).write_bytes(value)
+    by_folder, by_mapping = (Results(demo, read) for read in (from_folder(tmp_path), from_mapping(found)))
+    for write in (lambda found: summary(demo, found), lambda found: claims_page.page(demo, found, "")):
+        assert write(by_folder) == write(by_mapping)
+    for table in demo.tables.values():
+        assert markdown(table, by_folder, "") == markdown(table, by_mapping, "")
+        assert comma_separated(table, by_folder) == comma_separated(table, by_mapping)
+
+
+def test_the_summary_counts_the_claims(demo):
+    text = claims_page.page(demo, results(demo), "note")
+    assert re.search(r"Of 13 claims: .*, 3 not comparable\.", text)
+    assert text.count("| not comparable |") == 3
+
+
+def test_the_score_command_prints_the_cells_digits(demo, tmp_path, capsys):
+    cell = demo.tables["T8"].rows[0].cells[0]
+    found = content(demo)[f"finetune/{cell.finetunes[0]}/predictions.parquet"]
+    (tmp_path / "predictions.parquet").write_bytes(found)
+    main(["score", str(tmp_path / "predictions.parquet")])
+    printed = capsys.readouterr().out
+    assert printed.endswith(", 400 videos in 100 groups\n")
+    number, interval = printed.split(", Wilson")[0].split(" ", 1)
+    assert f"| **{number}** {interval} |" in markdown(demo.tables["T8"], results(demo), "")
+
+
+def test_the_score_command_averages_runs(demo, tmp_path, capsys):
+    for name, top in (("a", 60), ("b", 64), ("c", 62)):
+        (tmp_path / name).write_bytes(parquet(predictions(answers(demo, next(iter(demo.finetunings)), top))))
+    main(["score", *(str(tmp_path / name) for name in "abc")])
+    assert re.match(r"62\.0 \[.*\] ± 2\.0 \(3 runs\), Wilson", capsys.readouterr().out)
+
+
+def test_the_score_command_names_a_useless_file(tmp_path):
+    (tmp_path / "x.parquet").write_bytes(b"PAR1")
+    with pytest.raises(SystemExit, match=r"x\.parquet can't be read .*give a finetuning's predictions\.parquet"):
+        main(["score", str(tmp_path / "x.parquet")])
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])

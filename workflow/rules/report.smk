@@ -102,13 +102,14 @@ rule summary:
         report(
             f"{REPORTS}/README.md", caption="../report/summary.rst", category="Summary"
         ),
+        f"{REPORTS}/claims.md",
     log:
         f"{RESULTS}/logs/summary/{USER.scale}.log",
     localrule: True
     conda:
         ENVIRONMENT
     params:
-        content=repr(PLAN.tables),
+        content=repr((PLAN.tables, PLAN.verdicts)),
     shell:
         f"python -m mac report {REPORT} > {{log}} 2>&1"
 
