@@ -81,7 +81,7 @@ def render(results: Results, folder: Path, root: str, cost: dict[str, Any], ledg
         cost=cost,
         origins=_origins(results),
         root=root,
-        ledger=MarkdownIt("commonmark").enable("table").render(ledger.partition("\n")[2]),
+        ledger=MarkdownIt("commonmark", {"html": False}).enable("table").render(ledger.partition("\n")[2]),
     )
 
 

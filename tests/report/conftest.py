@@ -49,7 +49,8 @@ def files(planned, finetune_id, right, **changed):
     metrics = {
         "finetune_id": finetune_id, "pretrain_id": config.pretrain_id, "top1": 100 * right.mean(),
         "correct": int(right.sum()), "videos": len(right), "seed": config.seed, "split": config.split,
-        "device": "CPU (test)", "seconds": 10.0, "commit": "abc", "torch": "2", "index_digest": config.store.dataset.identify(),
+        "device": "CPU (test)", "seconds": 10.0, "commit": "abc", "torch": "2",
+        "index_digest": config.store.dataset.identify(),
     }  # fmt: skip
     key = f"finetune/{finetune_id}"
     return {

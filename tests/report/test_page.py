@@ -13,6 +13,7 @@ from mac.cli import main
 from mac.report import page
 from mac.report.results import Results, from_folder
 
+LEDGER = "# Ledger\n\n| a | b |\n| - | - |\n| <c> | α |\n"
 COST = {"heads": ["stage"], "rows": [["pretraining"]], "note": ""}
 RUNS_PAGE = "http://127.0.0.1:5000/#/experiments/1/runs"
 
@@ -51,15 +52,10 @@ def folder(demo, tmp_path_factory):
     return root
 
 
-@pytest.fixture
-def rendered(demo, folder, tmp_path):
-    return page.render(
-        Results(demo, from_folder(folder), RUNS_PAGE),
-        tmp_path,
-        str(folder),
-        COST,
-        "# Ledger\n\n| a | b |\n| - | - |\n| <c> | α |\n",
-    )
+@pytest.fixture(scope="module")
+def rendered(demo, folder):
+    results = Results(demo, from_folder(folder), RUNS_PAGE)
+    return page.render(results, folder / "no_report_yet", str(folder), COST, LEDGER)
 
 
 def test_the_page_needs_nothing_else(rendered):
