@@ -6,11 +6,11 @@ and loop run on random frames: what reading clips costs is in ``benchmarks clips
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,7 @@ def main() -> None:
     arguments = parser.parse_args()
     planned = plan.load(Path("config"), arguments.scale)
     runs = [*planned.pretrainings.values(), *planned.finetunings.values()]
-    configs = {kinds_of(run.config): run.config for run in runs if run.config.model}
+    configs = {kinds_of(run.config): run.config for run in runs}
     measured = set()
     for (training, testing), config in sorted(configs.items(), key=lambda entry: entry[0][0].operations):
         device = prepare(arguments.device, arguments.threads, config.precision)
@@ -124,8 +124,6 @@ def _train(learner: torch.nn.Module, config: Any, store: _RandomStore, batch: in
 
 
 def _test(learner: ActionLearner, config: Any, store: _RandomStore, device: torch.device, batch: int) -> float:
-    import time
-
     sample = _RandomStore(max(batch // config.evaluate.num_clips, 1), config.store.width, config.store.height)
     evaluate.run(config, sample, learner.classifier, device)
     rounds, began = 3, time.monotonic()

@@ -49,10 +49,11 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--threads", type=int, default=1, help="CPU threads")
         sub.add_argument("--loader-workers", type=int, default=0, help="processes that read clips")
 
-    s = stage(
-        "plan", "planning:show", "Show what a scale needs: data sets, cards, trainings, and the rows that share them."
-    )
+    s = stage("plan", "costing:show", "Show what a scale trains, which rows share it, and what it costs, beforehand.")
     scaled(s)
+    s.add_argument("--results", type=Path, help="subtract what is done there, and reckon with its speed")
+    s.add_argument("--device", help="only this one (a part of its name)")
+    s.add_argument("--json", action="store_true", help="for programs")
     s = stage(
         "resolve",
         "planning:resolve",

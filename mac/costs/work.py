@@ -39,7 +39,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Work:
-    """Clips of one kind that one run processes, and how many of them are done already; ``steps`` are a device's calls."""
+    """Clips of one kind that one run processes, in so many ``steps``, and how many of them are done already."""
 
     run: str
     kind: Kind
