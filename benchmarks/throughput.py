@@ -33,12 +33,13 @@ CLASSES = 101
 
 
 class _Rates:
-    """A run folder that keeps nothing but the clips a second of the last epoch."""
+    """A run folder that keeps nothing but the times at which epochs ended."""
 
-    state, rate = None, 0.0
+    def __init__(self) -> None:
+        self.state, self.ends = None, []
 
     def write(self, event: str, **values: Any) -> None:
-        self.rate = values.get("clips_per_second", self.rate)
+        self.ends.append(time.perf_counter())
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None
@@ -68,11 +69,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, help="clips a step, where the scale's don't fit")
     parser.add_argument("--steps", type=int, default=20, help="measured, after as many that are not (at most 5)")
+    parser.add_argument("--stages", nargs="+", default=["pretrain", "finetune", "test"])
     arguments = parser.parse_args()
     planned = plan.load(Path("config"), arguments.scale)
     runs = [*planned.pretrainings.values(), *planned.finetunings.values()]
     configs = {kinds_of(run.config): run.config for run in runs}
-    measured = set()
+    measured = {kind for kinds in configs for kind in kinds if kind.stage not in arguments.stages}
     for (training, testing), config in sorted(configs.items(), key=lambda entry: entry[0][0].operations):
         device = prepare(arguments.device, arguments.threads, config.precision)
         batch = arguments.batch or config.optimiser.batch_size
@@ -120,7 +122,7 @@ def _train(learner: torch.nn.Module, config: Any, store: _RandomStore, batch: in
             yield Batch(chosen, torch.from_numpy(store.clips(chosen, frames)), boxes)
 
     loop.train(2, lambda epoch: list(videos if epoch else videos[:5]), read)
-    return folder.rate
+    return batch * steps / (folder.ends[1] - folder.ends[0])
 
 
 def _test(learner: ActionLearner, config: Any, store: _RandomStore, device: torch.device, batch: int) -> float:

@@ -58,8 +58,8 @@ def page(card: Card) -> str:
         "## Results",
         _results(card),
         "## The data, and on which terms",
-        f"{card.about}\n\nIndex digest `{card.metrics.get('index_digest', 'unknown')}`. Weights trained on a data set may"
-        " be subject to its terms.",
+        f"{card.about}\n\nIndex digest `{card.metrics.get('index_digest', 'unknown')}`. Weights trained on a data set"
+        " may be subject to its terms.",
         "## Configuration",
         "```yaml\n" + yaml.safe_dump(card.config.canonical(), sort_keys=False, allow_unicode=True) + "```",
     ]
