@@ -33,7 +33,7 @@ ui: $(READY)
 	@$(RUN) python -m mac ui --tracking-uri sqlite:///results/mlflow.db
 
 plan: $(READY)
-	$(RUN) python -m mac plan --scale $(SCALE)
+	$(RUN) python -m mac plan --scale $(SCALE) --results results
 
 # torch first: what it brings (CPU or CUDA build) decides the rest.
 $(READY): pyproject.toml

@@ -49,10 +49,11 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--threads", type=int, default=1, help="CPU threads")
         sub.add_argument("--loader-workers", type=int, default=0, help="processes that read clips")
 
-    s = stage(
-        "plan", "planning:show", "Show what a scale needs: data sets, cards, trainings, and the rows that share them."
-    )
+    s = stage("plan", "costing:show", "Show what a scale trains, which rows share it, and what it costs, beforehand.")
     scaled(s)
+    s.add_argument("--results", type=Path, help="subtract what is done there, and reckon with its speed")
+    s.add_argument("--device", help="only this one (a part of its name)")
+    s.add_argument("--json", action="store_true", help="for programs")
     s = stage(
         "resolve",
         "planning:resolve",
@@ -60,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     scaled(s)
     paths(s, "results")
+    s = stage("clean", "cleaning:clean", "List results that no table refers to; delete them when told to.")
+    paths(s, "results")
+    s.add_argument("--scale", nargs="+", help="files in CONFIG/scales whose results stay (default: all)")
+    s.add_argument("--config-dir", type=Path, default=Path("config"), metavar="CONFIG")
+    s.add_argument("--states", action="store_true", help="also what is only needed to train on")
+    s.add_argument("--yes", action="store_true", help="delete what is listed")
     s = stage("preflight", "planning:preflight", "Check that runs can be tracked, before work starts.")
     s.add_argument("--tracking-uri", required=True)
     s = stage("draw", "sources:draw", "Draw an embedded data set.")
@@ -184,6 +191,12 @@ def _parser() -> argparse.ArgumentParser:
         "score", "reporting:score", "Print accuracy and intervals of saved predictions, as a report's cell has them."
     )
     s.add_argument("predictions", type=Path, nargs="+", metavar="PREDICTIONS", help="a run's; several: of one cell")
+    s = stage("export", "exporting:export", "Write a run's weights for use elsewhere, with a model card beside them.")
+    s.add_argument("id", metavar="ID", help="of a pretraining or a finetuning")
+    paths(s, "results", "out")
+    s.add_argument("--epoch", type=int, help="of a pretraining (default: the last kept)")
+    s.add_argument("--scale", nargs="+", help="whose rows the card names (default: all)")
+    s.add_argument("--config-dir", type=Path, default=Path("config"), metavar="CONFIG")
     s = stage("ui", "interface:serve", "Open MLflow's browser on a tracking store, on this machine only.")
     s.add_argument("--tracking-uri", required=True)
     s.add_argument("--port", type=int, default=5000)

@@ -1,33 +1,10 @@
-"""``plan``, ``resolve`` and ``preflight``."""
+"""``resolve`` and ``preflight``."""
 
 import argparse
 
 from mac import plan as planning
 from mac.commands.files import write_config
 from mac.config import Strict
-
-
-def show(arguments: argparse.Namespace) -> None:
-    """Print what a scale needs and which rows share it."""
-    plan = planning.load(arguments.config_dir, arguments.scale)
-    segments = sum(len(p.epochs) for p in plan.pretrainings.values())
-    print(f"Scale {plan.scale}: {len(plan.tables)} tables and curves")
-    print(f"{len(plan.datasets)} data sets, {len(plan.cards)} mask cards")
-    print(f"{len(plan.pretrainings)} pretrainings ({segments} jobs):")
-    for pretrain_id, p in plan.pretrainings.items():
-        epochs = ", ".join(map(str, sorted(p.epochs)))
-        print(
-            f"  {pretrain_id}  {p.config.model.backbone} on {p.config.store.dataset.name}, epochs {epochs} of"
-            f" {p.config.optimiser.epochs}: {'; '.join(p.used_by)}"
-        )
-    print(f"{len(plan.finetunings)} finetunings:")
-    for finetune_id, f in plan.finetunings.items():
-        start = (
-            f"{f.config.pretrain_id} at epoch {f.config.epoch}"
-            if f.config.pretrain_id
-            else f"{f.config.initial} weights"
-        )
-        print(f"  {finetune_id}  {f.config.store.dataset.name} from {start}: {'; '.join(f.used_by)}")
 
 
 def stage_configs(plan: planning.Plan) -> dict[str, dict[str, Strict]]:

@@ -63,10 +63,16 @@ class Choice(_Entry):
 
 
 class Source(_Entry):
-    """A data set: whose it is and on which terms, how many videos its lists name, and its parts."""
+    """A data set: whose it is and on which terms, how many videos its lists name, and its parts.
+
+    ``sides`` (training and test videos of each split), ``mean_frames`` and ``gigabytes`` are for estimates only.
+    """
 
     about: str
     videos: PositiveInt
+    sides: list[Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]] = []
+    mean_frames: PositiveInt | None = None
+    gigabytes: Annotated[int, Field(ge=0)] | None = None
     parts: list[Part]
     choice: Choice | None = None
 

@@ -131,7 +131,7 @@ class Loop:
                 began = time.perf_counter()
             p = self.position
             means = {name: value / len(planned) for name, value in p.sums.items()}
-            speed = round(p.clips / p.seconds, 2)
+            speed = float(f"{p.clips / p.seconds:.4g}")  # a large network on a CPU makes hundredths
             lr = self.optimiser.param_groups[0]["lr"]
             use = self._usage.read()
             self.folder.write("metrics", epoch=epoch + 1, step=p.step, lr=lr, clips_per_second=speed, **means, **use)
