@@ -146,9 +146,12 @@ def p_text(p: float) -> str:
 
 
 def holm(values: list[float]) -> list[float]:
-    """Holm's (1979) adjusted p of a family of tests; any dependence between them is allowed."""
-    if not values:
-        return []
-    from statsmodels.stats.multitest import multipletests  # seconds to import
+    """Holm's (1979) adjusted p of a family of tests; any dependence between them is allowed.
 
-    return [float(p) for p in multipletests(values, method="holm")[1]]
+    statsmodels' ``multipletests`` gives the same (a test compares them), but collects garbage on every call: 0.1 s.
+    """
+    order = np.argsort(values, kind="stable")
+    factors = np.arange(len(values), 0, -1)
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * np.asarray(values, float)[order]), 1.0)
+    return adjusted.tolist()

@@ -1,0 +1,126 @@
+"""Damaged, foreign and missing results: named, left out, and the rest is reported."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mac.report import claims_page
+from mac.report.results import Results, from_mapping
+from mac.report.spreadsheet import comma_separated
+from mac.report.summary import summary
+from mac.report.tables import markdown
+from tests.report.conftest import answers, content, files, parquet, predictions, results
+
+
+def spoilt(demo, change):
+    """All results, one of them (the first row of T8) changed."""
+    run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
+    found = content(demo)
+    change(found, f"finetune/{run}/metrics.json", f"finetune/{run}/predictions.parquet", run)
+    return run, found
+
+
+def set_metrics(**facts):
+    def change(found, metrics, _, __):
+        found[metrics] = json.dumps(json.loads(found[metrics]) | facts).encode()
+
+    return change
+
+
+DAMAGE = {
+    "cut metrics": (lambda f, m, p, _: f.update({m: f[m][:40]}), "metrics.json is cut or no JSON"),
+    "empty metrics": (lambda f, m, p, _: f.update({m: b""}), "metrics.json is cut or no JSON"),
+    "a list": (lambda f, m, p, _: f.update({m: b"[1]"}), "metrics.json holds no mapping"),
+    "text": (set_metrics(top1="high"), "top1 and videos must be numbers"),
+    "a fact missing": (lambda f, m, p, _: f.update({m: b'{"top1": 1}'}), "metrics.json lacks videos, seed"),
+    "no metrics": (lambda f, m, p, _: f.pop(m), "metrics.json is missing beside predictions.parquet"),
+    "no predictions": (lambda f, m, p, _: f.pop(p), "predictions.parquet is missing beside metrics.json"),
+    "cut predictions": (lambda f, m, p, _: f.update({p: f[p][:500]}), "predictions.parquet can't be read"),
+    "a column missing": (
+        lambda f, m, p, _: f.update({p: parquet(predictions([1] * 8).drop(columns="group"))}),
+        "predictions.parquet can't be read",
+    ),
+    "other predictions": (
+        lambda f, m, p, _: f.update({p: parquet(predictions([1] * 400))}),
+        "predictions.parquet gives 400 videos at 100.00 %, metrics.json says 400 at",
+    ),
+    "another run's": (set_metrics(finetune_id="0000000000"), "another run's: finetune_id 0000000000"),
+    "another seed's": (set_metrics(seed=9), "another run's: seed 9, not 1"),
+    "another content": (set_metrics(index_digest="0000000000"), "another content of ucf101 (0000000000; most runs saw"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_result_is_named_and_left_out(demo, kind):
+    change, reason = DAMAGE[kind]
+    run, found = spoilt(demo, change)
+    read = Results(demo, from_mapping(found))
+    assert list(read.problems) == [f"finetune/{run}"]
+    assert reason in read.problems[f"finetune/{run}"]
+    assert read.problems[f"finetune/{run}"].endswith(f"delete finetune/{run} and run again")
+    page = markdown(demo.tables["T8"], read, "")
+    assert f"| λ = 10 | left out: finetune/{run}: " in page
+    assert "| λ = 30 is best | open |" in page
+    whole = markdown(demo.tables["T8"], results(demo), "")
+    lines = [line for line in whole.splitlines() if line.startswith(("| λ = 30 | **", "| λ = 60 | **"))]
+    assert len(lines) == 2
+    assert all(line in page for line in lines)
+
+
+def test_summary_csv_and_claims_survive_and_name_it(demo):
+    run, found = spoilt(demo, DAMAGE["cut metrics"][0])
+    read = Results(demo, from_mapping(found))
+    assert f"* `finetune/{run}`: metrics.json is cut" in summary(demo, read)
+    assert "metrics.json is cut" in comma_separated(demo.tables["T8"], read)
+    assert "metrics.json is cut" in claims_page.page(demo, read, "")
+    assert markdown(demo.tables["T7"], read, "") == markdown(demo.tables["T7"], results(demo), "")
+
+
+def test_on_a_tie_no_content_stays(demo):
+    first, second = demo.tables["T8"].rows[0].cells[0].finetunes[0], demo.tables["T8"].rows[2].cells[0].finetunes[0]
+    found = files(demo, first, answers(demo, first, 50)) | files(
+        demo, second, answers(demo, second, 60), index_digest="x"
+    )
+    read = Results(demo, from_mapping(found))
+    assert read.problems.keys() == {f"finetune/{first}", f"finetune/{second}"}
+    assert "no content was seen by most runs" in read.problems[f"finetune/{first}"]
+    assert read.finetunes == read.digests == {}
+
+
+def test_what_starts_from_a_pretraining_on_other_content_is_left_out_too(demo):
+    run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
+    config = demo.finetunings[run].config
+    key = f"pretrain/{config.pretrain_id}/epoch_{config.epoch}"
+    foreign = {"pretrain_id": config.pretrain_id, "epoch": config.epoch, "index_digest": "0000000000"}
+    read = Results(demo, from_mapping(content(demo) | {f"{key}.json": foreign}))
+    assert read.problems.keys() == {key, f"finetune/{run}"}
+    assert f"starts from {key}, which was made on another content" in read.problems[f"finetune/{run}"]
+
+
+def test_a_cut_pretraining_is_named_and_its_finetuning_stays(demo):
+    run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
+    config = demo.finetunings[run].config
+    key = f"pretrain/{config.pretrain_id}/epoch_{config.epoch}"
+    read = Results(demo, from_mapping(content(demo) | {f"{key}.json": b"{"}))
+    assert list(read.problems) == [key]
+    assert run in read.finetunes
+
+
+def test_the_command_reports_the_rest_and_exits_0(demo, root, tmp_path):
+    run, found = spoilt(demo, DAMAGE["cut predictions"][0])
+    for key, value in found.items():
+        (tmp_path / "results" / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "results" / key).write_bytes(value)
+    command = [sys.executable, "-m", "mac", "report", "--scale", "demo", "--results", str(tmp_path / "results")]
+    done = subprocess.run([*command, "--out", str(tmp_path / "out")], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert f"finetune/{run} is left out: predictions.parquet can't be read" in done.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"README.md", "claims.md"}
+
+
+def test_no_results_at_all_are_no_problem(demo):
+    read = Results(demo, from_mapping({}))
+    assert read.problems == {}
+    assert "Results left out" not in summary(demo, read)

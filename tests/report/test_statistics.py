@@ -1,0 +1,120 @@
+"""Intervals and tests against worked examples from the literature and against other libraries."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest, permutation_test, ttest_ind
+from statsmodels.api import OLS
+from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_statsmodels
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from benchmarks.verdicts import coverage
+from mac.report.differences import between
+from mac.report.needed import would_decide
+from mac.report.scores import Sample
+from mac.report.statistics import clustered_interval, flip_p, holm, mcnemar, widen, wilson
+
+
+@pytest.mark.parametrize(
+    ("correct", "total", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_gives_newcombes_worked_values(correct, total, low, high):
+    """Newcombe (1998), Statistics in Medicine 17, table I, method 3."""
+    assert wilson(correct, total) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize(("correct", "total"), [(0, 10), (5, 10), (10, 10), (3208, 3783), (1, 531)])
+def test_wilson_agrees_with_other_libraries(correct, total):
+    reference = binomtest(correct, total).proportion_ci(0.95, method="wilson")
+    assert wilson(correct, total) == pytest.approx((reference.low, reference.high), abs=1e-9)
+    assert wilson(correct, total) == pytest.approx(proportion_confint(correct, total, method="wilson"), abs=1e-9)
+
+
+def test_mcnemar_gives_a_textbook_example():
+    """59 and 80 pairs agree, 6 and 16 do not: exact p 0.0525 (Fagerland, Lydersen and Laake 2013 give such tables)."""
+    assert mcnemar(6, 16) == pytest.approx(0.0525, abs=5e-5)
+    assert mcnemar(6, 16) == pytest.approx(mcnemar_of_statsmodels([[59, 6], [16, 80]], exact=True).pvalue)
+    assert mcnemar(0, 0) == 1.0
+
+
+def test_holm_gives_a_worked_example():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    values = np.random.default_rng(0).uniform(0, 0.2, 12).tolist()
+    assert holm(values) == pytest.approx(multipletests(values, method="holm")[1])
+
+
+def test_flipped_signs_give_fishers_test_of_darwins_maize():
+    """Fisher (1935), The Design of Experiments, § 21: 1,726 of 32,768 flips are as extreme, p 0.0527."""
+    maize = np.array([49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48], float)
+    exact = permutation_test((maize,), np.sum, permutation_type="samples", n_resamples=np.inf).pvalue
+    assert exact == pytest.approx(1726 / 32768)
+    found = flip_p(np.array([maize, -maize, np.zeros(15)]))
+    assert found[0] == found[1] == pytest.approx(exact, abs=0.006)
+    assert found[2] == 1.0
+    assert flip_p(np.full((1, 40), 1.0))[0] == pytest.approx(1 / 10_000)
+
+
+def test_a_differences_variance_is_statsmodels_cluster_robust_one():
+    rng = np.random.default_rng(3)
+    clusters = np.repeat(np.arange(30), rng.integers(1, 8, 30))
+    first, second = rng.random((2, 1, len(clusters))) < 0.6
+    found = between([Sample(clusters, first)], [Sample(clusters, second)])
+    values = 100 * (first[0].astype(float) - second[0])
+    fit = OLS(values, np.ones(len(values))).fit(cov_type="cluster", cov_kwds={"groups": clusters})
+    assert found.estimate == pytest.approx(values.mean())
+    assert found.video_variance == pytest.approx(float(fit.cov_params()[0, 0]))
+
+
+def test_the_seeds_part_of_the_methods_test_is_welchs():
+    rights = [np.repeat([[True] * n + [False] * (100 - n)], 1, 0) for n in (80, 84, 82, 70, 73, 76)]
+    clusters = np.arange(100)
+    first, second = (Sample(clusters, np.concatenate(rights[part])) for part in (slice(0, 3), slice(3, 6)))
+    found = between([first], [second])
+    seeds_only = sum(variance for variance, _ in found.seed_parts)
+    welch = ttest_ind([80, 84, 82], [70, 73, 76], equal_var=False)
+    assert found.estimate / seeds_only**0.5 == pytest.approx(welch.statistic)
+    assert found.video_variance > 0
+    assert found.methods_interval()[0] > 0
+
+
+def test_splits_weigh_the_same_and_groups_on_both_are_one():
+    one = Sample(np.array(["a", "a", "b"]), np.array([[True, True, False]]))
+    two = Sample(np.array(["a", "c"]), np.array([[False, True]]))
+    found = between([one, two])
+    assert found.estimate == pytest.approx(100 * (2 / 3 + 1 / 2) / 2)
+    assert len(found.totals) == 3
+    assert found.weights.sum() == pytest.approx(1)
+
+
+def test_degenerate_cells_have_an_interval_over_groups():
+    sizes = np.full((1, 20), 5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert clustered_interval(sizes * 0, sizes) == wilson(0, 20)
+        assert clustered_interval(sizes, sizes) == wilson(20, 20)
+        assert clustered_interval(np.array([[3]]), np.array([[5]])) == wilson(0.6, 1)
+
+
+def test_the_spread_of_seeds_widens_an_interval():
+    low, high = widen(80, 78, 81, 1.0, 3)
+    half = 4.302653 / 3**0.5  # Student's t with two degrees of freedom, from tables
+    assert (low, high) == pytest.approx((80 - (4 + half**2) ** 0.5, 80 + (1 + half**2) ** 0.5))
+    assert widen(80, 78, 81, 0.0, 3) == (78, 81)
+
+
+def test_the_clustered_interval_covers_where_wilsons_does_not():
+    found = coverage(531, 60)
+    assert found["BCa"] >= 88
+    assert found["BCa and three seeds"] >= 92
+    assert found["Wilson"] < found["BCa"]
+
+
+def test_what_would_decide_is_worked_by_hand():
+    """A gap of 2, a variance of 2/R: t² · 2/R ≤ 4 first holds for R = 4 (t with 6 degrees 2.447; with 4, 2.776)."""
+    assert would_decide(2.0, 0.0, 500, 2.0).startswith("about 4 seeds a side")
+    assert "about 1,9" in would_decide(1.0, 1.0, 500, 0.0)  # 1.96² · 500 videos
+    assert "single run" in would_decide(1.0, 1.0, 500, 1.0, 1, 1.0)
+    assert "too small" in would_decide(0.0, 1.0, 500, 1.0)
