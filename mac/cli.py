@@ -141,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     s.add_argument("--backbone", required=True)
     paths(s, "out")
     s = stage("finetune", "training:finetune", "Finetune and test.")
-    paths(s, "config", "store", "journal", "predictions", "metrics")
+    paths(s, "config", "store", "classifier", "journal", "predictions", "metrics")
     s.add_argument("--backbone", type=Path, help="checkpoint to start from")
     resumable(s)
     processor(s)
