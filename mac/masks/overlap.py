@@ -67,10 +67,11 @@ def compare(
         return found | {"mask_area": None, "models": None, "difference": None}
     masks, groups = masks[kept], groups[kept]
     area = masks.mean((1, 2, 3)).double().numpy()
-    others = masks.roll(len(kept) // 2, 0)  # in store order half way on: as a rule another class
+    half = len(kept) // 2  # in store order half way on: as a rule another class
+    others, other_area = masks.roll(half, 0), np.roll(area, half)
 
-    def ratio(shares: np.ndarray) -> dict[str, float]:
-        return ratio_with_interval(shares, area, groups, (*keys, "groups"))
+    def ratio(shares: np.ndarray, chances: np.ndarray = area) -> dict[str, float]:
+        return ratio_with_interval(shares, chances, groups, (*keys, "groups"))
 
     models, inside = [], []
     for own in (own[kept] for own in maps):
@@ -84,7 +85,7 @@ def compare(
                 "share_inside": float(inside[-1].mean()),
                 "times_chance": ratio(inside[-1]),
                 "times_chance_shifted": ratio(np.mean(shifted, axis=0)),
-                "times_chance_other_mask": ratio(share_inside(own, others).double().numpy()),
+                "times_chance_other_mask": ratio(share_inside(own, others).double().numpy(), other_area),
             }
         )
     difference = ratio(inside[0] - inside[1])

@@ -34,6 +34,16 @@ class Row:
     maps: tuple[np.ndarray, ...]
 
 
+def group(names: tuple[str, str], right: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Sort videos by which of two models is right, bool (N,) each; those that both get right are in no group."""
+    a, b = right
+    return {
+        f"right by {names[0]} only": np.flatnonzero(a & ~b),
+        f"right by {names[1]} only": np.flatnonzero(b & ~a),
+        "wrong by both": np.flatnonzero(~a & ~b),
+    }
+
+
 def choose_rows(members: np.ndarray, labels: np.ndarray, rows: int, keys: tuple[int | str, ...]) -> np.ndarray:
     """Choose up to ``rows`` of the members (N,) by their labels: the classes in turn, both orders drawn by the keys."""
     if not len(members):

@@ -18,7 +18,7 @@ from mac.data.store import FrameStore
 from mac.masks.frame_difference import foreground_masks
 from mac.masks.overlap import compare, describe
 from mac.models.cam import class_activation_maps
-from mac.models.cam_figure import Row, choose_rows, draw
+from mac.models.cam_figure import Row, choose_rows, draw, group
 from mac.models.classifier import ActionClassifier
 from mac.randomness import uniform
 from mac.training import batches, checkpoint
@@ -110,28 +110,35 @@ def run(
     first = models[0].config
     videos = store.select(first.split, "test")
     look = partial(_look, models, mask, store, videos, device, loader_workers)
+    names, right = tuple(model.name for model in models), [model.is_right for model in models]
     overlap = _measure(models, look, sample)
-    setting = f"m = {mask.momentum:g}, λ = {mask.threshold:g}, {mask.preset}"
+    blank = torch.zeros(1, 3, first.clip.num_frames, first.clip.size, first.clip.size, device=device)
+    with torch.no_grad():
+        cells = [list(model.network.activations(blank).shape[2:]) for model in models]
     reading = (
-        "A map explains the class its own model predicts, on the middle one of the video's test clips; shown is the"
-        f" frame with the largest foreground. Change mask: {setting}."
+        "A map explains the class its own model predicts (✓ right, ✗ wrong), on the middle one of the video's test"
+        f" clips; it has {' × '.join(map(str, cells[0]))} cells (time, height, width), drawn smoothly. Shown is the frame"
+        f" with the largest foreground. Change mask: m = {mask.momentum:g}, λ = {mask.threshold:g}, {mask.preset}."
     )
     figures = {}
-    for figure, (group, members) in zip(FIGURES, _groups(models).items(), strict=True):
+    for figure, (who, members) in zip(FIGURES, group(names, right).items(), strict=True):
         chosen = choose_rows(members, models[0].predictions["label"].to_numpy(), rows, (first.seed, "gradcam", figure))
-        notes = [f"{group}: {len(members)} of {len(videos)} test videos."]
+        notes = [f"The group holds {len(members)} of {len(videos)} test videos, {len(chosen)} are shown."]
         if len(chosen) < rows:
-            notes = [f"{notes[0][:-1]}; {'no row' if not len(chosen) else 'fewer rows'} than the {rows} wanted."]
+            notes.append(
+                f"It is too small for the {rows} rows wanted." if len(chosen) else "It is empty: no row to show."
+            )
         shown, facts = _rows(models, store, look(chosen), chosen) if len(chosen) else ([], [])
-        names = tuple(model.name for model in models)
-        title = f"Figure {figure[1:]}: {group}"
+        title = f"Figure {figure[1:]}: test videos {who}"
         pictures.save(
             draw(shown, names, title, [*notes, *([reading] if shown else []), overlap["note"]]), paths[figure]
         )
-        figures[figure] = {"title": title, "group": group, "size": len(members), "rows": facts, "notes": notes}
+        figures[figure] = {"title": title, "group": who, "size": len(members), "rows": facts, "notes": notes}
+        figures[figure]["files"] = [path.name for path in paths[figure]]
     return {
         "models": [
-            {"name": m.name, "finetune_id": m.config.identify(), "right": int(m.is_right.sum())} for m in models
+            {"name": m.name, "finetune_id": m.config.identify(), "right": int(m.is_right.sum()), "cells": c}
+            for m, c in zip(models, cells, strict=True)
         ],
         "videos": len(videos),
         "classes": list(store.labels),
@@ -170,16 +177,6 @@ def check(models: tuple[Model, Model], store: FrameStore) -> None:
                     f" {_short(other[what])}; models are compared on the same clips: give two finetunings of one data"
                     " set, split and kind of test, and the store they were tested on"
                 )
-
-
-def _groups(models: tuple[Model, Model]) -> dict[str, np.ndarray]:
-    a, b = (model.is_right for model in models)
-    names = [model.name for model in models]
-    return {
-        f"right by {names[0]} only": np.flatnonzero(a & ~b),
-        f"right by {names[1]} only": np.flatnonzero(b & ~a),
-        "wrong by both": np.flatnonzero(~a & ~b),
-    }
 
 
 def _look(

@@ -50,6 +50,7 @@ DATASETS = {dataset.name: i for i, dataset in PLAN.datasets.items()}
 DATA_THREADS = workflow.resource_settings.cores or 1
 SWEEP_CARD = next(iter(PLAN.cards))
 CURVES = [name for name, table in PLAN.tables.items() if table.is_curve]
+GRADCAM_FIGURES = ["F2", "F3", "F4"]
 TABLES = [name for name in PLAN.tables if name not in CURVES]
 REPORT_FILES = [
     *expand(
