@@ -58,6 +58,15 @@ def choose_rows(members: np.ndarray, labels: np.ndarray, rows: int, keys: tuple[
     return members[np.lexsort((drawn, turn))][:rows]
 
 
+def explain(cells: list[int], momentum: float, threshold: float, preset: str) -> str:
+    """Say how to read a figure, for maps of so many cells (time, height, width) and this mask setting."""
+    return (
+        "A map explains the class its own model predicts (✓ right, ✗ wrong), on the middle of the video's test clips;"
+        f" it has {' × '.join(map(str, cells))} cells (time, height, width), drawn smoothly. Shown is the frame with"
+        f" the largest foreground. Change mask: m = {momentum:g}, λ = {threshold:g} ({preset})."
+    )
+
+
 def overlay(frame: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Lay a map (H, W) in [0, 1] over a frame (H, W, 3) uint8, kept in gray beneath; float (H, W, 3) in [0, 1]."""
     gray = (frame.astype(float) @ [0.299, 0.587, 0.114])[..., None] / 255

@@ -18,7 +18,7 @@ from mac.data.store import FrameStore
 from mac.masks.frame_difference import foreground_masks
 from mac.masks.overlap import compare, describe
 from mac.models.cam import class_activation_maps
-from mac.models.cam_figure import Row, choose_rows, draw, group
+from mac.models.cam_figure import Row, choose_rows, draw, explain, group
 from mac.models.classifier import ActionClassifier
 from mac.randomness import uniform
 from mac.training import batches, checkpoint
@@ -112,14 +112,8 @@ def run(
     look = partial(_look, models, mask, store, videos, device, loader_workers)
     names, right = tuple(model.name for model in models), [model.is_right for model in models]
     overlap = _measure(models, look, sample)
-    blank = torch.zeros(1, 3, first.clip.num_frames, first.clip.size, first.clip.size, device=device)
-    with torch.no_grad():
-        cells = [list(model.network.activations(blank).shape[2:]) for model in models]
-    reading = (
-        "A map explains the class its own model predicts (✓ right, ✗ wrong), on the middle one of the video's test"
-        f" clips; it has {' × '.join(map(str, cells[0]))} cells (time, height, width), drawn smoothly. Shown is the frame"
-        f" with the largest foreground. Change mask: m = {mask.momentum:g}, λ = {mask.threshold:g}, {mask.preset}."
-    )
+    cells = [_cells(model, device) for model in models]
+    reading = explain(cells[0], mask.momentum, mask.threshold, mask.preset)
     figures = {}
     for figure, (who, members) in zip(FIGURES, group(names, right).items(), strict=True):
         chosen = choose_rows(members, models[0].predictions["label"].to_numpy(), rows, (first.seed, "gradcam", figure))
@@ -236,6 +230,14 @@ def _measure(models: tuple[Model, Model], look: Callable[[np.ndarray], Looks], s
     groups = first.predictions["group"].to_numpy()[chosen]
     found = compare(looks.maps, looks.masks, groups, keys)
     return {"sample": len(chosen), **found, "note": describe([model.name for model in models], found)}
+
+
+def _cells(model: Model, device: torch.device) -> list[int]:
+    """Count the cells of a model's map in time, height and width."""
+    clip = model.config.clip
+    blank = torch.zeros(1, 3, clip.num_frames, clip.size, clip.size, device=device)
+    with torch.no_grad():
+        return list(model.network.activations(blank).shape[2:])
 
 
 def _short(value: object) -> str:
