@@ -77,8 +77,8 @@ def overlay(frame: np.ndarray, values: np.ndarray) -> np.ndarray:
 def draw(rows: list[Row], models: tuple[str, ...], title: str, notes: list[str]) -> Figure:
     """Draw rows under a title; ``notes`` stand below, and alone where there is no row."""
     columns, width = 2 + len(models), LABELS + (2 + len(models)) * CELL + 0.1
-    heading = textwrap.wrap(title, round(width * 13))
-    below = [line for note in notes for line in textwrap.wrap(note, round(width * 17.5))]
+    heading = textwrap.wrap(title, round(width * 10.5))
+    below = [line for note in notes for line in textwrap.wrap(note, round(width * 16.5))]
     heads = [textwrap.fill(name, 20) for name in ("Frame", "Change mask", *(f"GradCAM, {name}" for name in models))]
     top = 0.12 + 0.19 * len(heading) + 0.14 * max(head.count("\n") + 1 for head in heads) + 0.05
     bar, bottom = (0.42, 0.62) if rows else (0.0, 0.1)
@@ -110,11 +110,12 @@ def draw(rows: list[Row], models: tuple[str, ...], title: str, notes: list[str])
 def _describe(figure: Figure, row: Row, models: tuple[str, ...], at: tuple[float, float], step: float) -> None:
     """Write a video's name, its true class and what each model predicts beside its row."""
     lines = [(line, "#777777", 6) for line in textwrap.wrap(row.video, 36)]
-    lines.append((f"true class: {row.label}", "black", 8))
+    lines += [(line, "black", 8) for line in textwrap.wrap(f"true class: {row.label}", 28)]
     for name, predicted in zip(models, row.predicted, strict=True):
         right = predicted == row.label
         lines += [(part, "#333333", 7) for part in textwrap.wrap(f"{name}:", 34)]
-        lines.append((f"   {predicted} {'✓' if right else '✗'}", "#0072B2" if right else "#D55E00", 8))
+        said = textwrap.wrap(f"{predicted} {'✓' if right else '✗'}", 28, initial_indent="   ", subsequent_indent="   ")
+        lines += [(part, "#0072B2" if right else "#D55E00", 8) for part in said]
     for i, (text, colour, size) in enumerate(lines):
         figure.text(at[0], at[1] - i * step, text, fontsize=size, color=colour, va="top")
 
