@@ -101,14 +101,18 @@ def draw(rows: list[Row], models: tuple[str, ...], title: str, notes: list[str])
             axis.spines[:].set(linewidth=0.4, color="#888888")
             if number == 0:
                 axis.set_title(heads[column], fontsize=8, pad=3)
-        _describe(figure, row, models, (0.1 / width, (floor + CELL - 0.08) / height), 0.145 / height)
+        _describe(
+            figure, row, models, (0.1 / width, (floor + CELL - 0.08) / height), 0.145 / height, (CELL - 0.1) / height
+        )
     if rows:
         _scale(figure, (LABELS + 2 * CELL) / width, (columns - 2) * CELL / width, bar, bottom, below, height)
     return figure
 
 
-def _describe(figure: Figure, row: Row, models: tuple[str, ...], at: tuple[float, float], step: float) -> None:
-    """Write a video's name, its true class and what each model predicts beside its row."""
+def _describe(
+    figure: Figure, row: Row, models: tuple[str, ...], at: tuple[float, float], step: float, room: float
+) -> None:
+    """Write a video's name, its true class and what each model predicts beside its row, in its ``room``."""
     lines = [(line, "#777777", 6) for line in textwrap.wrap(row.video, 36)]
     lines += [(line, "black", 8) for line in textwrap.wrap(f"true class: {row.label}", 28)]
     for name, predicted in zip(models, row.predicted, strict=True):
@@ -117,7 +121,7 @@ def _describe(figure: Figure, row: Row, models: tuple[str, ...], at: tuple[float
         said = textwrap.wrap(f"{predicted} {'✓' if right else '✗'}", 28, initial_indent="   ", subsequent_indent="   ")
         lines += [(part, "#0072B2" if right else "#D55E00", 8) for part in said]
     for i, (text, colour, size) in enumerate(lines):
-        figure.text(at[0], at[1] - i * step, text, fontsize=size, color=colour, va="top")
+        figure.text(at[0], at[1] - i * min(step, room / len(lines)), text, fontsize=size, color=colour, va="top")
 
 
 def _scale(
