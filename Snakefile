@@ -13,6 +13,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/masks.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/finetune.smk"
+include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
 

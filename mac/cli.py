@@ -149,9 +149,22 @@ def _parser() -> argparse.ArgumentParser:
     s.add_argument("--backbone", required=True)
     paths(s, "out")
     s = stage("finetune", "training:finetune", "Finetune and test.")
-    paths(s, "config", "store", "journal", "predictions", "metrics")
+    paths(s, "config", "store", "classifier", "journal", "predictions", "metrics")
     s.add_argument("--backbone", type=Path, help="checkpoint to start from")
     resumable(s)
+    processor(s)
+    s = stage("gradcam", "gradcam:gradcam", "Draw figures 2–4: where two finetuned models look (beside OUT).")
+    for name, text in {
+        "configs": "config.yaml of both finetunings, MAC's first",
+        "classifiers": "their classifier.safetensors",
+        "predictions": "their predictions.parquet",
+    }.items():
+        s.add_argument(f"--{name}", type=Path, nargs=2, required=True, metavar=("MAC", "SUPERVISED"), help=text)
+    s.add_argument("--pretraining", type=Path, required=True, help="config.yaml of MAC's pretraining: name and mask")
+    s.add_argument("--names", nargs=2, metavar=("MAC", "SUPERVISED"), help="what figures call the two")
+    s.add_argument("--rows", type=int, default=4, help="videos in a figure")
+    s.add_argument("--sample", type=int, default=200, help="most videos the overlap is measured on")
+    paths(s, "store", "out")
     processor(s)
     s = nested("track", "run", "tracking:run", "Record a run that has results in MLflow.")
     s.add_argument("--stage", choices=["pretrain", "finetune"], required=True)

@@ -81,6 +81,13 @@ class Plan:
     stores: dict[str, StoreConfig] = field(default_factory=dict)
     boxes: dict[str, BoxesConfig] = field(default_factory=dict)
     cards: dict[str, CardConfig] = field(default_factory=dict)
+    default: str | None = None  # the finetuning of the rows that override nothing, at the first seed and split
+    supervised: str | None = None  # likewise of the figures' supervised model
+
+    @property
+    def gradcam_pair(self) -> tuple[str, str] | None:
+        """The two finetunings that figures 2–4 compare, MAC's and the supervised one; None where one isn't planned."""
+        return (self.default, self.supervised) if self.default and self.supervised else None
 
     @property
     def verdicts(self) -> VerdictSettings:
@@ -173,6 +180,10 @@ class _Planner:
                 except ConfigError as error:
                     self.problems += [f"{where}: {problem}" for problem in error.problems]
                     finetunes = ()
+                if finetunes and table.supervised:
+                    self.plan.supervised = self.plan.supervised or finetunes[0]
+                elif finetunes and not (overrides or table.curve):
+                    self.plan.default = finetunes[0]
                 if finetunes and finetunes in seen:
                     self.problems.append(f"{where}: trains exactly what row {seen[finetunes]!r} trains; delete one")
                 seen[finetunes] = row.label

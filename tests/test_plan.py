@@ -146,3 +146,29 @@ def test_planning_imports_no_torch(root):
 
     code = "import sys, mac.plan, mac.report.summary; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("scale", ["paper", "demo", "smoke", "ucf101-21"])
+def test_figures_compare_the_default_row_with_the_supervised_model(root, scale):
+    planned = plan.load(root / "config", scale)
+    ours, supervised = (planned.finetunings[i] for i in planned.gradcam_pair)
+    assert "T4: Cross-entropy" in ours.used_by
+    assert supervised.used_by == ["F2-F4: Supervised pretraining"]
+    assert planned.pretrainings[ours.config.pretrain_id].config.task == "mac"
+
+
+def test_there_is_no_pair_to_compare_where_one_of_the_two_is_not_planned(folder):
+    before = plan.load(folder, "paper").gradcam_pair
+    edit(folder / "tables.yaml", lambda tables: tables["T4"]["rows"][2].update(label="Renamed"))
+    edit(folder / "tables.yaml", lambda tables: tables["T4"].pop("claims"))
+    assert plan.load(folder, "paper").gradcam_pair == before
+    override(folder, "paper", {"tables": {"F2-F4": None}})
+    assert plan.load(folder, "paper").gradcam_pair is None
+    override(folder, "smoke", {"tables": {"T4": None}})
+    assert plan.load(folder, "smoke").gradcam_pair is None
+
+
+def test_several_seeds_compare_the_first_of_each(folder):
+    before = plan.load(folder, "paper").gradcam_pair
+    override(folder, "paper", {"seeds": [1, 2]})
+    assert plan.load(folder, "paper").gradcam_pair == before

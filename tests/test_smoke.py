@@ -62,6 +62,24 @@ def test_every_table_and_the_curve_are_there_and_full(smoke, planned):
     assert "11 of 11 finetunings done" in summary
 
 
+def test_the_figures_compare_the_default_model_with_the_supervised_one(smoke, planned):
+    folder = smoke / "reports" / "smoke" / "figures"
+    found = json.loads((folder / "gradcam.json").read_text())
+    ids = [model["finetune_id"] for model in found["models"]]
+    assert "T4: Cross-entropy" in planned.finetunings[ids[0]].used_by
+    assert planned.finetunings[ids[1]].used_by == ["F2-F4: Supervised pretraining"]
+    assert "stand-in" in found["models"][1]["name"]
+    wrong = []
+    for finetune_id, model in zip(ids, found["models"], strict=True):
+        predictions = pd.read_parquet(smoke / "results" / "finetune" / finetune_id / "predictions.parquet")
+        wrong.append((predictions["label"] != predictions["predicted"]).to_numpy())
+        assert model["right"] == (~wrong[-1]).sum()
+    sizes = [int((~wrong[0] & wrong[1]).sum()), int((wrong[0] & ~wrong[1]).sum()), int((wrong[0] & wrong[1]).sum())]
+    assert [figure["size"] for figure in found["figures"].values()] == sizes
+    for name in [name for figure in found["figures"].values() for name in figure["files"]]:
+        assert (folder / name).stat().st_size > 1000
+
+
 def test_every_run_is_in_mlflow_under_its_parent(smoke, planned):
     client = store.connect(f"sqlite:///{smoke}/results/mlflow.db")
     runs = {run.data.tags[store.ID]: run for run in store.find(client, "")}

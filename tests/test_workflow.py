@@ -110,6 +110,7 @@ def test_the_paper_scale_shows_its_jobs(paper):
     assert jobs["table"] + jobs["curve"] == jobs["learning"] == 10
     assert jobs["page"] == 1
     assert jobs["track_finetuning"] == 27
+    assert jobs["gradcam"] == 1
 
 
 def test_a_number_of_gpus_that_no_batch_can_be_split_over_is_refused(paper):
@@ -148,6 +149,32 @@ def test_a_deleted_result_is_made_again_and_deleted_checkpoints_are_not(finished
     jobs = finished.jobs()
     assert jobs["finetune"] == 1
     assert "pretrain" not in jobs
+
+
+def test_deleted_classifiers_are_made_again_only_where_the_figures_need_them(finished):
+    classifiers = list(finished.folder.glob("results/finetune/*/classifier.safetensors"))
+    assert len(classifiers) == 27
+    for path in classifiers:
+        path.unlink()
+    assert finished.jobs() == {}
+    (finished.folder / "reports/paper/figures/F3.png").unlink()
+    jobs = finished.jobs()
+    assert (jobs["finetune"], jobs["gradcam"]) == (2, 1)
+    assert "pretrain" not in jobs
+
+
+def test_figures_are_drawn_anew_when_their_results_change_and_only_where_both_models_are_planned(finished):
+    pair = plan.load(finished.folder / "config", "paper").gradcam_pair
+    moment = time.time() + 5
+    for path in finished.folder.glob("results/finetune/*/predictions.parquet"):
+        if path.parent.name not in pair:
+            os.utime(path, (moment, moment))
+    assert "gradcam" not in finished.jobs()
+    path = finished.folder / "results" / "finetune" / pair[0] / "predictions.parquet"
+    os.utime(path, (moment, moment))
+    assert finished.jobs()["gradcam"] == 1
+    finished.edit("tables.yaml", lambda tables: tables.pop("F2-F4"))
+    assert "gradcam" not in finished.jobs()
 
 
 def test_a_new_row_runs_that_row_only(finished):

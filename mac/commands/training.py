@@ -70,7 +70,7 @@ def weights(arguments: argparse.Namespace) -> None:
 
 
 def finetune(arguments: argparse.Namespace) -> None:
-    """Finetune, test in the same process, and write predictions and metrics."""
+    """Finetune, test in the same process, and write the classifier, its predictions and its metrics."""
     if launch.is_due(arguments.processes):
         launch.launch(arguments.processes, arguments.words)
         return
@@ -91,6 +91,8 @@ def _finetune(arguments: argparse.Namespace, config: FinetuneConfig, device: tor
     folder.publish(arguments.journal)
     if not world.is_first:
         return
+    known = {"finetune_id": config.identify(), "classes": list(store.labels), "index_digest": store.digest}
+    checkpoint.save_classifier(arguments.classifier, model, known)
     place(arguments.predictions, lambda partial: predictions.to_parquet(partial, index=False))
     write_json(
         arguments.metrics,

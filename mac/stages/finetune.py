@@ -12,8 +12,7 @@ from mac.augment.views import ViewRecipe, draw_view
 from mac.config import FinetuneConfig
 from mac.data.clips import training_frames
 from mac.data.store import FrameStore
-from mac.models.backbones import Backbone
-from mac.models.heads import DropoutLinear
+from mac.models.classifier import ActionClassifier
 from mac.randomness import uniform
 from mac.training import batches, checkpoint
 from mac.training.batches import Batch
@@ -22,20 +21,6 @@ from mac.training.loop import Loop
 from mac.training.optim import build_optimiser, schedule_of
 from mac.training.processor import autocast, describe, seeded, to_fast_layout
 from mac.training.run_folder import RunFolder
-
-
-class ActionClassifier(nn.Module):
-    """A backbone and a linear classifier behind dropout."""
-
-    def __init__(self, config: FinetuneConfig, classes: int) -> None:
-        super().__init__()
-        with seeded((config.seed, "classifier")):
-            self.backbone = Backbone(config.model.backbone, config.model.width)
-            self.head = DropoutLinear(self.backbone.features, classes, config.dropout)
-
-    def forward(self, clip: torch.Tensor, keys: tuple | None = None) -> torch.Tensor:
-        """Map clips (B, 3, T, H, W), normalised, to logits (B, classes); ``keys`` turn dropout on."""
-        return self.head(self.backbone(clip.contiguous(memory_format=torch.channels_last_3d)), keys)
 
 
 class ActionLearner(nn.Module):
@@ -49,7 +34,10 @@ class ActionLearner(nn.Module):
             clip.scales, clip.size, clip.flip_probability, colour.jitter_probability, colour.gray_probability
         )
         self.labels = torch.tensor(store.videos["label_index"].to_numpy())
-        self.classifier = ActionClassifier(config, len(store.labels))
+        with seeded((config.seed, "classifier")):
+            self.classifier = ActionClassifier(
+                config.model.backbone, config.model.width, len(store.labels), config.dropout
+            )
 
     @property
     def trained(self) -> list[nn.Parameter]:

@@ -3,8 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mac.models.backbones import Backbone
+from mac.models.classifier import ActionClassifier
 from mac.training import batches, checkpoint
 from mac.training.optim import build_optimiser, learning_rate
 from mac.training.processor import seeded
@@ -92,3 +94,29 @@ def test_construction_is_seeded_and_leaves_the_global_generator_alone():
         c = Backbone("r3d_18", 4)
     assert torch.equal(a.stem[0].weight, b.stem[0].weight)
     assert not torch.equal(a.stem[0].weight, c.stem[0].weight)
+
+
+def test_a_classifier_comes_back_with_its_head_and_its_facts(tmp_path):
+    path, facts = tmp_path / "c.safetensors", {"finetune_id": "0123456789", "classes": ["Kick", "Wave", "Ärger"]}
+    with seeded((1, "a")):
+        classifier = ActionClassifier("r2plus1d_18", 4, 3, 0.5).to(memory_format=torch.channels_last_3d)
+    other = ActionClassifier("r2plus1d_18", 4, 3)
+    checkpoint.save_classifier(path, classifier, facts)
+    checkpoint.load_classifier(path, other)
+    assert other.head.weight.equal(classifier.head.weight)
+    for name, tensor in classifier.state_dict().items():
+        assert torch.equal(other.state_dict()[name], tensor)
+    assert checkpoint.read_facts(path) == facts
+    before = path.read_bytes()
+    checkpoint.save_classifier(path, classifier, facts)
+    assert path.read_bytes() == before
+    with pytest.raises(checkpoint.CheckpointError, match=r"c\.safetensors: not a checkpoint of this classifier"):
+        checkpoint.load_classifier(path, ActionClassifier("r2plus1d_18", 4, 5))
+
+
+def test_weights_of_others_are_told_from_ours(tmp_path):
+    (tmp_path / "text.safetensors").write_text("no weights at all")
+    save_file({"a": torch.ones(1)}, tmp_path / "foreign.safetensors")
+    for name in ("text", "foreign"):
+        with pytest.raises(checkpoint.CheckpointError, match=rf"{name}\.safetensors: not a file of weights that this"):
+            checkpoint.read_facts(tmp_path / f"{name}.safetensors")

@@ -20,6 +20,7 @@ rule finetune:
         passed=ancient(CARD_GATE),
         backbone=starting_point,
     output:
+        classifier=f"{RESULTS}/finetune/{{finetune_id}}/classifier.safetensors",
         predictions=f"{RESULTS}/finetune/{{finetune_id}}/predictions.parquet",
         journal=f"{RESULTS}/finetune/{{finetune_id}}/journal.jsonl",
         metrics=f"{RESULTS}/finetune/{{finetune_id}}/metrics.json",
@@ -39,6 +40,7 @@ rule finetune:
         f"{LEASE} python -m mac finetune"
         " --config {input.config} --store {input.store}"
         " $(test -z '{input.backbone}' || echo --backbone {input.backbone})"
-        " --predictions {output.predictions} --journal {output.journal} --metrics {output.metrics}"
+        " --classifier {output.classifier} --predictions {output.predictions}"
+        " --journal {output.journal} --metrics {output.metrics}"
         f" --folder {RESULTS}/finetune/{{wildcards.finetune_id}}/running"
         f" {TRAINING} > {{log}} 2>&1"

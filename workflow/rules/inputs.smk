@@ -207,3 +207,14 @@ def metrics_of_table(wildcards):
 def content_of_table(wildcards):
     """What a table says besides its numbers: a changed label rebuilds this table and no other."""
     return repr(PLAN.tables[wildcards.table])
+
+
+def of_gradcam_pair(name):
+    """A file of each of the two finetunings that figures 2–4 compare, MAC's first."""
+    return [f"{RESULTS}/finetune/{i}/{name}" for i in PLAN.gradcam_pair]
+
+
+def pretraining_of_gradcam():
+    """The pretraining of the first of them: what the figures call it, and its mask setting."""
+    config = PLAN.finetunings[PLAN.gradcam_pair[0]].config
+    return f"{RESULTS}/pretrain/{config.pretrain_id}/config.yaml"

@@ -1,6 +1,7 @@
 # What `all` asks for: the report's files, and the results and receipts of every run.
 
 CURVES = [name for name, table in PLAN.tables.items() if table.is_curve]
+GRADCAM_FIGURES = ["F2", "F3", "F4"]
 TABLES = [name for name in PLAN.tables if name not in CURVES]
 REPORT_FILES = [
     *expand(

@@ -1,0 +1,57 @@
+"""GradCAM (Selvaraju et al. 2017) of 3D networks: where in space and time the evidence for a class lies (figures 2–4).
+
+Ours, because the usual package (pytorch-grad-cam) sets the model to evaluation for good, clears its gradients and runs
+backward through all of it, was made for pictures (releases differ in what they do to 5-D activations), and subtracts
+each map's minimum: shares of a map's mass, which :mod:`mac.masks.overlap` measures, would then mean something else.
+"""
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Explainable(Protocol):
+    """A network cut in two: up to the activations that are looked at, and from there to class scores."""
+
+    def activations(self, clip: torch.Tensor) -> torch.Tensor:
+        """Map clips (B, 3, T, H, W) to activations (B, D, T', H', W')."""
+
+    def classify(self, activations: torch.Tensor) -> torch.Tensor:
+        """Map activations (B, D, T', H', W') to class scores (B, classes)."""
+
+
+def class_activation_maps(network: Explainable, clips: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Compute a class's GradCAM for each clip: ReLU(Σ_d w_d·A_d), w_d the gradient of its score, averaged over A_d.
+
+    Gradients run from the score to the activations and no further: parameters and their gradients stay as they are,
+    frozen or not. The network is set to evaluation for the time being, so that a clip's map depends on no other clip.
+
+    Args:
+        network: a module of two halves, see :class:`Explainable`.
+        clips: (B, 3, T, H, W), normalised.
+        classes: (B,) int64, the class whose score is explained.
+
+    Returns:
+        (B, T, H, W) float32 in [0, 1]: the map upsampled trilinearly (half-pixel centres) and divided by its clip's
+        maximum; zero everywhere where nothing speaks for the class.
+    """
+    modes = [(module, module.training) for module in network.modules()] if isinstance(network, nn.Module) else []
+    for module, _ in modes:
+        module.training = False
+    try:
+        with torch.no_grad():
+            found = network.activations(clips)
+        with torch.enable_grad():
+            leaf = found.detach().requires_grad_()
+            score = network.classify(leaf).gather(1, classes[:, None].to(leaf.device)).sum()
+        (gradient,) = torch.autograd.grad(score, leaf)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    weights = gradient.mean((2, 3, 4), keepdim=True)
+    coarse = (weights * found).sum(1, keepdim=True).relu().float()
+    fine = F.interpolate(coarse, size=clips.shape[2:], mode="trilinear", align_corners=False)[:, 0]
+    highest = fine.amax((1, 2, 3), keepdim=True)
+    return fine / torch.where(highest > 0, highest, torch.ones_like(highest))

@@ -1,0 +1,316 @@
+"""Figures 2–4: who is chosen, what is shown, and that maps of a trained network lie where things move."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mac.augment.colour import normalise
+from mac.augment.spatial import centre_crops, crop
+from mac.commands.files import write_config
+from mac.data import clips, extraction, index, synthetic
+from mac.data.store import FrameStore
+from mac.experiment import merge, parse, unfold
+from mac.masks.overlap import compare
+from mac.masks.person_boxes import box_masks
+from mac.models.cam import class_activation_maps
+from mac.models.cam_figure import Row, choose_rows, draw, group
+from mac.models.classifier import ActionClassifier
+from mac.stages import evaluate, finetune, gradcam
+from mac.training import checkpoint
+from mac.training.processor import seeded
+from mac.training.run_folder import RunFolder
+from mac.validation import read_yaml
+
+CPU = torch.device("cpu")
+KERNEL = np.array([[0, 1], [1, 1]], np.uint8)
+
+
+def experiment(root, **overrides):
+    scale = read_yaml(root / "config" / "scales" / "smoke.yaml")
+    scale.pop("tables")
+    return parse(merge(merge(read_yaml(root / "config" / "default.yaml"), scale), unfold(overrides)))
+
+
+def predictions_of(store, right):
+    """What an evaluation would have written: ``right`` says of each test video whether its class is predicted."""
+    rows = store.videos.iloc[store.select(1, "test")]
+    label = rows["label_index"].to_numpy()
+    return pd.DataFrame(
+        {
+            "path": rows["path"].to_numpy(),
+            "group": rows["group"].to_numpy(),
+            "label": label,
+            "predicted": np.where(right, label, (label + 1) % len(store.labels)),
+        }
+    )
+
+
+def leave(folder, config, store, right, facts=None):
+    """Leave a finetuning's files behind in a folder of its own; its network is random, but has seen some data."""
+    own = folder / config.identify()
+    own.mkdir(parents=True)
+    write_config(own / "config.yaml", config)
+    with seeded((config.seed, config.initial)):
+        network = ActionClassifier(config.model.backbone, config.model.width, len(store.labels))
+        network(torch.randn(4, 3, 8, 16, 16))
+        torch.nn.init.normal_(network.head.weight)
+    known = {"finetune_id": config.identify(), "classes": store.labels, "index_digest": store.digest}
+    checkpoint.save_classifier(own / "classifier.safetensors", network, known | (facts or {}))
+    predictions_of(store, right).to_parquet(own / "predictions.parquet", index=False)
+    return own
+
+
+def read(name, config, own):
+    return gradcam.load(name, config, own / "classifier.safetensors", own / "predictions.parquet", CPU)
+
+
+@pytest.fixture
+def pair(root, frame_store, tmp_path):
+    """Configurations and folders of two finetunings; of four test videos one is right by both, by each, by none."""
+    planned = experiment(root, **{"pretrain.mask.threshold": 12.0})
+    pretraining = planned.pretraining(1, 1)
+    configs = [planned.finetuning(1, 1, "pretrained", pretraining.identify(), 2), planned.finetuning(1, 1, "random")]
+    kind = np.arange(len(frame_store.select(1, "test"))) % 4
+    folders = [
+        leave(tmp_path, config, frame_store, (kind == 0) | (kind == own + 1)) for own, config in enumerate(configs)
+    ]
+    return pretraining, configs, folders
+
+
+def run(pair, store, folder, **options):
+    pretraining, configs, folders = pair
+    models = tuple(read(name, config, own) for name, config, own in zip("AB", configs, folders, strict=True))
+    folder.mkdir(exist_ok=True)
+    paths = {figure: [folder / f"{figure}.png", folder / f"{figure}.svg"] for figure in gradcam.FIGURES}
+    return gradcam.run(models, pretraining.mask, store, paths, CPU, **options)
+
+
+def test_figures_show_videos_of_their_group(pair, frame_store, tmp_path):
+    found = run(pair, frame_store, tmp_path / "out", rows=3)
+    right = {"F2": (True, False), "F3": (False, True), "F4": (False, False)}
+    both = 0
+    for figure, wanted in right.items():
+        content = found["figures"][figure]
+        assert len(content["rows"]) == min(3, content["size"])
+        for row in content["rows"]:
+            assert tuple(name == row["class"] for name in row["predicted"]) == wanted
+            assert row["class"] in row["video"]
+        both += content["size"]
+        for name in content["files"]:
+            assert (tmp_path / "out" / name).stat().st_size > 5000
+    assert found["videos"] - both == sum(np.arange(found["videos"]) % 4 == 0)
+    assert found["overlap"]["sample"] == found["videos"]
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_the_frame_shown_has_the_largest_foreground_of_the_middle_test_clip(pair, frame_store, tmp_path):
+    found = run(pair, frame_store, tmp_path / "out", rows=9)
+    pretraining, (config, _), _ = pair
+    mask, e = pretraining.mask, config.evaluate
+    paths = frame_store.videos["path"].tolist()
+    for row in [row for figure in found["figures"].values() for row in figure["rows"]]:
+        video = np.array([paths.index(row["video"])])
+        numbers = clips.test_frames(frame_store.lengths[video], config.clip.num_frames, e.stride, e.num_clips)
+        (frames,) = frame_store.clips(video, numbers[:, e.num_clips // 2])
+        left, top = (e.scale[0] - config.clip.size) // 2, (e.scale[1] - config.clip.size) // 2
+        wide = [cv2.resize(frame.astype(np.float32), e.scale) for frame in frames]
+        gray = np.stack(wide)[:, top : top + config.clip.size, left : left + config.clip.size] @ [0.299, 0.587, 0.114]
+        background, shares = gray[0], []
+        for image in gray[1:]:
+            changed = (np.abs(image - background) > mask.threshold).astype(np.uint8)
+            shares.append(cv2.dilate(changed, KERNEL, anchor=(1, 1)).mean())
+            background = (1 - mask.momentum) * image + mask.momentum * background
+        shares = [shares[0], *shares]
+        assert shares[row["frame"]] == pytest.approx(max(shares), abs=2 / 256)  # a pixel at the threshold may differ
+
+
+def test_the_same_files_give_the_same_bytes(pair, frame_store, tmp_path):
+    first = run(pair, frame_store, tmp_path / "a")
+    assert first == run(pair, frame_store, tmp_path / "b", loader_workers=1)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_an_empty_group_is_said_and_drawn(pair, frame_store, tmp_path):
+    for own in pair[2]:
+        predictions_of(frame_store, np.arange(len(frame_store.select(1, "test"))) < 7).to_parquet(
+            own / "predictions.parquet"
+        )
+    found = run(pair, frame_store, tmp_path / "out")
+    for figure in ("F2", "F3"):
+        assert found["figures"][figure]["size"] == 0
+        assert "It is empty: no row to show." in found["figures"][figure]["notes"]
+        assert (tmp_path / "out" / f"{figure}.svg").stat().st_size > 1000
+    assert "too small for the 4 rows" in " ".join(found["figures"]["F4"]["notes"])
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ({"finetune.evaluate.num_clips": 5}, r"differ in test clips: .*'num_clips': 2.*'num_clips': 5"),
+        ({"finetune.clip.num_frames": 6}, "differ in frames in a clip: 8 and 6"),
+        ({"finetune.clip.size": 12}, "differ in clip size: 16 and 12"),
+    ],
+)
+def test_models_tested_otherwise_are_refused(what, message, root, pair, frame_store, tmp_path):
+    pretraining, configs, folders = pair
+    other = experiment(root, **what).finetuning(1, 1, "random")
+    own = leave(tmp_path / "other", other, frame_store, True)
+    with pytest.raises(gradcam.ComparisonError, match=message):
+        run((pretraining, [configs[0], other], [folders[0], own]), frame_store, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"classes": ["Bounce", "Clap", "Kick"]}, "differ in classes: 3: Bounce, Clap, Drum and 3: Bounce, Clap, Kick"),
+        ({"index_digest": "ffffffffff"}, r"differ in data \(index digest\): \w+ and ffffffffff"),
+    ],
+)
+def test_models_of_other_classes_or_data_are_refused(facts, message, pair, frame_store, tmp_path):
+    pretraining, configs, folders = pair
+    own = leave(tmp_path / "other", configs[1], frame_store, True, facts)
+    with pytest.raises(gradcam.ComparisonError, match=message):
+        run((pretraining, configs, [folders[0], own]), frame_store, tmp_path / "out")
+
+
+def test_other_test_videos_and_mixed_up_files_are_refused(pair, frame_store, tmp_path):
+    _, configs, folders = pair
+    with pytest.raises(gradcam.ComparisonError, match=f"weights of finetuning {configs[0].identify()}"):
+        read("B", configs[1], folders[0])
+    predictions_of(frame_store, True)[1:].to_parquet(folders[1] / "predictions.parquet")
+    with pytest.raises(gradcam.ComparisonError, match=r"differ in test videos: 9: UCF-101.* and 8: UCF-101"):
+        run(pair, frame_store, tmp_path / "out")
+    predictions_of(frame_store, True)[1:].to_parquet(folders[0] / "predictions.parquet")
+    with pytest.raises(gradcam.ComparisonError, match="and the frame store differ in test videos"):
+        run(pair, frame_store, tmp_path / "out")
+
+
+def test_groups_part_the_videos():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((2, 50)) < 0.5
+    parts = list(group(("A", "B"), [a, b]).values())
+    assert sorted(np.concatenate([*parts, np.flatnonzero(a & b)])) == list(range(50))
+    assert a[parts[0]].all()
+    assert b[parts[1]].all()
+    assert not (a | b)[parts[2]].any()
+
+
+@pytest.mark.parametrize("rows", [1, 4, 7, 30, 100])
+def test_rows_are_spread_over_classes(rows):
+    rng = np.random.default_rng(rows)
+    labels = rng.choice(5, 60, p=[0.5, 0.3, 0.1, 0.05, 0.05])
+    members = np.flatnonzero(rng.random(60) < 0.7)
+    chosen = choose_rows(members, labels, rows, (1, "x"))
+    assert len(set(chosen)) == len(chosen) == min(rows, len(members))
+    assert set(chosen) <= set(members)
+    shown, there = Counter(labels[chosen]), Counter(labels[members])
+    highest = max(shown.values())
+    assert all(shown[label] >= min(highest - 1, there[label]) for label in there)
+    np.testing.assert_array_equal(chosen, choose_rows(members, labels, rows, (1, "x")))
+    others = [tuple(choose_rows(members, labels, 4, (1, "x", seed))) for seed in range(10)]
+    assert len(set(others)) > 5
+    assert len({labels[first[0]] for first in others}) > 1  # nor does the same class always come first
+
+
+def test_long_names_stay_in_their_places():
+    rng = np.random.default_rng(1)
+    frame, mask = (rng.random((16, 16, 3)) * 255).astype(np.uint8), rng.random((16, 16)) > 0.5
+    label = "BaseballPitchWithHelmet"
+    row = Row("v_BaseballPitch_g01_c01_" + "x" * 36, label, (label, label), frame, mask, (mask * 1.0, mask * 0.0))
+    models = ("MAC-SC-2", "supervised pretraining on the pretraining set (stand-in)")
+    figure = draw([row, row], models, "Figure 2: " + "words " * 30, ["A note " * 40, "Another"])
+    figure.canvas.draw()
+    width, height = figure.get_size_inches() * figure.dpi
+    pictures = [axis.get_window_extent() for axis in figure.axes]
+    for text in figure.texts:
+        box = text.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= width
+        assert box.y0 >= 0
+        assert box.y1 <= height
+        assert not any(box.overlaps(picture) for picture in pictures), text.get_text()
+    boxes = [text.get_window_extent() for text in figure.texts]
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :]), figure.texts[i].get_text()
+    heads = [axis.title.get_window_extent() for axis in figure.axes if axis.title.get_text()]
+    for i, box in enumerate(heads):
+        assert not any(box.overlaps(other) for other in [*heads[i + 1 :], *boxes])
+        assert box.y1 <= height
+
+
+def test_the_command_needs_files_alone(pair, frame_store, root, tmp_path):
+    pretraining, _, folders = pair
+    start = tmp_path / pretraining.identify() / "config.yaml"
+    start.parent.mkdir()
+    write_config(start, pretraining)
+
+    def arguments(pretraining):
+        words = ["gradcam", "--pretraining", pretraining, "--store", frame_store._folder / "store.json"]
+        for option, name in {
+            "configs": "config.yaml",
+            "classifiers": "classifier.safetensors",
+            "predictions": "predictions.parquet",
+        }.items():
+            words += [f"--{option}", *(own / name for own in folders)]
+        return [str(word) for word in [*words, "--out", tmp_path / "out" / "gradcam.json", "--device", "cpu"]]
+
+    code = (
+        "import sys; sys.modules |= {'mlflow': None, 'snakemake': None}; from mac.cli import main; main(sys.argv[1:])"
+    )
+    subprocess.run([sys.executable, "-c", code, *arguments(start)], cwd=root, check=True)
+    found = json.loads((tmp_path / "out" / "gradcam.json").read_text())
+    assert [model["name"] for model in found["models"]] == ["MAC-SC-2", "random initialisation"]
+    assert found["mask"] == {"momentum": 0.5, "threshold": 12.0, "preset": "paper"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "gradcam.json",
+        *(name for figure in found["figures"].values() for name in figure["files"]),
+    }
+    other = experiment(root).pretraining(2, 1)
+    elsewhere = tmp_path / other.identify() / "config.yaml"
+    elsewhere.parent.mkdir()
+    write_config(elsewhere, other)
+    command = [sys.executable, "-m", "mac", *arguments(elsewhere)]
+    failed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert f"was finetuned from {pretraining.identify()}" in " ".join(failed.stderr.split())
+
+
+@pytest.mark.full
+def test_the_maps_of_a_trained_network_lie_on_the_figure_that_moves(root, tmp_path):
+    """The truth is drawn: person boxes. Beyond chance, beyond shifted maps, and beyond where figures are in general."""
+    size, frames = [128, 96], 8  # 6 × 6 cells: coarser maps can't tell the figure from its surroundings
+    synthetic.generate(tmp_path / "data", "ucf101", classes=3, videos_per_class=36, num_frames=16, seed=7)
+    table = index.build(tmp_path / "data", "ucf101", max_unusable=0.0)
+    (tmp_path / "store").mkdir()
+    extraction.extract(tmp_path / "data", table, tmp_path / "store", *size)
+    store = FrameStore(tmp_path / "store", tmp_path / "data" / "person_boxes.parquet")
+    optimiser = {"name": "adamw", "lr": 2.0e-3, "weight_decay": 0.05, "batch_size": 12, "epochs": 12}
+    optimiser |= {"schedule": "cosine", "milestones": [], "warmup_epochs": 1}
+    clip = {"num_frames": frames, "strides": [1], "size": 96, "scales": [size, [144, 108]]}
+    values = {f"finetune.clip.{name}": value for name, value in clip.items()} | {"model.width": 8}
+    values |= {"finetune.optimiser": optimiser, "finetune.evaluate": {"num_clips": 3, "stride": 1, "scale": size}}
+    config = experiment(root, **values, **{"finetune.dropout": 0.0}).finetuning(1, 1, "random")
+    network = finetune.run(config, store, None, RunFolder(tmp_path / "run", config.identify()), CPU)
+    predicted = evaluate.run(config, store, network, CPU)
+    assert (predicted["label"] == predicted["predicted"]).mean() > 0.6
+    videos = store.select(1, "test")
+    numbers = clips.test_frames(store.lengths[videos], frames, 1, 3)[:, 1]
+    crops = centre_crops(len(videos), size, 96)
+    view = normalise(crop(torch.from_numpy(store.clips(videos, numbers)), crops, 96))
+    boxes = box_masks(torch.from_numpy(store.boxes(videos, numbers)), crops, 96)[:, 0]
+    trained = class_activation_maps(network, view, torch.tensor(predicted["predicted"].to_numpy()))
+    even = torch.ones_like(trained)
+    found = compare((trained, even), boxes, predicted["group"].to_numpy(), ("test",))
+    own, flat = found["models"]
+    assert own["times_chance"]["low"] > max(1.05, own["times_chance_shifted"]["high"])
+    assert own["times_chance"]["value"] > own["times_chance_other_mask"]["value"]
+    assert flat["times_chance"]["value"] == pytest.approx(1, abs=1e-4)
+    assert found["difference"]["low"] > 0.05
