@@ -1,0 +1,32 @@
+"""Reports."""
+
+from pathlib import Path
+
+from mac.arguments.common import Commands, paths, scaled
+
+
+def add(commands: Commands) -> None:
+    """Add these commands."""
+    s = commands.stage(
+        "report", "reporting:report", "Write tables, curve, claims and summary from results, or MLflow alone."
+    )
+    scaled(s)
+    s.add_argument("--table", nargs="*", help="only these tables; the summary is then left alone")
+    s.add_argument("--runs-page", metavar="ADDRESS", help="of the runs in MLflow's pages, for links from cells")
+    source = s.add_mutually_exclusive_group(required=True)
+    source.add_argument("--results", type=Path)
+    source.add_argument("--from-mlflow", metavar="URI")
+    paths(s, "out")
+    s = commands.stage("learning", "page:learning", "Draw the learning curves of a table's rows.")
+    scaled(s)
+    s.add_argument("--table", required=True)
+    s.add_argument("--pictures", type=Path, nargs="+", required=True)
+    paths(s, "results")
+    s = commands.stage("page", "page:page", "Write a scale's whole report as one HTML file.")
+    scaled(s)
+    s.add_argument("--runs-page", metavar="ADDRESS", help="of the runs in MLflow's pages, for links")
+    paths(s, "results", "out", "ledger")
+    s = commands.stage(
+        "score", "reporting:score", "Print accuracy and intervals of saved predictions, as a report's cell has them."
+    )
+    s.add_argument("predictions", type=Path, nargs="+", metavar="PREDICTIONS", help="a run's; several: of one cell")
