@@ -142,11 +142,11 @@ def _figures(folder: Path) -> list[dict[str, Any]]:
     ]
     path = pictures / "gradcam.json"
     if path.is_file():
-        for name, facts in json.loads(path.read_text(encoding="utf-8"))["figures"].items():
-            found.append(
-                {"name": name, "title": facts["title"], "caption": facts["caption"]}
-                | {"image": embed(pictures / f"{name}.png")}
-            )
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        for name, figure in facts["figures"].items():
+            caption = " ".join([*figure["notes"], facts["reading"], facts["overlap"]["note"]])
+            image = embed(pictures / f"{name}.png")
+            found.append({"name": name, "title": figure["title"], "caption": caption, "image": image})
     return [figure for figure in found if figure["image"] or figure["name"].startswith("F")]
 
 

@@ -111,7 +111,8 @@ def test_figures_and_cards_are_taken_in(demo, folder, tmp_path):
         (tmp_path / name).mkdir()
     pixel = b"\x89PNG fake"
     (tmp_path / "figures/mask_sweep.png").write_bytes(pixel)
-    facts = {"figures": {"F2": {"title": "Right by MAC only", "caption": "No video is."}}}
+    figure = {"title": "Right by MAC only", "notes": ["No video is."]}
+    facts = {"figures": {"F2": figure}, "reading": "", "overlap": {"note": ""}}
     (tmp_path / "figures/gradcam.json").write_text(json.dumps(facts))
     (tmp_path / "tables/F1.svg").write_text("<svg/>")
     text = page.render(Results(demo, from_folder(folder)), tmp_path, "r", COST, "# L\n")
