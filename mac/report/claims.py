@@ -194,10 +194,8 @@ def _phrase(parts: list[Part], decision: Decision, results: Results) -> tuple[st
     if is_of_methods:
         evidence = f"p {p_text(decision.methods_p)}, {numbers}"
     else:
-        seeds = min(part.difference.seeds for part in parts)
-        evidence = (
-            f"{too_few(seeds)}. These trained models: {decision.models}, {numbers}; p {p_text(decision.models_p)}"
-        )
+        reason = too_few(min(part.difference.seeds for part in parts))
+        evidence = f"{reason}; these trained models: {decision.models} (p {p_text(decision.models_p)}), {numbers}"
     if outcome == UNDECIDED:
         evidence += f". {_wanted(min(parts, key=lambda part: part.difference.estimate), results)}"
     return outcome, evidence
