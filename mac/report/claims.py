@@ -171,6 +171,8 @@ def _resolve(operand: Operand, column: int, table: PlannedTable) -> Cell | float
 
 def _count_groups(pair: Sequence[str], table: PlannedTable, results: Results) -> _SettledError:
     cells = [_resolve(operand, 0, table) for operand in pair]
+    if not all(isinstance(cell, Cell) for cell in cells):
+        return _SettledError(NOT_COMPARABLE, "one of the two is only cited: there are no predictions to count")
     found = [results.predictions(cell.finetunes[0]) for cell in cells]
     if any(predictions is None for predictions in found):
         reasons = [reason for cell in cells for reason in results.reasons(cell)]

@@ -131,6 +131,7 @@ def test_a_page_waits_for_rows_its_claims_speak_of(paper):
         ({"at_least": ["λ = 30", "λ = 10"]}, "`at_least` wants a `margin`"),
         ({"greater": ["λ = 30", "λ = 10"], "margin": 1.0}, "nothing else takes them"),
         ({"all": [{"best": "λ = 30"}, {"best": "λ = 31"}]}, "no row 'λ = 31'"),
+        ({"all": [{"best": "λ = 30"}, {"groups": ["λ = 30", "λ = 10"]}]}, "`groups` is counted, not tested"),
         ({"greatr": ["λ = 30", "λ = 10"]}, "unknown key"),
     ],
 )
