@@ -10,7 +10,7 @@ from benchmarks.simulated import BASE, World, simulate
 from mac.report.statistics import Z, cluster_variance, clustered_interval, widen, wilson
 
 VIDEOS, SEEDS, DIFFERENCES = (531, 3783), (1, 3), (0.0, 1.0, 3.0, 10.0)
-TABLES, COVERAGE_TABLES, PROCESSES = 500, 500, 2
+TABLES, COVERAGE_TABLES, PROCESSES = 125, 100, 2
 METHODS = ("Wilson", "percentile", "BCa", "linearised")
 
 

@@ -68,6 +68,8 @@ class Expression(Strict):
             raise ValueError(f"exactly one of best, greater, at_least, groups and all is wanted, found {found}")
         if (self.margin is None) == (self.at_least is not None) or (self.by and self.at_least is None):
             raise ValueError("`at_least` wants a `margin` [points] and takes `by`; nothing else takes them")
+        if any(part.groups for part in self.all or []):
+            raise ValueError("`groups` is counted, not tested: it can't be a part of `all`; make it a claim of its own")
         return self
 
     def operands(self) -> list[Operand]:

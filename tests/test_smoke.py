@@ -115,7 +115,7 @@ def test_the_report_from_mlflow_alone_is_the_same_bytes(smoke, planned, tmp_path
     command += ["--runs-page", read_yaml(smoke / "config" / "config.yaml")["runs_page"]]
     subprocess.run([*command, "--out", str(tmp_path)], cwd=smoke, check=True)
     names = ["README.md", *(f"tables/{name}.{ending}" for name in planned.tables for ending in ("md", "csv"))]
-    for name in [*names, "tables/F1.png", "tables/F1.svg"]:
+    for name in [*names, "claims.md", "tables/F1.png", "tables/F1.svg"]:
         assert (tmp_path / name).read_bytes() == (smoke / "reports" / "smoke" / name).read_bytes(), name
 
 

@@ -171,6 +171,8 @@ def _resolve(operand: Operand, column: int, table: PlannedTable) -> Cell | float
 
 def _count_groups(pair: Sequence[str], table: PlannedTable, results: Results) -> _SettledError:
     cells = [_resolve(operand, 0, table) for operand in pair]
+    if not all(isinstance(cell, Cell) for cell in cells):
+        return _SettledError(NOT_COMPARABLE, "one of the two is only cited: there are no predictions to count")
     found = [results.predictions(cell.finetunes[0]) for cell in cells]
     if any(predictions is None for predictions in found):
         reasons = [reason for cell in cells for reason in results.reasons(cell)]
@@ -194,10 +196,8 @@ def _phrase(parts: list[Part], decision: Decision, results: Results) -> tuple[st
     if is_of_methods:
         evidence = f"p {p_text(decision.methods_p)}, {numbers}"
     else:
-        seeds = min(part.difference.seeds for part in parts)
-        evidence = (
-            f"{too_few(seeds)}. These trained models: {decision.models}, {numbers}; p {p_text(decision.models_p)}"
-        )
+        reason = too_few(min(part.difference.seeds for part in parts))
+        evidence = f"{reason}; these trained models: {decision.models} (p {p_text(decision.models_p)}), {numbers}"
     if outcome == UNDECIDED:
         evidence += f". {_wanted(min(parts, key=lambda part: part.difference.estimate), results)}"
     return outcome, evidence

@@ -36,7 +36,7 @@ def clustered_interval(correct: np.ndarray, sizes: np.ndarray, method: str = "BC
     Args:
         correct: videos of each group that are right, (runs, groups), 0 … sizes.
         sizes: test videos of each group, (runs, groups); 0 where a run's split has none of it.
-        method: SciPy's name of the interval; BCa covers best (docs/statistics.md).
+        method: SciPy's name of the interval; BCa covers at least as well as others (docs/statistics.md).
 
     Returns:
         Lower and upper limit in [0, 1].
