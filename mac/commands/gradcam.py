@@ -36,9 +36,9 @@ def gradcam(arguments: argparse.Namespace) -> None:
     files = zip(names, configs, arguments.classifiers, arguments.predictions, strict=True)
     models = tuple(stage.load(*own, device) for own in files)
     pictures = {figure: [path for path in arguments.pictures if path.stem == figure] for figure in stage.FIGURES}
-    if sorted(sum(pictures.values(), [])) != sorted(arguments.pictures):
+    if {path.stem for path in arguments.pictures} != set(stage.FIGURES):
         found = ", ".join(map(str, arguments.pictures))
-        raise ConfigError([f"--pictures {found}: allowed are the names {', '.join(stage.FIGURES)}, .png or .svg"])
+        raise ConfigError([f"--pictures {found}: wanted are {', '.join(stage.FIGURES)}, each as .png, .svg or both"])
     for path in arguments.pictures:
         path.parent.mkdir(parents=True, exist_ok=True)
     facts = stage.run(
