@@ -24,7 +24,7 @@ def add(commands: Commands) -> None:
     s.add_argument("--backbone", type=Path, help="checkpoint to start from")
     resumable(s)
     processor(s)
-    s = commands.stage("gradcam", "gradcam:gradcam", "Draw figures 2–4: where two finetuned models look (beside OUT).")
+    s = commands.stage("gradcam", "gradcam:gradcam", "Draw figures 2–4: where two finetuned models look.")
     for name, text in {
         "configs": "config.yaml of both finetunings, MAC's first",
         "classifiers": "their classifier.safetensors",
@@ -33,6 +33,7 @@ def add(commands: Commands) -> None:
         s.add_argument(f"--{name}", type=Path, nargs=2, required=True, metavar=("MAC", "SUPERVISED"), help=text)
     s.add_argument("--pretraining", type=Path, required=True, help="config.yaml of MAC's pretraining: name and mask")
     s.add_argument("--names", nargs=2, metavar=("MAC", "SUPERVISED"), help="what figures call the two")
+    s.add_argument("--pictures", type=Path, nargs="+", required=True, help="F2, F3 and F4, .png or .svg")
     s.add_argument("--rows", type=int, default=4, help="videos in a figure")
     s.add_argument("--sample", type=int, default=200, help="most videos the overlap is measured on")
     paths(s, "store", "out")

@@ -35,13 +35,17 @@ def gradcam(arguments: argparse.Namespace) -> None:
     names = arguments.names or [f"MAC-{contrast}-{pretraining.pretext.segments}", SUPERVISED[configs[1].initial]]
     files = zip(names, configs, arguments.classifiers, arguments.predictions, strict=True)
     models = tuple(stage.load(*own, device) for own in files)
-    folder = arguments.out.parent
-    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {figure: [path for path in arguments.pictures if path.stem == figure] for figure in stage.FIGURES}
+    if {path.stem for path in arguments.pictures} != set(stage.FIGURES):
+        found = ", ".join(map(str, arguments.pictures))
+        raise ConfigError([f"--pictures {found}: wanted are {', '.join(stage.FIGURES)}, each as .png, .svg or both"])
+    for path in arguments.pictures:
+        path.parent.mkdir(parents=True, exist_ok=True)
     facts = stage.run(
         models,
         pretraining.mask,
         FrameStore(arguments.store.parent),
-        {figure: [folder / f"{figure}.{ending}" for ending in ("png", "svg")] for figure in stage.FIGURES},
+        pictures,
         device,
         arguments.rows,
         arguments.sample,

@@ -260,6 +260,7 @@ def test_the_command_needs_files_alone(pair, frame_store, root, tmp_path):
             "predictions": "predictions.parquet",
         }.items():
             words += [f"--{option}", *(own / name for own in folders)]
+        words += ["--pictures", *(tmp_path / "out" / f"F{n}.{ending}" for n in (2, 3, 4) for ending in ("png", "svg"))]
         return [str(word) for word in [*words, "--out", tmp_path / "out" / "gradcam.json", "--device", "cpu"]]
 
     code = (
@@ -273,6 +274,9 @@ def test_the_command_needs_files_alone(pair, frame_store, root, tmp_path):
         "gradcam.json",
         *(name for figure in found["figures"].values() for name in figure["files"]),
     }
+    command = [sys.executable, "-m", "mac", *arguments(start), "--pictures", "F2.png", "F5.png"]
+    failed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert "--pictures F2.png, F5.png: wanted are F2, F3, F4" in " ".join(failed.stderr.split())
     other = experiment(root).pretraining(2, 1)
     elsewhere = tmp_path / other.identify() / "config.yaml"
     elsewhere.parent.mkdir()

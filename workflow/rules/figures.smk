@@ -40,4 +40,5 @@ if PLAN.gradcam_pair:
             f"{LEASE} python -m mac gradcam"
             " --configs {input.configs} --classifiers {input.classifiers} --predictions {input.predictions}"
             " --pretraining {input.pretraining} --store {input.store} --out {output.facts}"
+            " --pictures {output.pictures} {output.drawings}"
             f" {PROCESSOR} --threads {{threads}} > {{log}} 2>&1"
