@@ -24,7 +24,7 @@ def run(data: object = None) -> None:
         {"videos": n, "seeds": seeds, "difference": difference, **tally.rates()}
         for (n, seeds, difference), tally in zip(cases, tallies, strict=True)
     ]
-    facts = {"machine": machine("numpy", "scipy", "statsmodels"), "tables": TABLES, "rows": rows}
+    facts = {"machine": machine("numpy", "scipy"), "tables": TABLES, "rows": rows}
     facts["coverage"] = dict(zip(map(str, VIDEOS), covered, strict=True))
     head = ["videos, seeds a side, true difference", "found: models", "found: methods", "claim holds: models"]
     head += ["claim holds: methods", "wrong: models", "wrong: methods", "wrong: claim"]

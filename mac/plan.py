@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mac.config import BoxesConfig, CardConfig, DatasetConfig, FinetuneConfig, PretrainConfig, StoreConfig
-from mac.experiment import Experiment, VerdictSettings, check_epochs, merge, parse, unfold
+from mac.experiment import Experiment, check_epochs, merge, parse, unfold
 from mac.tables import Claim, Reference, Row, Table, claim_problems, elsewhere, kept_claims, parse_tables
 from mac.validation import ConfigError, nearest, read_yaml
 
@@ -89,11 +89,6 @@ class Plan:
         """The two finetunings that figures 2–4 compare, MAC's and the supervised one; None where one isn't planned."""
         return (self.default, self.supervised) if self.default and self.supervised else None
 
-    @property
-    def verdicts(self) -> VerdictSettings:
-        """What verdicts assume."""
-        return self.experiment.verdicts
-
 
 def scales(folder: Path) -> list[str]:
     """Names of the scales in a configuration folder."""
@@ -143,19 +138,6 @@ def load(folder: Path, scale: str) -> Plan:
         plan.tables[name] = replace(planned, elsewhere=_rows_elsewhere(tables[name], planned, plan))
     _collect_data(plan)
     return plan
-
-
-def check_gpus_per_run(plan: Plan, gpus: int) -> None:
-    """Refuse a number of GPUs that some training's batch can't be split over evenly.
-
-    Raises:
-        ConfigError: every such batch size, and the rows that have it.
-    """
-    trainings = [*plan.pretrainings.values(), *plan.finetunings.values()]
-    sizes = {training.config.optimiser.batch_size: training.used_by[0] for training in reversed(trainings)}
-    if problems := {size: row for size, row in sizes.items() if size % gpus}:
-        found = "gpus_per_run: {} doesn't divide the batch of {} videos ({}, …); change it in config/config.yaml"
-        raise ConfigError([found.format(gpus, size, row) for size, row in problems.items()])
 
 
 class _Planner:

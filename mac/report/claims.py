@@ -154,7 +154,8 @@ def _difference(
         return difference, videos
     (number,) = (side for side in sides if not isinstance(side, Cell))
     exact = float in (type(first), type(second))
-    found = between(samples[0]).less(number) if exact else against_number(samples[0], number, results.plan.verdicts)
+    settings = results.plan.experiment.verdicts
+    found = between(samples[0]).less(number) if exact else against_number(samples[0], number, settings)
     return found if sides[0] is cells[0] else found.negated(), videos
 
 
@@ -205,7 +206,7 @@ def _phrase(parts: list[Part], decision: Decision, results: Results) -> tuple[st
 
 def _wanted(part: Part, results: Results) -> str:
     """What would decide the part that stands worst."""
-    difference, sd = part.difference, results.plan.verdicts.seed_sd
+    difference, sd = part.difference, results.plan.experiment.verdicts.seed_sd
     runs, fixed = max(len(difference.seed_parts), 1), difference.other_video + (sd**2 if difference.other_video else 0)
     own = replace(difference, other_video=0.0).video_variance
     text = would_decide(abs(difference.estimate), own, part.videos, runs * sd**2, runs, fixed)

@@ -10,7 +10,7 @@ from mac.report.results import Results
 def page(plan: Plan, results: Results, note: str) -> str:
     """Write the page; ``note`` says what the data are."""
     judgements = judge(plan, results)
-    settings = plan.verdicts
+    settings = plan.experiment.verdicts
     parts = [f"# Which of the paper's claims survive at scale `{plan.scale}`", note, count_claims(judgements)]
     parts += [claim_rows(judgements, with_table=True), "## How to read this"]
     parts.append(

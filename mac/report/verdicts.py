@@ -39,7 +39,7 @@ def against_printed(cell: Cell, results: Results) -> Verdict:
     samples = list(results.samples(cell).values())
     if not samples:
         return Verdict(OPEN, "; ".join(results.reasons(cell)) or "not run yet")
-    return judge(samples, cell.printed, results.plan.verdicts)
+    return judge(samples, cell.printed, results.plan.experiment.verdicts)
 
 
 def judge(samples: Sequence[Sample], printed: float, settings: VerdictSettings) -> Verdict:

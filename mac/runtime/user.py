@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from mac.config import Probability, Strict
+from mac.plan import Plan
+from mac.validation import ConfigError
 
 
 class UserConfig(Strict):
@@ -44,3 +46,16 @@ class UserConfig(Strict):
         if not path or PurePosixPath(path) == PurePosixPath("."):
             raise ValueError("name a folder")
         return path
+
+
+def check_gpus_per_run(plan: Plan, gpus: int) -> None:
+    """Refuse a number of GPUs that some training's batch can't be split over evenly.
+
+    Raises:
+        ConfigError: every such batch size, and the rows that have it.
+    """
+    trainings = [*plan.pretrainings.values(), *plan.finetunings.values()]
+    sizes = {training.config.optimiser.batch_size: training.used_by[0] for training in reversed(trainings)}
+    if problems := {size: row for size, row in sizes.items() if size % gpus}:
+        found = "gpus_per_run: {} doesn't divide the batch of {} videos ({}, …); change it in config/config.yaml"
+        raise ConfigError([found.format(gpus, size, row) for size, row in problems.items()])

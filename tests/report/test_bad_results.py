@@ -5,13 +5,13 @@ import subprocess
 import sys
 
 import pytest
+from made_up import answers, content, files, parquet, predictions, results
 
 from mac.report import claims_page
 from mac.report.results import Results, from_mapping
 from mac.report.spreadsheet import comma_separated
 from mac.report.summary import summary
 from mac.report.tables import markdown
-from tests.report.conftest import answers, content, files, parquet, predictions, results
 
 
 def spoilt(demo, change):

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import yaml
+from made_up import answers, content, files, results
 
 from benchmarks.simulated import SETTINGS, simulate
 from mac import plan
@@ -15,7 +16,6 @@ from mac.report.comparisons import compare
 from mac.report.results import Results, from_mapping
 from mac.report.scores import Sample
 from mac.validation import ConfigError, read_yaml
-from tests.report.conftest import answers, content, files, results
 
 
 def changed(root, tmp_path, scale="paper", tables=None, **override):
@@ -143,7 +143,7 @@ def test_a_bad_claim_is_named(root, tmp_path, claim, message):
 
 def test_settings_of_verdicts_are_strict_and_no_part_of_a_run(root, tmp_path, paper):
     planned = changed(root, tmp_path, verdicts={"margin": 2.5})
-    assert planned.verdicts.margin == 2.5
+    assert planned.experiment.verdicts.margin == 2.5
     assert planned.finetunings.keys() == paper.finetunings.keys()
     with pytest.raises(ConfigError, match=r"verdicts\.margin"):
         changed(root, tmp_path / "b", verdicts={"margin": 0.0})

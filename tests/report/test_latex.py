@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from tests.report.conftest import results
+from made_up import results
 
 from mac.report.latex import escape, latex
 from mac.report.summary import data_note

@@ -7,11 +7,11 @@ import subprocess
 from html.parser import HTMLParser
 
 import pytest
+from made_up import content
 
 from mac.cli import main
 from mac.report import page
 from mac.report.results import Results, from_folder
-from tests.report.conftest import content
 
 LEDGER = "# Ledger\n\n| a | b |\n| - | - |\n| <c> | α |\n"
 COST = {"heads": ["stage"], "rows": [["pretraining"]], "note": ""}

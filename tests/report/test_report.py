@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import yaml
+from made_up import answers, content, parquet, predictions, results
 
 from mac import plan
 from mac.cli import main
@@ -16,7 +17,6 @@ from mac.report.spreadsheet import comma_separated
 from mac.report.statistics import wilson
 from mac.report.summary import data_note, summary
 from mac.report.tables import markdown
-from tests.report.conftest import answers, content, parquet, predictions, results
 
 
 def test_a_finished_table_shows_measured_beside_printed(demo):

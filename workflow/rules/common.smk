@@ -7,14 +7,14 @@ from snakemake.exceptions import WorkflowError
 
 from mac import plan as planning
 from mac.data import catalog
-from mac.runtime.user import UserConfig
+from mac.runtime.user import UserConfig, check_gpus_per_run
 from mac.validation import ConfigError, validate
 from mac.runtime.folders import UnwritableError, check_writable
 
 try:
     USER = validate(UserConfig, dict(config))
     PLAN = planning.load(Path(USER.config_dir), USER.scale)
-    planning.check_gpus_per_run(PLAN, USER.gpus_per_run)
+    check_gpus_per_run(PLAN, USER.gpus_per_run)
     for setting in ("results", "reports"):
         check_writable(Path(getattr(USER, setting)), setting)
     if any(dataset.embedded for dataset in PLAN.datasets.values()):

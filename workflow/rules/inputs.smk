@@ -206,7 +206,7 @@ def metrics_of_table(wildcards):
 
 def content_of_table(wildcards):
     """What a table says besides its numbers: a changed label rebuilds this table and no other."""
-    return repr(PLAN.tables[wildcards.table])
+    return repr((PLAN.tables[wildcards.table], PLAN.experiment.verdicts))
 
 
 def of_gradcam_pair(name):

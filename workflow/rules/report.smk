@@ -109,7 +109,7 @@ rule summary:
     conda:
         ENVIRONMENT
     params:
-        content=repr((PLAN.tables, PLAN.verdicts)),
+        content=repr((PLAN.tables, PLAN.experiment.verdicts)),
     shell:
         f"python -m mac report {REPORT} > {{log}} 2>&1"
 
@@ -155,6 +155,6 @@ rule page:
     conda:
         ENVIRONMENT
     params:
-        content=repr(PLAN.tables),
+        content=repr((PLAN.tables, PLAN.experiment.verdicts)),
     shell:
         f"python -m mac page {REPORT} --ledger {{input.ledger}} > {{log}} 2>&1"
