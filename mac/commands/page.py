@@ -12,17 +12,15 @@ from mac.report.results import Results, from_folder
 from mac.report.spent import spent
 from mac.runtime.atomic import write_text
 from mac.tracking import journal
-from mac.validation import ConfigError, nearest
 
 
 def learning(arguments: argparse.Namespace) -> None:
-    """Draw the learning curves of a table's rows."""
+    """Draw ``learning_TABLE.png`` and ``.svg`` of every table."""
     plan = planning.load(arguments.config_dir, arguments.scale)
-    if arguments.table not in plan.tables:
-        raise ConfigError([f"--table {arguments.table}: no such table{nearest(arguments.table, plan.tables)}"])
-    for path in arguments.pictures:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    curves.draw(plan, plan.tables[arguments.table], lambda *run: _events(arguments.results, *run), arguments.pictures)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for name, table in plan.tables.items():
+        paths = [arguments.out / f"learning_{name}.{ending}" for ending in ("png", "svg")]
+        curves.draw(plan, table, lambda *run: _events(arguments.results, *run), paths)
 
 
 def _events(results: Path, stage: str, run_id: str) -> list[dict[str, Any]]:

@@ -116,28 +116,22 @@ rule summary:
 
 rule learning:
     input:
-        metrics_of_table,
+        [f"{RESULTS}/finetune/{i}/metrics.json" for i in PLAN.finetunings],
     output:
         report(
-            expand(
-                f"{REPORTS}/figures/learning_{{{{table}}}}.{{format}}",
-                format=["png", "svg"],
-            ),
+            LEARNING_CURVES,
             caption="../report/learning.rst",
-            category="Figures",
+            category="Learning curves",
         ),
     log:
-        f"{RESULTS}/logs/learning/{USER.scale}_{{table}}.log",
-    wildcard_constraints:
-        table="|".join(PLAN.tables),
+        f"{RESULTS}/logs/learning/{USER.scale}.log",
     localrule: True
     conda:
         ENVIRONMENT
     params:
-        content=content_of_table,
+        content=repr(PLAN.tables),
     shell:
-        f"python -m mac learning {SCALE} --results {RESULTS} --table {{wildcards.table}}"
-        " --pictures {output} > {log} 2>&1"
+        f"python -m mac learning {SCALE} --results {RESULTS} --out {REPORTS}/figures > {{log}} 2>&1"
 
 
 rule page:

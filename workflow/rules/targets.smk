@@ -3,6 +3,11 @@
 CURVES = [name for name, table in PLAN.tables.items() if table.is_curve]
 GRADCAM_FIGURES = ["F2", "F3", "F4"]
 TABLES = [name for name in PLAN.tables if name not in CURVES]
+LEARNING_CURVES = expand(
+    f"{REPORTS}/figures/learning_{{table}}.{{format}}",
+    table=PLAN.tables,
+    format=["png", "svg"],
+)
 REPORT_FILES = [
     *expand(
         f"{REPORTS}/tables/{{table}}.{{format}}",
@@ -17,11 +22,7 @@ REPORT_FILES = [
     *expand(f"{REPORTS}/data/{{dataset}}.md", dataset=DATASETS),
     *expand(f"{REPORTS}/figures/mask_sweep.{{format}}", format=["png", "svg", "json"]),
     *expand(f"{REPORTS}/figures/mask_foreground.{{format}}", format=["png", "svg"]),
-    *expand(
-        f"{REPORTS}/figures/learning_{{table}}.{{format}}",
-        table=PLAN.tables,
-        format=["png", "svg"],
-    ),
+    *LEARNING_CURVES,
 ]
 # Results and receipts are targets themselves: a new row's are made even where Snakemake has no record of older runs, and
 # deleted ones are made again. Checkpoints are not: they may be deleted once finetuning is done.
