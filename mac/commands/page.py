@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from mac import plan as planning
-from mac.report import learning as curves
 from mac.report import page as pages
 from mac.report.results import Results, from_folder
 from mac.report.spent import spent
@@ -16,6 +15,8 @@ from mac.tracking import journal
 
 def learning(arguments: argparse.Namespace) -> None:
     """Draw ``learning_TABLE.png`` and ``.svg`` of every table."""
+    from mac.report import learning as curves  # matplotlib: only where a picture is drawn
+
     plan = planning.load(arguments.config_dir, arguments.scale)
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name, table in plan.tables.items():

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mac import plan as planning
 from mac.commands.files import write_json
-from mac.report import claims_page, data_card
+from mac.report import claims_page
 from mac.report.latex import latex
 from mac.report.reading import parse_predictions
 from mac.report.results import Results, from_folder, from_mapping
@@ -69,6 +69,8 @@ def _write_table(table: planning.PlannedTable, results: Results, folder: Path) -
 
 def describe(arguments: argparse.Namespace) -> None:
     """Write a data card: a page, its numbers beside it as JSON, and its pictures."""
+    from mac.report import data_card  # matplotlib: only where a picture is drawn
+
     table = pd.read_parquet(arguments.index)
     facts = data_card.summarise(table)
     for path in arguments.pictures:

@@ -37,6 +37,7 @@ class Results:
         self.problems: dict[str, str] = {}
         self._predictions: dict[str, pd.DataFrame] = {}
         self._scores: dict[tuple[str, ...], Score | None] = {}
+        self._samples: dict[tuple[str, ...], dict[int, Sample]] = {}
         for run_id, planned in plan.finetunings.items():
             self._read_finetuning(read, run_id, planned.config)
         for run_id, planned in plan.pretrainings.items():
@@ -61,11 +62,13 @@ class Results:
 
     def samples(self, cell: Cell) -> dict[int, Sample]:
         """Give a cell's usable runs by split, for comparisons."""
-        by_split: dict[int, list[pd.DataFrame]] = {}
-        for i in cell.finetunes:
-            if i in self._predictions:
-                by_split.setdefault(self.plan.finetunings[i].config.split, []).append(self._predictions[i])
-        return {split: sample(found) for split, found in sorted(by_split.items())}
+        if cell.finetunes not in self._samples:
+            by_split: dict[int, list[pd.DataFrame]] = {}
+            for i in cell.finetunes:
+                if i in self._predictions:
+                    by_split.setdefault(self.plan.finetunings[i].config.split, []).append(self._predictions[i])
+            self._samples[cell.finetunes] = {split: sample(found) for split, found in sorted(by_split.items())}
+        return self._samples[cell.finetunes]
 
     def reasons(self, cell: Cell) -> list[str]:
         """Say why runs of a cell can't be used, each with its id."""
