@@ -41,7 +41,7 @@ def clustered_interval(correct: np.ndarray, sizes: np.ndarray, method: str = "BC
     Returns:
         Lower and upper limit in [0, 1].
     """
-    runs, groups = sizes.shape
+    groups = sizes.shape[1]
     share = float((correct.sum(1) / sizes.sum(1)).mean())
     if groups < 2 or share in (0.0, 1.0):
         return wilson(share * groups, groups)
