@@ -4,8 +4,8 @@ import argparse
 import importlib
 from pathlib import Path
 
-NAMES = ("clips", "growth", "overhead", "verdicts")
-NEED_NO_DATA = ("verdicts",)
+NAMES = ("clips", "growth", "overhead", "planning", "start", "verdicts")
+NEED_NO_DATA = ("planning", "start", "verdicts")
 
 
 def main() -> None:
