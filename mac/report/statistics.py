@@ -142,15 +142,12 @@ def flip_p(sums: np.ndarray) -> np.ndarray:
 def mcnemar(first_only: int, second_only: int) -> float:
     """Exact two-sided p of McNemar's test (1947), from the videos that exactly one of two models gets right.
 
-    It is ``binomtest``'s to the last bit (a test compares them), by the functions that it calls: ``scipy.stats`` takes
-    a second to import.
+    SciPy's ``binomtest`` gives the same (a test compares them), but ``scipy.stats`` takes a second to import.
     """
-    from scipy.special._ufuncs import _binom_cdf, _binom_sf
+    from scipy.special import bdtr
 
     total, fewer = first_only + second_only, min(first_only, second_only)
-    if 2 * fewer == total:
-        return 1.0
-    return min(1.0, float(_binom_cdf(fewer, total, 0.5)) + float(_binom_sf(total - fewer - 1, total, 0.5)))
+    return min(1.0, float(2 * bdtr(fewer, total, 0.5)))
 
 
 def t_p(value: float, variance: float, degrees: float) -> float:
