@@ -1,12 +1,13 @@
 """One view of a batch: scale, crop, flip and colour, drawn per clip from named keys (method §3)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
-from mac.augment.colour import normalise, sample_colour, shift_colour
+from mac.augment.colour import ColourShift, normalise, sample_colour, shift_colour
 from mac.augment.spatial import Crops, crop, sample_crops
 from mac.randomness import Key
+from mac.working_set import working_sets
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,31 @@ class ViewRecipe:
     flip_probability: float
     jitter_probability: float
     gray_probability: float
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The parameters of B views: what to cut out and how to change its colours."""
+
+    crops: Crops
+    colours: ColourShift
+
+    def __getitem__(self, part: slice) -> "Drawn":
+        """Cut the parameters of a part of the batch out."""
+        crops = Crops(*(getattr(self.crops, field.name)[part] for field in fields(Crops)))
+        return Drawn(crops, ColourShift(*(getattr(self.colours, field.name)[part] for field in fields(ColourShift))))
+
+
+def sample_views(count: int, recipe: ViewRecipe, keys: tuple[Key, ...]) -> Drawn:
+    """Draw the parameters of ``count`` views; arrays among the keys have shape (B,)."""
+    crops = sample_crops(count, recipe.scales, recipe.size, recipe.flip_probability, ("crop", *keys))
+    return Drawn(crops, sample_colour(count, recipe.jitter_probability, recipe.gray_probability, ("colour", *keys)))
+
+
+def apply_views(frames: torch.Tensor, drawn: Drawn, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut and colour uint8 frames (B, T, H, W, 3); returns the clip before colour and the view, see `draw_view`."""
+    plain = crop(frames, drawn.crops, size)
+    return plain, normalise(shift_colour(plain, drawn.colours))
 
 
 def draw_view(
@@ -34,8 +60,9 @@ def draw_view(
         The clip before colour, (B, 3, T, size, size) in [0, 1], from which masks are computed; the view, coloured and
         normalised; and the crops.
     """
-    count = len(frames)
-    crops = sample_crops(count, recipe.scales, recipe.size, recipe.flip_probability, ("crop", *keys))
-    plain = crop(frames, crops, recipe.size)
-    shift = sample_colour(count, recipe.jitter_probability, recipe.gray_probability, ("colour", *keys))
-    return plain, normalise(shift_colour(plain, shift)), crops
+    drawn = sample_views(len(frames), recipe, keys)
+    shape = (len(frames), 3, frames.shape[1], recipe.size, recipe.size)
+    plain, view = (torch.empty(shape, device=frames.device) for _ in range(2))
+    for part in working_sets(frames):
+        plain[part], view[part] = apply_views(frames[part], drawn[part], recipe.size)
+    return plain, view, drawn.crops
