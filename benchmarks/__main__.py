@@ -4,7 +4,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-NAMES = ("clips", "growth", "overhead", "verdicts")
+NAMES = ("clips", "feed", "growth", "masks", "overhead", "verdicts", "views")
 NEED_NO_DATA = ("verdicts",)
 
 
