@@ -23,12 +23,12 @@ def luma(clip: torch.Tensor, preset: str) -> torch.Tensor:
 
     The ``release`` preset rounds the clip to 8 bits first and then computes in OpenCV's 15-bit fixed point.
     """
+    red, green, blue = clip.unbind(1)
     if preset == "release":
         # Sums of 8-bit levels times 15-bit weights are exact in single precision: below 2^24 units of 2^-15.
-        red, green, blue = (clip * 255).round_().unbind(1)
-        gray = red.mul_(9798 / 32768).add_(green, alpha=19235 / 32768).add_(blue, alpha=3735 / 32768)
-        return gray.add_(0.5).floor_()
-    red, green, blue = clip.unbind(1)
+        gray = (255 * red).round_().mul_(9798 / 32768)
+        gray.add_((255 * green).round_(), alpha=19235 / 32768)
+        return gray.add_((255 * blue).round_(), alpha=3735 / 32768).add_(0.5).floor_()
     return (0.299 * red).add_(0.587 * green).add_(0.114 * blue).mul_(255)
 
 
@@ -50,10 +50,11 @@ def background_differences(gray: torch.Tensor, momentum: float, preset: str) -> 
         raise ValueError(f"a mask needs at least 2 frames, this clip has {gray.shape[1]}")
     if preset not in PRESETS:
         raise ValueError(f"mask preset {preset!r}: allowed are {', '.join(PRESETS)}")
-    backgrounds = torch.empty_like(gray[:, 1:])
-    backgrounds[:, 0] = gray[:, 0]
-    for t in range(1, gray.shape[1] - 1):
-        background, frame, following = backgrounds[:, t - 1], gray[:, t], backgrounds[:, t]
+    frames, backgrounds = gray.unbind(1), torch.empty_like(gray[:, 1:])
+    backgrounds[:, 0] = frames[0]
+    for background, frame, following in zip(
+        backgrounds.unbind(1), frames[1:], backgrounds[:, 1:].unbind(1), strict=False
+    ):
         if preset == "paper":
             torch.lerp(frame, background, momentum, out=following)
         elif (float(momentum) * 2**16).is_integer():  # a few bits: products with 8-bit levels and their sum are exact
@@ -85,8 +86,9 @@ def threshold_differences(differences: torch.Tensor, threshold: float, preset: s
 
 def dilate(mask: torch.Tensor) -> torch.Tensor:
     """Dilate (…, H, W) with the kernel [[0, 1], [1, 1]], anchor (1, 1): upper and left neighbours count."""
-    grown = mask.clone()
-    torch.maximum(grown[..., 1:, :], mask[..., :-1, :], out=grown[..., 1:, :])
+    grown = torch.empty_like(mask)
+    grown[..., 0, :] = mask[..., 0, :]
+    torch.maximum(mask[..., 1:, :], mask[..., :-1, :], out=grown[..., 1:, :])
     torch.maximum(grown[..., :, 1:], mask[..., :, :-1], out=grown[..., :, 1:])
     return grown
 
