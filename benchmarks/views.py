@@ -76,7 +76,7 @@ def _ours(frames: torch.Tensor, device: torch.device) -> Callable[[int], tuple[t
     def views(turn: int) -> tuple[torch.Tensor, torch.Tensor]:
         keys = (config.seed, turn, batch.videos)
         attenuated, _ = learner._attenuated(batch, frames, ("mac", *keys))
-        return attenuated, draw_view(frames, learner.recipe, ("natural", *keys))[1]
+        return attenuated, draw_view(frames, learner.recipe, ("natural", *keys))
 
     return views
 

@@ -41,14 +41,22 @@ def sample_views(count: int, recipe: ViewRecipe, keys: tuple[Key, ...]) -> Drawn
 
 
 def apply_views(frames: torch.Tensor, drawn: Drawn, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cut and colour uint8 frames (B, T, H, W, 3); returns the clip before colour and the view, see `draw_view`."""
+    """Cut and colour frames.
+
+    Args:
+        frames: uint8 (B, T, H, W, 3) RGB.
+        drawn: the parameters of the B views.
+        size: side of the square result in pixels.
+
+    Returns:
+        The clip before colour, (B, 3, T, size, size) in [0, 1], from which masks are computed, and the view, coloured
+        and normalised.
+    """
     plain = crop(frames, drawn.crops, size)
     return plain, normalise(shift_colour(plain, drawn.colours))
 
 
-def draw_view(
-    frames: torch.Tensor, recipe: ViewRecipe, keys: tuple[Key, ...]
-) -> tuple[torch.Tensor, torch.Tensor, Crops]:
+def draw_view(frames: torch.Tensor, recipe: ViewRecipe, keys: tuple[Key, ...]) -> torch.Tensor:
     """Draw a fresh view of each clip.
 
     Args:
@@ -57,12 +65,10 @@ def draw_view(
         keys: of the draw; arrays have shape (B,).
 
     Returns:
-        The clip before colour, (B, 3, T, size, size) in [0, 1], from which masks are computed; the view, coloured and
-        normalised; and the crops.
+        The views, (B, 3, T, size, size), coloured and normalised.
     """
     drawn = sample_views(len(frames), recipe, keys)
-    shape = (len(frames), 3, frames.shape[1], recipe.size, recipe.size)
-    plain, view = (torch.empty(shape, device=frames.device) for _ in range(2))
+    view = torch.empty((len(frames), 3, frames.shape[1], recipe.size, recipe.size), device=frames.device)
     for part in working_sets(frames):
-        plain[part], view[part] = apply_views(frames[part], drawn[part], recipe.size)
-    return plain, view, drawn.crops
+        view[part] = apply_views(frames[part], drawn[part], recipe.size)[1]
+    return view

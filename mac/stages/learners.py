@@ -77,7 +77,7 @@ class MacLearner(nn.Module):
             metrics["pretext_top1"] = 100 * correct.float().mean()
         loss = p.weight * pretext_loss
         if c and self.contrast and self.projector:
-            _, natural, _ = draw_view(frames, self.recipe, ("natural", *keys))
+            natural = draw_view(frames, self.recipe, ("natural", *keys))
             with self._autocast():
                 pairs = [(self.projector(features), natural)]
                 if c.symmetric:
@@ -173,7 +173,7 @@ class SupervisedLearner(nn.Module):
         return {"top1_held_out": 100 * (outputs.argmax(1).cpu() == self.labels[batch.videos]).float()}
 
     def _outputs(self, batch: Batch, keys: tuple[Key, ...], dropout: bool) -> torch.Tensor:
-        _, view, _ = draw_view(batch.frames.to(self.device), self.recipe, ("natural", *keys))
+        view = draw_view(batch.frames.to(self.device), self.recipe, ("natural", *keys))
         with autocast(self.config.precision, self.device):
             features = self.backbone(view.contiguous(memory_format=torch.channels_last_3d))
             return self.head(features, ("dropout", *keys) if dropout else None).float()
