@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.harness import machine, markdown, save
+from benchmarks.harness import exponent, machine, markdown, save
 from mac.data import extraction, index, integrity, inventory
 from mac.data.clips import training_frames
 from mac.data.store import FrameStore
@@ -34,7 +34,7 @@ def run(data: Path) -> None:
     finally:
         shutil.rmtree(folder)
     exponents = {
-        stage: round(float(np.polyfit(np.log([r["videos"] for r in rows]), np.log([r[stage] for r in rows]), 1)[0]), 2)
+        stage: exponent([row["videos"] for row in rows], [row[stage] for row in rows])
         for stage in ("scan", "extract", "read", "memory")
     }
     lines = [

@@ -4,15 +4,69 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import torch
 
+ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a command took: wall and CPU seconds, the processes it waited for included, and their peak memory [MB]."""
+
+    wall: float
+    cpu: float
+    memory: float
+
+
+def spend(command: list[str], folder: Path, path: str = "") -> Spent:
+    """Run a command in a folder, with another folder first in PATH where one is named.
+
+    Raises:
+        RuntimeError: it failed; with the end of what it wrote.
+    """
+    search = f"{path}:{os.environ['PATH']}" if path else os.environ["PATH"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": search}
+    log, began = folder / "benchmark.log", time.perf_counter()
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {log.read_text()[-2000:]}")
+    return Spent(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000)
+
+
+def median(found: list[Spent]) -> Spent:
+    """Take the medians of several turns."""
+    return Spent(*(statistics.median(getattr(turn, key) for turn in found) for key in ("wall", "cpu", "memory")))
+
+
+def check_out(folder: Path) -> Path:
+    """Copy the workflow and its configuration into a folder of its own."""
+    for name in ("config", "workflow"):
+        shutil.copytree(ROOT / name, folder / name)
+    (folder / "docs").mkdir()
+    for name in ("Snakefile", "environment.yml", "docs/discrepancies.md"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "profiles").symlink_to("workflow/profiles")
+    return folder
+
+
+def exponent(sizes: list[float], values: list[float]) -> float:
+    """Fit the power with which values grow with sizes."""
+    return round(float(np.polyfit(np.log(sizes), np.log(values), 1)[0]), 2)
 
 
 def alternate(methods: dict[str, Callable[[int], object]], repeats: int) -> dict[str, list[float]]:

@@ -219,11 +219,11 @@ def kept_claims(table: Table, tables: dict[str, Table]) -> list[Claim]:
         other = elsewhere(operand, table, tables)
         return tables[other[0]].has_row(other[1]) if other else table.has_row(operand)
 
-    several = len(table.kept_rows()) > 1
+    whole = table.only is None or len(table.kept_rows()) == len(table.all_rows())
     return [
         claim
         for claim in table.claims
-        if all(map(is_kept, claim.operands())) and (several or not claim.speaks_of_all_rows())
+        if all(map(is_kept, claim.operands())) and (whole or not claim.speaks_of_all_rows())
     ]
 
 

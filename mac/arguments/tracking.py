@@ -1,5 +1,7 @@
 """Runs in MLflow."""
 
+from pathlib import Path
+
 from mac.arguments.common import Commands, paths, scaled
 
 
@@ -9,6 +11,8 @@ def add(commands: Commands) -> None:
     s.add_argument("--stage", choices=["pretrain", "finetune"], required=True)
     s.add_argument("--id", required=True, help="of the run")
     paths(s, "results", "receipt")
+    s.add_argument("--report", type=Path, metavar="OUT", help="write the summary anew there, as `report` does")
+    s.add_argument("--runs-page", metavar="ADDRESS", help="of the runs in MLflow's pages, for the summary's links")
     s.add_argument("--tracking-uri", required=True)
     scaled(s)
     s = commands.nested("track", "follow", "tracking:follow", "Send what runs write while they train to MLflow.")

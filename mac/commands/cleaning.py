@@ -21,7 +21,7 @@ def clean(arguments: argparse.Namespace) -> None:
     folder = Folder(arguments.results)
     listed, kept = find(folder, plans)
     states = find_states(folder, plans) if arguments.states else []
-    _print(f"Not referred to by any table of the scales {', '.join(scales)}:", listed)
+    _print(f"Not referred to by any table of the scales {', '.join(scales)} in {arguments.config_dir}:", listed)
     if arguments.states:
         _print("Referred to, but needed no more to read results off (--states):", states)
     for one in kept:
@@ -45,7 +45,15 @@ def find(folder: Folder, plans: list[Plan]) -> tuple[list[Leftover], list[Kept]]
     for run_id, stage in folder.trained_now().items():
         live |= {run_id, *_upstream(folder.results / stage / run_id / "config.yaml", stage)}
         if run_id not in referred:
-            kept.append(Kept(f"{stage}/{run_id}", "is being trained now; so what it was made from stays too"))
+            kept.append(
+                Kept(
+                    f"{stage}/{run_id}", "is being trained now, or was within a day; so what it was made from stays too"
+                )
+            )
+    for run_id, stage in folder.made_now().items():
+        live.add(run_id)
+        if run_id not in referred:
+            kept.append(Kept(f"{stage}/{run_id}", "not finished and changed within a day: something may be making it"))
     listed = unreferred(folder, referred | live, "no table refers to it")
     for run_id, epochs in _epochs(plans).items():
         if run_id in folder.ids("pretrain") and run_id not in live:

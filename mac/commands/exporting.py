@@ -1,6 +1,7 @@
 """``export``: a finished run's weights for use elsewhere, with a model card beside them."""
 
 import argparse
+import contextlib
 import difflib
 import hashlib
 import json
@@ -43,7 +44,9 @@ def export(arguments: argparse.Namespace) -> None:
         config = read_config(folder / "config.yaml", PretrainConfig)
         epoch, classes, classifier = _epoch(folder, arguments.epoch, config), None, None
         backbone = Backbone(config.model.backbone, config.model.width)
-        checkpoint.load_backbone(folder / f"epoch_{epoch}.safetensors", backbone)
+        path = folder / f"epoch_{epoch}.safetensors"
+        _check_origin(path, {"pretrain_id": arguments.id, "epoch": str(epoch)})
+        checkpoint.load_backbone(path, backbone)
         metrics = _read(folder / f"epoch_{epoch}.json")
     else:
         if arguments.epoch:
@@ -51,9 +54,12 @@ def export(arguments: argparse.Namespace) -> None:
         config, epoch = read_config(folder / "config.yaml", FinetuneConfig), None
         metrics = _read(folder / "metrics.json")
         backbone, classifier = _classifier(folder / "classifier.safetensors", config)
+        _check_origin(folder / "classifier.safetensors", {"finetune_id": arguments.id})
         classes = classifier.out_features
     facts = {"id": arguments.id, "stage": stage, "epoch": epoch, "model": config.model.canonical()}
     tensors = exported(backbone, classifier)
+    used_by = _rows(arguments, stage)
+    finetunings = _finetunings(arguments.results, arguments.id, epoch) if stage == "pretrain" else []
     place(arguments.out, lambda partial: save_file(tensors, partial, {"mac": json.dumps(facts, sort_keys=True)}))
     width, name = config.model.width, config.model.backbone
     card = Card(
@@ -69,8 +75,8 @@ def export(arguments: argparse.Namespace) -> None:
         using=use_lines(width, classes),
         normalisation=(MEAN, STD),
         is_torchvisions=is_torchvisions(width),
-        used_by=_rows(arguments, stage),
-        finetunings=_finetunings(arguments.results, arguments.id, epoch) if stage == "pretrain" else [],
+        used_by=used_by,
+        finetunings=finetunings,
     )
     write_text(arguments.out.with_suffix(".md"), page(card))
     print(f"{arguments.out} and {arguments.out.with_suffix('.md').name}, which says how to load it")
@@ -135,6 +141,16 @@ def _classifier(path: Path, config: FinetuneConfig) -> tuple[Backbone, torch.nn.
     return backbone, classifier
 
 
+def _check_origin(path: Path, expected: dict[str, str]) -> None:
+    """Refuse weights that say they are another run's."""
+    found = checkpoint.read_facts(path)
+    for name, value in expected.items():
+        if str(found.get(name)) != value:
+            raise checkpoint.CheckpointError(
+                f"{path}: written for {name} {found.get(name)}, not {value}; delete it and run its training again"
+            )
+
+
 def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise ExportError(f"{path}: missing, so this run has not ended; see `python -m mac plan`")
@@ -163,5 +179,8 @@ def _rows(arguments: argparse.Namespace, stage: str) -> list[str]:
 
 
 def _finetunings(results: Path, pretrain_id: str, epoch: int | None) -> list[dict[str, Any]]:
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("finetune/*/metrics.json"))]
-    return [m for m in found if m["pretrain_id"] == pretrain_id and m["pretrain_epoch"] == epoch]
+    found = []
+    for path in sorted(results.glob("finetune/*/metrics.json")):
+        with contextlib.suppress(ValueError):  # a damaged result is the report's matter
+            found.append(json.loads(path.read_text(encoding="utf-8")))
+    return [m for m in found if (m.get("pretrain_id"), m.get("pretrain_epoch")) == (pretrain_id, epoch)]

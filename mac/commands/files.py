@@ -3,14 +3,16 @@
 import json
 import subprocess
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import pandas as pd
 import yaml
 
 from mac.config import Strict
 from mac.runtime.atomic import replace, write_text
 from mac.validation import ConfigError, read_yaml, validate
+
+if TYPE_CHECKING:  # half a second to import, and most commands that pass files on need none of it
+    import pandas as pd
 
 Config = TypeVar("Config", bound=Strict)
 
@@ -34,7 +36,7 @@ def write_config(path: Path, config: Strict) -> None:
     write_text(path, yaml.safe_dump(config.canonical(), sort_keys=False, allow_unicode=True))
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
+def write_table(path: Path, table: "pd.DataFrame") -> None:
     """Write a table (parquet)."""
     replace(path, lambda partial: table.to_parquet(partial, index=False))
 

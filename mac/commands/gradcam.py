@@ -13,7 +13,7 @@ from mac.validation import ConfigError
 
 SUPERVISED = {
     "kinetics400": "Kinetics-400 supervised",
-    "pretrained": "supervised pretraining on the pretraining set (stand-in)",
+    "pretrained": "supervised pretraining (stand-in)",
     "random": "random initialisation",
 }
 

@@ -1,12 +1,12 @@
 """``page`` and ``learning``."""
 
 import argparse
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mac import plan as planning
-from mac.report import learning as curves
 from mac.report import page as pages
 from mac.report.results import Results, from_folder
 from mac.report.spent import spent
@@ -16,19 +16,30 @@ from mac.tracking import journal
 
 def learning(arguments: argparse.Namespace) -> None:
     """Draw ``learning_TABLE.png`` and ``.svg`` of every table."""
+    from mac.report import learning as curves  # matplotlib: only where a picture is drawn
+
     plan = planning.load(arguments.config_dir, arguments.scale)
     arguments.out.mkdir(parents=True, exist_ok=True)
+
+    def events(stage: str, run_id: str) -> list[dict[str, Any]]:
+        epochs = plan.pretrainings[run_id].epochs if stage == "pretrain" else set()
+        return _events(arguments.results, epochs, stage, run_id)
+
     for name, table in plan.tables.items():
         paths = [arguments.out / f"learning_{name}.{ending}" for ending in ("png", "svg")]
-        curves.draw(plan, table, lambda *run: _events(arguments.results, *run), paths)
+        curves.draw(plan, table, events, paths)
 
 
-def _events(results: Path, stage: str, run_id: str) -> list[dict[str, Any]]:
-    """Read the journals of a run: of all its segments in order, or its only one."""
-    folder = results / stage / run_id
-    segments = sorted(folder.glob("epoch_*.jsonl"), key=lambda path: int(path.stem.removeprefix("epoch_")))
-    whole = [path for path in (segments or [folder / "journal.jsonl"]) if path.is_file()]
-    return [event for path in whole for event in journal.read(path)]
+def _events(results: Path, epochs: set[int], stage: str, run_id: str) -> list[dict[str, Any]]:
+    """Read a run's journals: of all its segments in order, or its only one; a damaged one is named and left out."""
+    names = [f"epoch_{epoch}.jsonl" for epoch in sorted(epochs)] if stage == "pretrain" else ["journal.jsonl"]
+    events = []
+    for path in (results / stage / run_id / name for name in names):
+        try:
+            events += [event for event in journal.read(path) if event["event"]] if path.is_file() else []
+        except (ValueError, KeyError, TypeError) as error:
+            print(f"{path}: left out, damaged ({type(error).__name__}: {error})", file=sys.stderr)
+    return events
 
 
 def page(arguments: argparse.Namespace) -> None:
@@ -51,7 +62,7 @@ def _cost(results: Results, root: Path) -> dict[str, Any]:
         "pretraining": _size(root / "pretrain", plan.pretrainings),
         "finetuning": _size(root / "finetune", plan.finetunings),
     }
-    took = {stage.stage: stage for stage in spent(root, set(plan.pretrainings), set(plan.finetunings))}
+    took = {stage.stage: stage for stage in spent(results)}
     rows = []
     for name, size in disk.items():
         stage, numbers = took.get(name), ["", "", "", ""]

@@ -8,10 +8,10 @@ import pandas as pd
 
 from mac import plan as planning
 from mac.commands.files import write_json
-from mac.report import claims_page, data_card
+from mac.report import claims_page
 from mac.report.latex import latex
 from mac.report.reading import parse_predictions
-from mac.report.results import Results, from_folder, from_mapping
+from mac.report.results import Read, Results, from_folder, from_mapping
 from mac.report.scores import score as score_of
 from mac.report.spreadsheet import comma_separated
 from mac.report.summary import data_note, summary
@@ -32,15 +32,29 @@ def report(arguments: argparse.Namespace) -> None:
         read = from_mapping(store.finished_results(arguments.from_mlflow))
     else:
         read = from_folder(arguments.results)
-    results = Results(plan, read, arguments.runs_page)
-    for key, reason in results.problems.items():
-        print(f"mac report: {key} is left out: {reason}", file=sys.stderr)
+    results = _results(plan, read, arguments.runs_page)
     everything = list(plan.tables) if arguments.from_mlflow and not arguments.table else []
     for name in arguments.table or everything:
         _write_table(plan.tables[name], results, arguments.out / "tables")
     if not arguments.table:
-        write_text(arguments.out / "README.md", summary(plan, results))
-        write_text(arguments.out / "claims.md", claims_page.page(plan, results, data_note(plan)))
+        _write_summary(results, arguments.out)
+
+
+def refresh(plan: planning.Plan, folder: Path, runs_page: str | None, out: Path) -> None:
+    """Write the summary anew from a results folder."""
+    _write_summary(_results(plan, from_folder(folder), runs_page), out)
+
+
+def _results(plan: planning.Plan, read: Read, runs_page: str | None) -> Results:
+    results = Results(plan, read, runs_page)
+    for key, reason in results.problems.items():
+        print(f"mac report: {key} is left out: {reason}", file=sys.stderr)
+    return results
+
+
+def _write_summary(results: Results, out: Path) -> None:
+    write_text(out / "README.md", summary(results.plan, results))
+    write_text(out / "claims.md", claims_page.page(results.plan, results, data_note(results.plan)))
 
 
 def score(arguments: argparse.Namespace) -> None:
@@ -69,6 +83,8 @@ def _write_table(table: planning.PlannedTable, results: Results, folder: Path) -
 
 def describe(arguments: argparse.Namespace) -> None:
     """Write a data card: a page, its numbers beside it as JSON, and its pictures."""
+    from mac.report import data_card  # matplotlib: only where a picture is drawn
+
     table = pd.read_parquet(arguments.index)
     facts = data_card.summarise(table)
     for path in arguments.pictures:

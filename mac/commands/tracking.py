@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mac import plan as planning
+from mac.commands import reporting
 from mac.commands.files import write_json
 from mac.commands.run_records import RunFiles, planned_runs
 from mac.tracking import replay, store
@@ -21,8 +22,13 @@ LAST_LOOKS = 12  # at a store that is down when all has ended
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Record a run that has results in MLflow and write a receipt with MLflow's run id."""
+    """Record a run that has results in MLflow and write a receipt with MLflow's run id.
+
+    The summary is written anew in the same process where it is asked for: a second one would take a second to start.
+    """
     plan = planning.load(arguments.config_dir, arguments.scale)
+    if arguments.report:
+        reporting.refresh(plan, arguments.results, arguments.runs_page, arguments.report)
     client = store.connect(arguments.tracking_uri)
     own = _record(client, arguments.tracking_uri, plan, arguments.results, arguments.stage, arguments.id)
     write_json(arguments.receipt, {"id": arguments.id, "mlflow_run_id": own, "tracking_uri": arguments.tracking_uri})

@@ -162,8 +162,15 @@ def _rates(metrics: Path, events_file: Path, model: type[PretrainConfig] | type[
         config = validate(model, read_yaml(metrics.with_name("config.yaml")))
         events = journal.read(events_file)
         count, device = split_device(final["device"])
-    except (ConfigError, OSError, KeyError, json.JSONDecodeError):
-        return
+        found = list(_observed(config, final, events, device, count))
+    except (ConfigError, OSError, KeyError, TypeError, ValueError):
+        return  # damaged: the report says so
+    yield from found
+
+
+def _observed(
+    config: PretrainConfig | FinetuneConfig, final: dict, events: list[dict], device: str, count: int
+) -> Iterator[Observed]:
     training, testing = kinds_of(config)
     epochs = [event["clips_per_second"] for event in events if event.get("clips_per_second")]
     if epochs:

@@ -1,5 +1,6 @@
 """The catalog of data sets, ``config/catalog.yaml``: where each comes from, in which parts, and on which terms."""
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -101,6 +102,7 @@ def find(sources: dict[str, Source], name: str, path: Path) -> Source:
     return sources[name]
 
 
+@cache  # asked for each job that works on a shard
 def count_videos(name: str, subset: str | None, folder: Path) -> int:
     """Say how many videos a real data set should have, so that work on it can be cut into jobs before it is there.
 

@@ -1,5 +1,6 @@
 """Split formats of UCF101, HMDB51 and Kinetics: which video has which label and stands on which side of which split."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,15 +80,23 @@ def _hmdb51(root: Path) -> pd.DataFrame:
             if use not in names:
                 raise LayoutError(f"{listed}: {line!r} — expected a file name and 0, 1 or 2")
             path = f"videos/{label}/{video.strip()}"
-            row = rows.setdefault(path, {"path": path, "label": label, "group": _hmdb51_source(video)})
+            row = rows.setdefault(path, {"path": path, "label": label, "group": _hmdb51_source(video, label)})
             row[f"split_{split}"] = names[use]
     table = pd.DataFrame(rows.values())
     return table.fillna(dict.fromkeys([f"split_{split}" for split in SPLITS], UNUSED)) if rows else table
 
 
-def _hmdb51_source(video: str) -> str:
-    """HMDB51 names clips ``SOURCE_class_…_N.avi``; clips of one source differ in the trailing number only."""
-    return Path(video.strip()).stem.rsplit("_", 1)[0]
+def _hmdb51_source(video: str, label: str) -> str:
+    """Find the film that a clip was cut from: HMDB51 names clips ``FILM_class_body_camera_persons_view_quality_N.avi``.
+
+    Clips of one film may differ in all that follows the class.
+    """
+    stem = Path(video.strip()).stem
+    film = _HMDB51_FACTS.sub("", stem)
+    return film.removesuffix(f"_{label}") if film != stem else stem.rsplit("_", 1)[0]
+
+
+_HMDB51_FACTS = re.compile(r"_(?:h|u|l|f)_(?:nm|cm)_np\d+_(?:fr|ri|le|ba)_(?:goo|med|bad)_\d+$")
 
 
 def annotations(root: Path, part: str) -> pd.DataFrame:

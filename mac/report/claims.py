@@ -178,12 +178,14 @@ def _count_groups(pair: Sequence[str], table: PlannedTable, results: Results) ->
     if any(predictions is None for predictions in found):
         reasons = [reason for cell in cells for reason in results.reasons(cell)]
         return _SettledError(OPEN, "; ".join(reasons) or "pending")
-    ours, other = (part.set_index("path").eval("label == predicted") for part in found)
-    ours, other = ours.align(other, join="inner")
+    ours, other = (part.set_index("path").eval("label == predicted").sort_index() for part in found)
+    if not ours.index.equals(other.index):
+        return _SettledError(NOT_COMPARABLE, f"{pair[0]} and {pair[1]} were tested on different videos")
     counts = [int(part.sum()) for part in (ours & ~other, other & ~ours, ~ours & ~other)]
     names = (f"right by {pair[0]} only", f"by {pair[1]} only", "by neither")
     text = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
-    return _SettledError(HOLDS if all(counts) else CONTRADICTED, f"{text}, of {len(ours)} videos")
+    first = " (first seed and split)" if any(len(cell.finetunes) > 1 for cell in cells) else ""
+    return _SettledError(HOLDS if all(counts) else CONTRADICTED, f"{text}, of {len(ours)} videos{first}")
 
 
 def _phrase(parts: list[Part], decision: Decision, results: Results) -> tuple[str, str]:
@@ -209,5 +211,6 @@ def _wanted(part: Part, results: Results) -> str:
     difference, sd = part.difference, results.plan.experiment.verdicts.seed_sd
     runs, fixed = max(len(difference.seed_parts), 1), difference.other_video + (sd**2 if difference.other_video else 0)
     own = replace(difference, other_video=0.0).video_variance
-    text = would_decide(abs(difference.estimate), own, part.videos, runs * sd**2, runs, fixed)
+    done = difference.seeds if difference.speaks_of_methods else 0
+    text = would_decide(abs(difference.estimate), own, part.videos, difference.per_seed(sd), runs, fixed, done)
     return text[0].upper() + text[1:]

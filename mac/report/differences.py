@@ -53,6 +53,12 @@ class Difference:
         """Whether enough seeds were run on each side."""
         return self.seeds >= SEEDS_WANTED
 
+    def per_seed(self, assumed_sd: float) -> float:
+        """Variance of one seed, summed over the sides that were run: as measured where seeds suffice, else assumed."""
+        if self.speaks_of_methods and self.seed_parts:
+            return self.seeds * sum(variance for variance, _ in self.seed_parts)
+        return max(len(self.seed_parts), 1) * assumed_sd**2
+
     def less(self, points: float) -> "Difference":
         """Subtract a constant, to test another value than 0; McNemar's test has no such value."""
         if not points:

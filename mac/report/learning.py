@@ -50,7 +50,7 @@ def draw(plan: Plan, table: PlannedTable, events: Events, paths: list[Path]) -> 
             epochs, losses = _series(journal, "pretext_loss")
             if not losses:  # a supervised pretraining
                 epochs, losses = _series(journal, "loss")
-            left.plot(epochs, [loss / losses[0] for loss in losses], **style)
+            left.plot(epochs, [loss / (losses[0] or 1.0) for loss in losses], **style)
     _label(left, "pretraining epoch", "pretext loss ÷ first epoch's")
     _label(right, "finetuning epoch", "training accuracy [percent]")
     right.set_ylim(0, 102)

@@ -6,7 +6,9 @@ from mac.report.statistics import LEVEL, Z
 MOST_SEEDS = 100
 
 
-def would_decide(gap: float, video: float, videos: int, per_seed: float, sides: int = 2, fixed: float = 0.0) -> str:
+def would_decide(
+    gap: float, video: float, videos: int, per_seed: float, sides: int = 2, fixed: float = 0.0, done: int = 0
+) -> str:
     """Say what would decide a question if the numbers stay as they are.
 
     Args:
@@ -16,10 +18,11 @@ def would_decide(gap: float, video: float, videos: int, per_seed: float, sides: 
         per_seed: variance of one seed, summed over the sides that are run [points²].
         sides: how many sides are run.
         fixed: variance that no run of ours makes smaller [points²].
+        done: seeds that were run already.
     """
     from scipy.special import stdtrit
 
-    for seeds in range(SEEDS_WANTED, MOST_SEEDS + 1):
+    for seeds in range(max(SEEDS_WANTED, done + 1), MOST_SEEDS + 1):
         if stdtrit(sides * (seeds - 1), 1 - LEVEL / 2) ** 2 * (video + fixed + per_seed / seeds) <= gap**2:
             return f"about {seeds} seeds{' a side' if sides > 1 else ''} would decide a gap of this size"
     room = (gap / Z) ** 2 - fixed - per_seed / MOST_SEEDS

@@ -140,14 +140,25 @@ def _figures(folder: Path) -> list[dict[str, Any]]:
         {"name": name, "title": text, "caption": caption, "image": embed(pictures / f"{name}.png")}
         for name, (text, caption) in FIGURES.items()
     ]
-    path = pictures / "gradcam.json"
-    if path.is_file():
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        for name, figure in facts["figures"].items():
-            caption = " ".join([*figure["notes"], facts["reading"], facts["overlap"]["note"]])
-            image = embed(pictures / f"{name}.png")
-            found.append({"name": name, "title": figure["title"], "caption": caption, "image": image})
+    found += _gradcam(pictures)
     return [figure for figure in found if figure["image"] or figure["name"].startswith("F")]
+
+
+def _gradcam(pictures: Path) -> list[dict[str, Any]]:
+    path = pictures / "gradcam.json"
+    if not path.is_file():
+        return []
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        ending = [facts["reading"], facts["overlap"]["note"]]
+        return [
+            {"name": name, "title": figure["title"], "caption": " ".join([*figure["notes"], *ending])}
+            | {"image": embed(pictures / f"{name}.png")}
+            for name, figure in facts["figures"].items()
+        ]
+    except (ValueError, KeyError, TypeError):
+        lost = f"{path} is damaged; delete it and run again"
+        return [{"name": "F2", "title": "Figures 2–4", "caption": lost, "image": None}]
 
 
 def _pretext(results: Results) -> list[dict[str, Any]]:

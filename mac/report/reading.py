@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import pandas as pd
 
 Read = Callable[[str], bytes | None]
 COLUMNS = ["path", "group", "label", "predicted"]
-FACTS = ("top1", "videos", "seed", "split", "device", "commit", "torch", "index_digest")
+NUMBERS, TEXTS = ("top1", "videos", "seconds"), ("device", "commit", "torch", "index_digest")
+FACTS = (*NUMBERS, "seed", "split", *TEXTS)
+PRETRAIN_FACTS = ("seconds", "device", "commit", "index_digest")
 
 
 class DamagedError(Exception):
@@ -22,6 +25,8 @@ def from_folder(results: Path) -> Read:
 
     def read(key: str) -> bytes | None:
         path = results / key
+        if path.is_dir():
+            raise DamagedError(f"{path.name} is a folder; {_again(key)}")
         return path.read_bytes() if path.is_file() else None
 
     return read
@@ -73,7 +78,7 @@ def parse_predictions(raw: bytes, name: str, way_out: str) -> pd.DataFrame:
     """Parse a file of predictions: ``path``, ``group``, ``label``, ``predicted``.
 
     Raises:
-        DamagedError: it is no parquet file, lacks a column, is empty or names a video twice.
+        DamagedError: it is no parquet file, lacks a column or a value, is empty or names a video twice.
     """
     try:
         predictions = pd.read_parquet(io.BytesIO(raw), columns=COLUMNS)
@@ -82,6 +87,9 @@ def parse_predictions(raw: bytes, name: str, way_out: str) -> pd.DataFrame:
         raise DamagedError(f"{name} can't be read ({reason[:80]}); {way_out}") from None
     if predictions.empty or predictions["path"].duplicated().any():
         raise DamagedError(f"{name} {'is empty' if predictions.empty else 'names a video twice'}; {way_out}")
+    if predictions.isna().any(axis=None):
+        lacking = ", ".join(predictions.columns[predictions.isna().any()])
+        raise DamagedError(f"{name} lacks values of {lacking}; {way_out}")
     return predictions
 
 
@@ -92,30 +100,46 @@ def pretraining(read: Read, run_id: str, epoch: int) -> dict[str, Any] | None:
         DamagedError: it is cut or of another run.
     """
     expected = {"pretrain_id": run_id, "epoch": epoch}
-    return _json(read, f"pretrain/{run_id}/epoch_{epoch}.json", ("index_digest",), expected)
+    return _json(read, f"pretrain/{run_id}/epoch_{epoch}.json", PRETRAIN_FACTS, expected)
+
+
+def content_of_store(read: Read, store_id: str) -> str | None:
+    """Read which content of its data set a frame store holds: the index digest; None where there is no whole store."""
+    try:
+        found = _json(read, f"store/{store_id}/store.json", ("index_digest",), {})
+    except DamagedError:
+        return None  # the next extraction says so
+    return found and found["index_digest"]
 
 
 def _json(read: Read, key: str, wanted: tuple[str, ...], expected: dict[str, Any]) -> dict[str, Any] | None:
-    folder, name = key.rsplit("/", 1)
+    name, way_out = key.rsplit("/", 1)[1], _again(key)
     raw = read(key)
     if raw is None:
         return None
     try:
         content = json.loads(raw)
     except ValueError:
-        raise DamagedError(f"{name} is cut or no JSON; {_again(folder)}") from None
+        raise DamagedError(f"{name} is cut or no JSON; {way_out}") from None
     if not isinstance(content, dict):
-        raise DamagedError(f"{name} holds no mapping; {_again(folder)}")
+        raise DamagedError(f"{name} holds no mapping; {way_out}")
     lacking = [fact for fact in wanted if fact not in content]
     if lacking:
-        raise DamagedError(f"{name} lacks {', '.join(lacking)}; {_again(folder)}")
-    if any(not isinstance(content.get(fact, 0), int | float) for fact in ("top1", "videos")):
-        raise DamagedError(f"{name}: top1 and videos must be numbers; {_again(folder)}")
+        raise DamagedError(f"{name} lacks {', '.join(lacking)}; {way_out}")
+    numbers = [fact for fact in NUMBERS if not _is_number(content.get(fact, 0))]
+    if numbers or any(not isinstance(content.get(fact, ""), str) for fact in TEXTS):
+        wanted = f"{', '.join(NUMBERS)} must be numbers, {', '.join(TEXTS)} text"
+        raise DamagedError(f"{name}: {wanted}; {way_out}")
     for fact, value in expected.items():
         if content.get(fact, value) != value:
-            raise DamagedError(f"{name} is another run's: {fact} {content[fact]}, not {value}; {_again(folder)}")
+            raise DamagedError(f"{name} is another run's: {fact} {content[fact]}, not {value}; {way_out}")
     return content
 
 
-def _again(folder: str) -> str:
-    return f"delete {folder} and run again"
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _again(key: str) -> str:
+    """Name the way out: of a finetuning its folder is made again, of a pretraining only the segment."""
+    return f"delete {key if key.startswith('pretrain/') else '/'.join(key.split('/')[:2])} and run again"

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from mac.plan import Cell, Plan
-from mac.report.reading import DamagedError, Read, finetuning, from_folder, from_mapping, pretraining
+from mac.report.reading import DamagedError, Read, content_of_store, finetuning, from_folder, from_mapping, pretraining
 from mac.report.scores import Sample, Score, sample, score
 
 __all__ = ["Read", "Results", "Score", "from_folder", "from_mapping"]
@@ -37,6 +37,7 @@ class Results:
         self.problems: dict[str, str] = {}
         self._predictions: dict[str, pd.DataFrame] = {}
         self._scores: dict[tuple[str, ...], Score | None] = {}
+        self._samples: dict[tuple[str, ...], dict[int, Sample]] = {}
         for run_id, planned in plan.finetunings.items():
             self._read_finetuning(read, run_id, planned.config)
         for run_id, planned in plan.pretrainings.items():
@@ -46,7 +47,8 @@ class Results:
                         self.pretrains[run_id, epoch] = found
                 except DamagedError as error:
                     self.problems[f"pretrain/{run_id}/epoch_{epoch}"] = str(error)
-        self.digests = self._settle_digests()
+        self.digests = self._settle_digests(read)
+        self._settle_videos()
 
     def predictions(self, finetune_id: str) -> pd.DataFrame | None:
         """Give a finetuning's test videos: ``path``, ``group``, ``label``, ``predicted``; None without usable ones."""
@@ -61,11 +63,13 @@ class Results:
 
     def samples(self, cell: Cell) -> dict[int, Sample]:
         """Give a cell's usable runs by split, for comparisons."""
-        by_split: dict[int, list[pd.DataFrame]] = {}
-        for i in cell.finetunes:
-            if i in self._predictions:
-                by_split.setdefault(self.plan.finetunings[i].config.split, []).append(self._predictions[i])
-        return {split: sample(found) for split, found in sorted(by_split.items())}
+        if cell.finetunes not in self._samples:
+            by_split: dict[int, list[pd.DataFrame]] = {}
+            for i in cell.finetunes:
+                if i in self._predictions:
+                    by_split.setdefault(self.plan.finetunings[i].config.split, []).append(self._predictions[i])
+            self._samples[cell.finetunes] = {split: sample(found) for split, found in sorted(by_split.items())}
+        return self._samples[cell.finetunes]
 
     def reasons(self, cell: Cell) -> list[str]:
         """Say why runs of a cell can't be used, each with its id."""
@@ -105,8 +109,11 @@ class Results:
         except DamagedError as error:
             self.problems[f"finetune/{run_id}"] = str(error)
 
-    def _settle_digests(self) -> dict[str, str]:
-        """Keep the content of each data set that most runs saw (on a tie none), and leave out all other runs."""
+    def _settle_digests(self, read: Read) -> dict[str, str]:
+        """Keep one content of each data set and leave out all runs that saw another.
+
+        It is the one that frames are stored of, if a run saw that; else the one that most runs saw, on a tie none.
+        """
         seen: dict[str, Counter[str]] = {}
         runs = [(f"finetune/{i}", self.plan.finetunings[i].config, run) for i, run in self.finetunes.items()]
         runs += [
@@ -114,22 +121,44 @@ class Results:
         ]
         for _, config, run in runs:
             seen.setdefault(config.store.dataset.identify(), Counter())[run["index_digest"]] += 1
-        kept = {}
+        stored = {store.dataset.identify(): content_of_store(read, i) for i, store in self.plan.stores.items()}
+        kept, why = {}, {}
         for dataset_id, counts in seen.items():
             (first, most), *others = counts.most_common(2)
             kept[dataset_id] = None if others and others[0][1] == most else first
+            why[dataset_id] = f"most runs saw {first}" if kept[dataset_id] else "no content was seen by most runs"
+            if stored.get(dataset_id) in counts:
+                kept[dataset_id] = stored[dataset_id]
+                why[dataset_id] = f"the stored frames are {stored[dataset_id]}"
         for key, config, run in runs:
             dataset_id, digest = config.store.dataset.identify(), run["index_digest"]
             if digest != kept[dataset_id]:
-                most = f"most runs saw {kept[dataset_id]}" if kept[dataset_id] else "no content was seen by most runs"
                 name, folder = self.plan.datasets[dataset_id].name, "/".join(key.split("/")[:2])
-                reason = f"made on another content of {name} ({digest}; {most}); delete {folder} and run again"
+                reason = (
+                    f"made on another content of {name} ({digest}; {why[dataset_id]}); delete {folder} and run again"
+                )
                 self._leave_out(key, reason)
         for run_id, planned in self.plan.finetunings.items():
             under = f"pretrain/{planned.config.pretrain_id}/epoch_{planned.config.epoch}"
             if run_id in self.finetunes and "another content" in self.problems.get(under, ""):
                 self._leave_out(f"finetune/{run_id}", f"starts from {under}, which was {self.problems[under]}")
         return {self.plan.datasets[i].name: digest for i, digest in kept.items() if digest}
+
+    def _settle_videos(self) -> None:
+        """Leave out finetunings that were tested on other videos than most of their data set and split."""
+        seen: dict[tuple[str, int], dict[str, tuple[str, ...]]] = {}
+        for run_id in self.finetunes:
+            config = self.plan.finetunings[run_id].config
+            paths = tuple(sorted(self._predictions[run_id]["path"]))
+            seen.setdefault((config.store.dataset.identify(), config.split), {})[run_id] = paths
+        for tested in seen.values():
+            (usual, count), *others = Counter(tested.values()).most_common(2)
+            tie = bool(others) and others[0][1] == count
+            for run_id, paths in tested.items():
+                if tie or paths != usual:
+                    most = "there is no majority" if tie else f"most runs were tested on {len(usual)} others"
+                    reason = f"tested on {len(paths)} videos, {most}; delete finetune/{run_id} and run again"
+                    self._leave_out(f"finetune/{run_id}", reason)
 
     def _leave_out(self, key: str, reason: str) -> None:
         stage, run_id, *epoch = key.split("/")

@@ -1,11 +1,11 @@
 """What finished runs took: device hours by stage, from the metrics they left. No torch."""
 
-import json
 import re
+from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-FILES = {"pretraining": "pretrain/*/epoch_*.json", "finetuning": "finetune/*/metrics.json"}
+from mac.report.results import Results
 
 
 @dataclass(frozen=True)
@@ -30,31 +30,21 @@ class Spent:
     devices: dict[str, int]
 
 
-def spent(results: Path, pretrainings: set[str] | None = None, finetunings: set[str] | None = None) -> list[Spent]:
-    """Add up what finished runs took.
-
-    Args:
-        results: the results folder.
-        pretrainings: ids to count; None counts all there are.
-        finetunings: likewise.
+def spent(results: Results) -> list[Spent]:
+    """Add up what the finished runs of a scale took; those that can't be used are left out.
 
     Returns:
         One entry a stage, in the order of the work; without runs its numbers are zero.
     """
-    wanted = {"pretraining": pretrainings, "finetuning": finetunings}
-    return [_spent(results, stage, wanted[stage]) for stage in FILES]
+    pretrainings = [(run_id, found) for (run_id, _), found in results.pretrains.items()]
+    return [_spent("pretraining", pretrainings), _spent("finetuning", list(results.finetunes.items()))]
 
 
-def _spent(results: Path, stage: str, wanted: set[str] | None) -> Spent:
-    runs, devices, wall, hours, jobs = set(), {}, 0.0, 0.0, 0
-    for path in sorted(results.glob(FILES[stage])):
-        if wanted is not None and path.parent.name not in wanted:
-            continue
-        final = json.loads(path.read_text(encoding="utf-8"))
+def _spent(stage: str, finished: list[tuple[str, dict[str, Any]]]) -> Spent:
+    hours, devices = 0.0, Counter()
+    for _, final in finished:
         several = re.match(r"(\d+) × ", final["device"])
-        jobs += 1
-        runs.add(path.parent.name)
-        wall += final["seconds"]
         hours += final["seconds"] * (int(several[1]) if several else 1) / 3600
-        devices[final["device"]] = devices.get(final["device"], 0) + 1
-    return Spent(stage, len(runs), jobs, hours, wall, dict(sorted(devices.items())))
+        devices[final["device"]] += 1
+    wall = sum(final["seconds"] for _, final in finished)
+    return Spent(stage, len({run for run, _ in finished}), len(finished), hours, wall, dict(sorted(devices.items())))

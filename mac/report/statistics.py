@@ -36,32 +36,48 @@ def clustered_interval(correct: np.ndarray, sizes: np.ndarray, method: str = "BC
     Args:
         correct: videos of each group that are right, (runs, groups), 0 … sizes.
         sizes: test videos of each group, (runs, groups); 0 where a run's split has none of it.
-        method: SciPy's name of the interval; BCa covers at least as well as others (docs/statistics.md).
+        method: ``percentile`` or ``BCa``; BCa covers at least as well as others (docs/statistics.md).
 
     Returns:
         Lower and upper limit in [0, 1].
     """
-    runs, groups = sizes.shape
+    groups = sizes.shape[1]
     share = float((correct.sum(1) / sizes.sum(1)).mean())
     if groups < 2 or share in (0.0, 1.0):
         return wilson(share * groups, groups)
-    from scipy.stats import bootstrap  # a second to import
+    drawn, limits = _bootstrap(correct, sizes), np.array([LEVEL / 2, 1 - LEVEL / 2])
+    if drawn.min() == drawn.max():
+        return wilson(share * groups, groups)
+    if method == "BCa":
+        limits = _corrected(limits, drawn, correct, sizes)
+    low, high = np.quantile(drawn, limits)
+    return float(low), float(high)
 
-    def accuracy(*sums: np.ndarray, axis: int = -1) -> np.ndarray:
-        totals = [part.sum(axis) for part in sums]
-        return np.mean([totals[run] / np.maximum(totals[runs + run], 1) for run in range(runs)], axis=0)
 
-    found = bootstrap(
-        (*correct, *sizes),
-        accuracy,
-        paired=True,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=max(2_000_000 // groups, 1),
-        method=method,
-        rng=np.random.default_rng(groups),
-    ).confidence_interval
-    return float(found.low), float(found.high)
+def _bootstrap(correct: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Accuracies (RESAMPLES,) of as many groups, drawn with replacement; the same for the same groups."""
+    groups, rng, found = sizes.shape[1], np.random.default_rng(sizes.shape[1]), []
+    for start in range(0, RESAMPLES, batch := max(2_000_000 // groups, 1)):
+        chosen = rng.integers(0, groups, (min(batch, RESAMPLES - start), groups))
+        pairs = zip(correct, sizes, strict=True)
+        found.append(np.mean([c[chosen].sum(1) / np.maximum(n[chosen].sum(1), 1) for c, n in pairs], axis=0))
+    return np.concatenate(found)
+
+
+def _corrected(limits: np.ndarray, drawn: np.ndarray, correct: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Shift quantiles for bias and acceleration (BCa: Efron and Tibshirani 1993, equations 14.10, 14.14 and 14.15).
+
+    SciPy's ``bootstrap`` gives the same (a test compares them), but ``scipy.stats`` takes a second to import.
+    """
+    from scipy.special import ndtr, ndtri
+
+    observed = (correct.sum(1) / np.maximum(sizes.sum(1), 1)).mean()
+    bias = ndtri(((drawn < observed).mean() + (drawn <= observed).mean()) / 2)
+    others = (correct.sum(1, keepdims=True) - correct) / np.maximum(sizes.sum(1, keepdims=True) - sizes, 1)
+    influence = others.mean(0).mean() - others.mean(0)
+    acceleration = (influence**3).sum() / (6 * (influence**2).sum() ** 1.5)
+    shifted = bias + ndtri(limits)
+    return ndtr(bias + shifted / (1 - acceleration * shifted))
 
 
 def widen(mean: float, low: float, high: float, spread: float, runs: int) -> tuple[float, float]:
@@ -77,9 +93,9 @@ def widen(mean: float, low: float, high: float, spread: float, runs: int) -> tup
     Returns:
         Limits that cover other videos and other training seeds.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    half = float(t.ppf(1 - LEVEL / 2, runs - 1)) * spread / runs**0.5
+    half = float(stdtrit(runs - 1, 1 - LEVEL / 2)) * spread / runs**0.5
     return mean - ((mean - low) ** 2 + half**2) ** 0.5, mean + ((high - mean) ** 2 + half**2) ** 0.5
 
 
@@ -124,11 +140,14 @@ def flip_p(sums: np.ndarray) -> np.ndarray:
 
 
 def mcnemar(first_only: int, second_only: int) -> float:
-    """Exact two-sided p of McNemar's test (1947), from the videos that exactly one of two models gets right."""
-    from scipy.stats import binomtest
+    """Exact two-sided p of McNemar's test (1947), from the videos that exactly one of two models gets right.
 
-    total = first_only + second_only
-    return float(binomtest(first_only, total).pvalue) if total else 1.0
+    SciPy's ``binomtest`` gives the same (a test compares them), but ``scipy.stats`` takes a second to import.
+    """
+    from scipy.special import bdtr
+
+    total, fewer = first_only + second_only, min(first_only, second_only)
+    return min(1.0, float(2 * bdtr(fewer, total, 0.5)))
 
 
 def t_p(value: float, variance: float, degrees: float) -> float:

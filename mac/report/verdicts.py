@@ -55,7 +55,8 @@ def judge(samples: Sequence[Sample], printed: float, settings: VerdictSettings) 
     fixed = difference.other_video + settings.seed_sd**2
     own = difference.video_variance - difference.other_video
     videos = sum(part.right.shape[1] for part in samples)
-    wanted = would_decide(gap, own, videos, settings.seed_sd**2, 1, fixed)
+    done = difference.seeds if difference.speaks_of_methods else 0
+    wanted = would_decide(gap, own, videos, difference.per_seed(settings.seed_sd), 1, fixed, done)
     return Verdict(UNDECIDED, f"{text}; {wanted}")
 
 
@@ -72,7 +73,8 @@ def against_number(samples: Sequence[Sample], number: float, settings: VerdictSe
     videos = sum(part.right.shape[1] for part in samples)
     binomial = own.estimate * (100 - own.estimate) / videos
     design = max(own.video_variance / binomial, 1.0) if binomial else 1.0
-    found = own.against(number, design * number * (100 - number) / videos, settings.seed_sd)
+    theirs = videos / len(samples)  # it is of one split, like every printed number
+    found = own.against(number, design * number * (100 - number) / theirs, settings.seed_sd)
     if found.speaks_of_methods:
         return found
     runs = sum(len(part.right) for part in samples)

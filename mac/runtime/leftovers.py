@@ -8,6 +8,7 @@ import fcntl
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from pathlib import Path
 
 STAGES = ("dataset", "store", "boxes", "masks", "pretrain", "finetune")
 TRAINED = ("pretrain", "finetune")
+FINISHED = {"dataset": "index.parquet", "store": "store.json", "boxes": "boxes.parquet", "masks": "card.json"}
+RECENT = 24 * 3600.0  # seconds: what was changed later and isn't finished may be at work, whatever locks say
 _ID = re.compile(r"([0-9a-f]{10})(?=[._]|$)")
 
 
@@ -79,12 +82,22 @@ class Folder:
         return found
 
     def trained_now(self) -> dict[str, str]:
-        """Runs some process is training right now: stage by id."""
+        """Runs some process is training right now (or was within a day, where locks don't reach): stage by id."""
         return {
             run_id: stage
             for stage in TRAINED
             for run_id in self.ids(stage)
             if any(not _is_free(lock) for lock in locks(self.results / stage / run_id))
+            or any(_changed(path) for path in (self.results / stage / run_id).glob("running*"))
+        }
+
+    def made_now(self) -> dict[str, str]:
+        """Data sets, stores, boxes and cards that may be in the making: begun, not finished, changed of late."""
+        return {
+            run_id: stage
+            for stage, last in FINISHED.items()
+            for run_id in self.ids(stage)
+            if not (self.results / stage / run_id / last).exists() and _changed(self.results / stage / run_id)
         }
 
     def _parts(self) -> Iterator[Path]:
@@ -156,6 +169,12 @@ def locks(path: Path) -> list[Path]:
 def _is_free(lock: Path) -> bool:
     with ExitStack() as held:
         return _hold(lock, held)
+
+
+def _changed(folder: Path) -> bool:
+    """Whether a folder's files were changed within ``RECENT``."""
+    newest = max((path.lstat().st_mtime for path in folder.rglob("*") if path.name != "config.yaml"), default=0.0)
+    return time.time() - newest < RECENT
 
 
 def _hold(lock: Path, held: ExitStack) -> bool:

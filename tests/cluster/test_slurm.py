@@ -89,8 +89,8 @@ def test_light_rules_stay_where_snakemake_runs(smoke):
     folder, _ = smoke
     log = (folder / "snakemake.log").read_text()
     submitted = set(re.findall(r"/logs/slurm/rule_(\w+)/", log))
-    assert submitted == {"draw", "scan", "detect", "extract", "card", "sweep", "pretrain", "finetune"}
-    assert {"fetch", "track_pretraining", "table", "summary"}.isdisjoint(submitted)
+    assert submitted == {"draw", "scan", "detect", "extract", "card", "sweep", "pretrain", "finetune", "gradcam"}
+    assert {"fetch", "track_pretraining", "table", "learning", "summary", "page"}.isdisjoint(submitted)
 
 
 def test_trainings_have_a_device_each_and_never_more_than_four_at_once(cluster, smoke):
@@ -109,13 +109,13 @@ def test_trainings_have_a_device_each_and_never_more_than_four_at_once(cluster, 
         assert all(b["ended"] <= a["began"] or a["ended"] <= b["began"] for b in same)
 
 
-def test_jobs_ask_for_a_gpu_only_where_they_train(cluster, smoke):
+def test_jobs_ask_for_a_gpu_only_where_they_train_or_look_into_a_network(cluster, smoke):
     folder, _ = smoke
     jobs = re.findall(r"SLURM jobid (\d+) \(log: \S*/rule_(\w+)/", (folder / "snakemake.log").read_text())
     for job, rule in jobs:
         facts = cluster.run("scontrol", "show", "job", job)
         assert "JobState=COMPLETED" in facts
-        assert ("TresPerJob=gres:gpu:1" in facts) == (rule in ("pretrain", "finetune"))
+        assert ("TresPerJob=gres:gpu:1" in facts) == (rule in ("pretrain", "finetune", "gradcam"))
 
 
 class Workflow:

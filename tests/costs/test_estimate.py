@@ -3,6 +3,7 @@
 import argparse
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -73,6 +74,13 @@ def leave_finetuning(results, run_id, finetuning, videos, tested, device=CPU):
     return training, testing
 
 
+def finals(results):
+    """What a report reads of finished runs."""
+    pretrains = {(p.parent.name, p.stem): json.loads(p.read_text()) for p in results.glob("pretrain/*/epoch_*.json")}
+    finetunes = {p.parent.name: json.loads(p.read_text()) for p in results.glob("finetune/*/metrics.json")}
+    return SimpleNamespace(pretrains=pretrains, finetunes=finetunes)
+
+
 @pytest.fixture
 def finished(root, tmp_path):
     """A results folder as a whole demo leaves it, and the seconds its runs took by stage."""
@@ -97,7 +105,7 @@ def test_the_demos_estimate_is_what_its_runs_took(root, finished):
         assert stage.total == pytest.approx(took[stage.stage] / 3600, rel=1e-6)
         assert stage.left == 0
         assert set(stage.sources) == {"own runs"}
-    by_stage = {entry.stage: entry for entry in spent(results)}
+    by_stage = {entry.stage: entry for entry in spent(finals(results))}
     assert by_stage["pretraining"].wall_seconds == pytest.approx(took["pretrain"])
     assert by_stage["pretraining"].runs == 22
     assert by_stage["pretraining"].jobs == 25
@@ -232,8 +240,12 @@ def test_several_devices_share_the_hours(finished):
     path.write_text(json.dumps({"device": "4 × NVIDIA X", "seconds": 3600}))
     rates = {o.device: o.clips_per_second for o in throughput.own_rates(results)}
     assert rates["NVIDIA X"] == pytest.approx(TRAINING_RATE / 4)
-    (only,) = (s for s in spent(results, {run_id}, set()) if s.runs)
-    assert (only.device_hours, only.wall_seconds) == (4.0, 3600)
+    before, after = (
+        spent(SimpleNamespace(pretrains=found, finetunes={}))[0]
+        for found in ({}, {(run_id, 1): json.loads(path.read_text())})
+    )
+    assert (before.device_hours, before.runs) == (0.0, 0)
+    assert (after.device_hours, after.wall_seconds, after.runs) == (4.0, 3600, 1)
 
 
 def test_the_shipped_list_is_sound_and_says_what_it_assumes(root):

@@ -1,6 +1,7 @@
 """The inventory and the index: which file is which listed video, and what may be used."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -352,3 +353,14 @@ def test_the_index_of_hmdb51s_subset_is_whole(root):
     table = index.build(Path(REAL) / "hmdb51-3", "hmdb51", 0.0, workers=2, subset=subset)
     assert table["status"].tolist() == [integrity.OK] * 244
     assert (table["copy"] == index.IDENTICAL).all()
+
+
+def test_clips_of_one_film_are_one_group_whatever_their_names_say_of_the_view(root):
+    names = pd.read_csv(root / "config" / "subsets" / "hmdb51-3.csv")["path"]
+    films = {}
+    for name in names:
+        label, stem = Path(name).parent.name, Path(name).stem
+        film = re.match(rf"(.*)_{label}_[hulf]_(?:cm|nm)_np\d_\w\w_\w\w\w_\d+$", stem)[1]
+        films.setdefault(label, set()).add(film)
+        assert splits._hmdb51_source(f"{stem}.avi", label) == film
+    assert {label: len(found) for label, found in films.items()} == {"smile": 39, "handstand": 64, "situp": 7}

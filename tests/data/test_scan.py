@@ -57,7 +57,7 @@ def modest(path: Path) -> integrity.Finding:
 @pytest.mark.parametrize(
     ("look", "workers", "reason"),
     [
-        (hanging, 1, "decoding took more than 3 s"),
+        (hanging, 1, "decoding took more than 8 s"),
         (crashing, 2, rf"the decoder crashed \(exit status -{signal.SIGSEGV.value}\)"),
         (exiting, 1, r"the decoder crashed \(exit status 3\)"),
         pytest.param(greedy, 2, "decoding needs too much memory", marks=limited),
@@ -68,8 +68,9 @@ def test_a_harmful_file_is_named_and_harms_no_other(tmp_path, look, workers, rea
         (tmp_path / name).touch()
     files = ["", *NAMES[:4], "", *NAMES[4:], ""]
     began = time.monotonic()
-    table = scan(files, tmp_path, workers, seconds=3, look=look)
-    assert time.monotonic() - began < 30
+    # A new worker's start-up counts as its first file's time: seconds on a busy machine.
+    table = scan(files, tmp_path, workers, seconds=8 if look is hanging else 60, look=look)
+    assert time.monotonic() - began < 60
     assert list(table.columns) == list(integrity.Finding().row())
     assert table["status"].tolist() == [
         integrity.UNDECODABLE if file in ("2.avi", "5.avi") else integrity.OK if file else integrity.ABSENT

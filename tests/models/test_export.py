@@ -1,6 +1,7 @@
 """Exported weights: the lines on the card, run as they stand, give what our network gives."""
 
 import argparse
+import json
 import re
 import shutil
 
@@ -40,7 +41,8 @@ def leave_pretraining(root, results, backbone, name, width, epochs=(3,)):
     folder = results / "pretrain" / config.identify()
     write_config(folder / "config.yaml", config)
     for epoch in epochs:
-        checkpoint.save_backbone(folder / f"epoch_{epoch}.safetensors", backbone, {})
+        facts = {"pretrain_id": folder.name, "epoch": str(epoch)}
+        checkpoint.save_backbone(folder / f"epoch_{epoch}.safetensors", backbone, facts)
         write_json(folder / f"epoch_{epoch}.json", {"epoch": epoch, "pretext_top1_held_out": 12.5, **FACTS})
     return config.identify()
 
@@ -57,7 +59,8 @@ def leave_finetuning(root, results, backbone, name, width, **changes):
     head = DropoutLinear(backbone.features, 3, 0.5)
     tensors = {f"backbone.{k}": v for k, v in backbone.state_dict().items()}
     tensors |= {f"head.{k}": v for k, v in head.state_dict().items()}
-    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "classifier.safetensors")
+    facts = {"mac": json.dumps({"finetune_id": folder.name})}
+    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "classifier.safetensors", facts)
     return config.identify(), head
 
 
@@ -162,9 +165,14 @@ def test_a_finetuning_without_its_classifier_says_the_way_out(root, tmp_path, sm
 def test_anothers_weights_are_refused(root, tmp_path, small):
     results, run_id, finetune_id = small
     other, _ = network("r2plus1d_18", 8)
-    checkpoint.save_backbone(results / "pretrain" / run_id / "epoch_5.safetensors", other, {})
-    with pytest.raises(checkpoint.CheckpointError, match="not a checkpoint of this backbone"):
-        export(root, results, run_id, tmp_path / "w.safetensors")
+    path = results / "pretrain" / run_id / "epoch_5.safetensors"
+    for facts, message in (
+        ({"pretrain_id": "0000000000", "epoch": "5"}, "written for pretrain_id 0000000000"),
+        ({"pretrain_id": run_id, "epoch": "5"}, "not a checkpoint of this backbone"),
+    ):
+        checkpoint.save_backbone(path, other, facts)
+        with pytest.raises(checkpoint.CheckpointError, match=message):
+            export(root, results, run_id, tmp_path / "w.safetensors")
     shutil.copy(results / "pretrain" / run_id / "epoch_3.safetensors",
                 results / "finetune" / finetune_id / "classifier.safetensors")  # fmt: skip
     with pytest.raises(checkpoint.CheckpointError, match="not a classifier on this backbone"):

@@ -8,7 +8,7 @@ import pytest
 from made_up import answers, content, files, parquet, predictions, results
 
 from mac.report import claims_page
-from mac.report.results import Results, from_mapping
+from mac.report.results import Results, from_folder, from_mapping
 from mac.report.spreadsheet import comma_separated
 from mac.report.summary import summary
 from mac.report.tables import markdown
@@ -29,12 +29,25 @@ def set_metrics(**facts):
     return change
 
 
+def set_predictions(change_table, right=None):
+    """Give a run other predictions, and metrics that agree with them."""
+
+    def change(found, metrics, key, _):
+        table = change_table(predictions(right if right is not None else [1] * 400))
+        found[key] = parquet(table)
+        correct = int((table["label"] == table["predicted"]).sum())
+        facts = {"top1": 100 * correct / len(table), "videos": len(table), "correct": correct}
+        found[metrics] = json.dumps(json.loads(found[metrics]) | facts).encode()
+
+    return change
+
+
 DAMAGE = {
     "cut metrics": (lambda f, m, p, _: f.update({m: f[m][:40]}), "metrics.json is cut or no JSON"),
     "empty metrics": (lambda f, m, p, _: f.update({m: b""}), "metrics.json is cut or no JSON"),
     "a list": (lambda f, m, p, _: f.update({m: b"[1]"}), "metrics.json holds no mapping"),
-    "text": (set_metrics(top1="high"), "top1 and videos must be numbers"),
-    "a fact missing": (lambda f, m, p, _: f.update({m: b'{"top1": 1}'}), "metrics.json lacks videos, seed"),
+    "text": (set_metrics(top1="high"), "top1, videos, seconds must be numbers"),
+    "a fact missing": (lambda f, m, p, _: f.update({m: b'{"top1": 1}'}), "metrics.json lacks videos, seconds, seed"),
     "no metrics": (lambda f, m, p, _: f.pop(m), "metrics.json is missing beside predictions.parquet"),
     "no predictions": (lambda f, m, p, _: f.pop(p), "predictions.parquet is missing beside metrics.json"),
     "cut predictions": (lambda f, m, p, _: f.update({p: f[p][:500]}), "predictions.parquet can't be read"),
@@ -45,6 +58,21 @@ DAMAGE = {
     "other predictions": (
         lambda f, m, p, _: f.update({p: parquet(predictions([1] * 400))}),
         "predictions.parquet gives 400 videos at 100.00 %, metrics.json says 400 at",
+    ),
+    "no accuracy": (set_metrics(top1=float("nan")), "top1, videos, seconds must be numbers"),
+    "no device": (set_metrics(device=None), "device, commit, torch, index_digest text"),
+    "a list for a digest": (set_metrics(index_digest=["a"]), "device, commit, torch, index_digest text"),
+    "groups missing": (
+        set_predictions(lambda table: table.assign(group=table["group"].where(table.index % 4 > 0))),
+        "predictions.parquet lacks values of group",
+    ),
+    "fewer videos": (
+        set_predictions(lambda table: table.head(300)),
+        "tested on 300 videos, most runs were tested on 400",
+    ),
+    "other videos": (
+        set_predictions(lambda table: table.assign(path="x" + table["path"])),
+        "tested on 400 videos, most runs were tested on 400 others",
     ),
     "another run's": (set_metrics(finetune_id="0000000000"), "another run's: finetune_id 0000000000"),
     "another seed's": (set_metrics(seed=9), "another run's: seed 9, not 1"),
@@ -94,6 +122,7 @@ def test_what_starts_from_a_pretraining_on_other_content_is_left_out_too(demo):
     config = demo.finetunings[run].config
     key = f"pretrain/{config.pretrain_id}/epoch_{config.epoch}"
     foreign = {"pretrain_id": config.pretrain_id, "epoch": config.epoch, "index_digest": "0000000000"}
+    foreign |= {"seconds": 1.0, "device": "CPU", "commit": "abc"}
     read = Results(demo, from_mapping(content(demo) | {f"{key}.json": foreign}))
     assert read.problems.keys() == {key, f"finetune/{run}"}
     assert f"starts from {key}, which was made on another content" in read.problems[f"finetune/{run}"]
@@ -124,3 +153,26 @@ def test_no_results_at_all_are_no_problem(demo):
     read = Results(demo, from_mapping({}))
     assert read.problems == {}
     assert "Results left out" not in summary(demo, read)
+
+
+def test_the_content_that_frames_are_stored_of_counts_not_the_majority(demo):
+    run, found = spoilt(demo, set_metrics(index_digest="0000000000"))
+    store = demo.finetunings[run].config.store.identify()
+    found[f"store/{store}/store.json"] = {"index_digest": "0000000000"}
+    read = Results(demo, from_mapping(found))
+    assert run in read.finetunes
+    assert read.digests["ucf101"] == "0000000000"
+    others = [i for i, f in demo.finetunings.items() if f.config.store.identify() == store and i != run]
+    assert all("the stored frames are 0000000000" in read.problems[f"finetune/{i}"] for i in others)
+
+
+def test_frames_that_no_run_saw_change_nothing(demo):
+    store = demo.finetunings[next(iter(demo.finetunings))].config.store.identify()
+    found = content(demo) | {f"store/{store}/store.json": {"index_digest": "ffffffffff"}}
+    assert not Results(demo, from_mapping(found)).problems
+
+
+def test_a_folder_in_a_files_place_is_named(demo, tmp_path):
+    run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
+    (tmp_path / "finetune" / run / "metrics.json").mkdir(parents=True)
+    assert "metrics.json is a folder" in Results(demo, from_folder(tmp_path)).problems[f"finetune/{run}"]

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, permutation_test, ttest_ind
+from scipy.stats import binomtest, bootstrap, permutation_test, ttest_ind
 from statsmodels.api import OLS
 from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_statsmodels
 from statsmodels.stats.multitest import multipletests
@@ -14,7 +14,7 @@ from benchmarks.verdicts import coverage
 from mac.report.differences import between
 from mac.report.needed import would_decide
 from mac.report.scores import Sample
-from mac.report.statistics import clustered_interval, flip_p, holm, mcnemar, widen, wilson
+from mac.report.statistics import RESAMPLES, clustered_interval, flip_p, holm, mcnemar, widen, wilson
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,9 @@ def test_mcnemar_gives_a_textbook_example():
     """59 and 80 pairs agree, 6 and 16 do not: exact p 0.0525 (Fagerland, Lydersen and Laake 2013 give such tables)."""
     assert mcnemar(6, 16) == pytest.approx(0.0525, abs=5e-5)
     assert mcnemar(6, 16) == pytest.approx(mcnemar_of_statsmodels([[59, 6], [16, 80]], exact=True).pvalue)
-    assert mcnemar(0, 0) == 1.0
+    assert mcnemar(0, 0) == mcnemar(7, 7) == 1.0
+    for first, second in np.random.default_rng(5).integers(1, 400, (200, 2)).tolist():
+        assert mcnemar(first, second) == pytest.approx(binomtest(first, first + second).pvalue, rel=1e-9)
 
 
 def test_holm_gives_a_worked_example():
@@ -96,6 +98,26 @@ def test_degenerate_cells_have_an_interval_over_groups():
         assert clustered_interval(sizes * 0, sizes) == wilson(0, 20)
         assert clustered_interval(sizes, sizes) == wilson(20, 20)
         assert clustered_interval(np.array([[3]]), np.array([[5]])) == wilson(0.6, 1)
+
+
+@pytest.mark.parametrize("method", ["BCa", "percentile"])
+@pytest.mark.parametrize(("runs", "groups"), [(1, 40), (3, 25), (1, 400)])
+def test_the_clustered_interval_is_scipys_bootstrap_of_groups(method, runs, groups):
+    rng = np.random.default_rng(groups)
+    sizes = rng.integers(1, 8, (runs, groups))
+    correct = rng.binomial(sizes, 0.7)
+
+    def accuracy(*sums, axis=-1):
+        totals = [part.sum(axis) for part in sums]
+        return np.mean([totals[run] / totals[runs + run] for run in range(runs)], axis=0)
+
+    drawing = {"paired": True, "vectorized": True, "n_resamples": RESAMPLES, "batch": 2_000_000 // groups}
+    found = bootstrap((*correct, *sizes), accuracy, method=method, rng=np.random.default_rng(groups), **drawing)
+    assert clustered_interval(correct, sizes, method) == pytest.approx(tuple(found.confidence_interval), abs=1e-12)
+
+
+def test_groups_that_are_all_alike_have_an_interval_over_groups():
+    assert clustered_interval(np.full((1, 20), 2), np.full((1, 20), 4)) == wilson(10, 20)
 
 
 def test_the_spread_of_seeds_widens_an_interval():

@@ -1,9 +1,11 @@
 """Cleaning up: what is listed, what is deleted, and all that must survive."""
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
@@ -55,7 +57,15 @@ def results(config, tmp_path):
         "logs/smoke.log",
     ):
         touch(folder / name, 7)
+    for path in folder.rglob("*"):
+        age(path)
     return folder
+
+
+def age(path):
+    """Let a file have been changed two days ago."""
+    long_ago = time.time() - 2 * leftovers.RECENT
+    os.utime(path, (long_ago, long_ago))
 
 
 def touch(path, size):
@@ -212,6 +222,8 @@ def test_states_and_snapshots_are_listed_only_when_asked_for(config, results, ho
         path.unlink()
     touch(results / "pretrain" / abandoned / "running_9" / "lock", 0)
     touch(results / "pretrain" / abandoned / "running_9" / "a.snapshot", 50)
+    for path in (results / "pretrain" / abandoned / "running_9").iterdir():
+        age(path)
     hold(results / "pretrain" / busy / "running_9" / "lock")
     before = files(results)
     clean(config, results, yes=True)
@@ -223,6 +235,22 @@ def test_states_and_snapshots_are_listed_only_when_asked_for(config, results, ho
     assert any(f"{abandoned}/running_9/a.snapshot" in name for name in gone)
     assert any("epoch_2.state.pt" in name for name in gone)
     capsys.readouterr()
+
+
+def test_what_was_changed_of_late_and_is_not_finished_stays_whatever_locks_say(config, results, capsys):
+    """Locks may not reach from one machine of a cluster to another."""
+    run = next(iter(plan.load(config, "smoke").pretrainings))
+    touch(results / "pretrain" / run / "running_2" / "lock", 0)
+    touch(results / "pretrain" / run / "running_2" / "a.snapshot", 50)
+    for name in ("shards/0-of-9.parquet", "videos/x.avi"):
+        touch(results / "store" / "aaaaaaaaaa" / name, 5)
+    touch(results / "store" / "bbbbbbbbbb" / "store.json", 5)
+    before = files(results)
+    clean(config, results, yes=True, states=True)
+    gone = before - files(results)
+    assert "store/bbbbbbbbbb/store.json" in gone
+    assert not any("running_2" in name or "aaaaaaaaaa" in name for name in gone)
+    assert "store/aaaaaaaaaa — not finished and changed within a day" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("broken", ["seeds: [oops]\n", "tables: {T99: null}\n", "a: [\n"])

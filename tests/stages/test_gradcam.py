@@ -225,7 +225,7 @@ def test_long_names_stay_in_their_places():
     frame, mask = (rng.random((16, 16, 3)) * 255).astype(np.uint8), rng.random((16, 16)) > 0.5
     label = "BaseballPitchWithHelmet"
     row = Row("v_BaseballPitch_g01_c01_" + "x" * 36, label, (label, label), frame, mask, (mask * 1.0, mask * 0.0))
-    models = ("MAC-SC-2", "supervised pretraining on the pretraining set (stand-in)")
+    models = ("MAC-SC-2", "supervised pretraining (stand-in)")
     figure = draw([row, row], models, "Figure 2: " + "words " * 30, ["A note " * 40, "Another"])
     figure.canvas.draw()
     width, height = figure.get_size_inches() * figure.dpi

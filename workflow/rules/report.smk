@@ -38,9 +38,9 @@ rule track_finetuning:
     conda:
         ENVIRONMENT
     shell:
-        f"python -m mac report {REPORT} > {{log}} 2>&1 &&"
-        " python -m mac track run --stage finetune --id {wildcards.finetune_id} --receipt {output}"
-        f" --results {RESULTS} --tracking-uri '{TRACKING}' {SCALE} >> {{log}} 2>&1"
+        "python -m mac track run --stage finetune --id {wildcards.finetune_id} --receipt {output}"
+        f" --report {REPORTS} {RUNS_PAGE}"
+        f" --results {RESULTS} --tracking-uri '{TRACKING}' {SCALE} > {{log}} 2>&1"
 
 
 rule table:

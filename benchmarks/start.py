@@ -1,0 +1,112 @@
+"""Start: what it costs to plan, to start a command, and to run again when nothing is left to do."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.harness import Spent, check_out, machine, markdown, median, save, spend
+from mac import plan
+
+REPEATS = 3
+CONFIG = ["--cores", "2", "--config", "scale=paper"]
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+# A command and the module of `mac.commands` with its function.
+COMMANDS = {
+    "plan": "costing",
+    "resolve": "planning",
+    "report": "reporting",
+    "page": "page",
+    "list": "data",
+    "track run": "tracking",
+    "masks card": "masks",
+    "pretrain": "training",
+    "finetune": "training",
+    "gradcam": "gradcam",
+}
+GOALS = {"dry": 5.0, "again": 5.0, "help": 0.3, "start": 4.0}
+# Stands in for `python`: makes the files a job would write, empty; `resolve` is the real one.
+STAND_IN = """#!/bin/bash
+case "$3" in
+  resolve) exec {python} "$@" ;;
+  preflight | track) [ "$4" = run ] || exit 0 ;;
+esac
+words=" $* "
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --out) out="$2" ;;
+    --table) table="$2" ;;
+  esac
+  case "$1" in
+    *:///*) ;;
+    */*.*) mkdir -p "$(dirname "$1")"; [ -e "$1" ] || touch "$1" ;;
+  esac
+  shift
+done
+case "$out" in
+  */store.json) touch "$(dirname "$out")"/{videos.parquet,offsets.npy,sizes.npy} ;;
+  */data/*.md) touch "${out%.md}.json" ;;
+  */figures) mkdir -p "$out"; for name in {tables}; do touch "$out/learning_$name".{png,svg}; done ;;
+  reports/paper)
+    mkdir -p "$out/tables"
+    if [ -n "$table" ]; then touch "$out/tables/$table".{md,csv,tex,png,svg}; exit; fi
+    touch "$out"/{README.md,claims.md,index.html} ;;
+esac
+"""
+
+
+def run(_: Path | None) -> None:
+    """Measure all of it in a copy of the workflow; the machine's other work counts, so say what ran beside it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = check_out(Path(name))
+        dry = _repeat([*SNAKEMAKE, "-n", "-q", "all", *CONFIG], folder)
+        first = _finish(folder)
+        again = _repeat([*SNAKEMAKE, "-q", "all", *CONFIG], folder)
+        help_text = _repeat([sys.executable, "-m", "mac", "--help"], folder)
+        starts = {command: _repeat(_until_entered(module), folder) for command, module in COMMANDS.items()}
+        jobs = sum(1 for line in (folder / "benchmark_first.log").read_text().splitlines() if "Finished jobid" in line)
+    empty = Spent((first.wall - again.wall) / jobs, (first.cpu - again.cpu) / jobs, first.memory)
+    goal = f"{GOALS['start']:g} (CPU)"
+    rows = [
+        _row("`snakemake -n`, scale `paper`", dry, f"{GOALS['dry']:g}"),
+        _row("the same when nothing is left to do, no dry run", again, f"{GOALS['again']:g}"),
+        _row("`python -m mac --help`", help_text, f"{GOALS['help']:g}"),
+        _row(f"a job that does nothing, one of {jobs}", empty, goal),
+        *(_row(f"`mac {command}` until its function is entered", spent, goal) for command, spent in starts.items()),
+    ]
+    measured = {"dry": dry, "again": again, "help": help_text, "job": empty, **starts}
+    facts = {
+        "machine": machine("snakemake", "torch", "mlflow", "pandas"),
+        "repeats": REPEATS,
+        "goals": GOALS,
+        "spent": {name: vars(spent) for name, spent in measured.items()},
+    }
+    note = f"Medians of {REPEATS} turns. What a command imports only where it needs it is part of its work."
+    save("start", "Start: planning, starting, running again", facts, [markdown(HEAD, rows), note])
+
+
+HEAD = ["", "wall, s", "CPU, s", "peak memory, MB", "goal, s"]
+
+
+def _row(name: str, spent: Spent, goal: str) -> list[str]:
+    return [name, f"{spent.wall:.2f}", f"{spent.cpu:.2f}", f"{spent.memory:.0f}", goal]
+
+
+def _repeat(command: list[str], folder: Path) -> Spent:
+    return median([spend(command, folder) for _ in range(REPEATS)])
+
+
+def _finish(folder: Path) -> Spent:
+    """Run the scale with empty files for results."""
+    stand_in = folder / "bin" / "python"
+    stand_in.parent.mkdir()
+    tables = " ".join(plan.load(folder / "config", "paper").tables)
+    stand_in.write_text(STAND_IN.replace("{python}", sys.executable).replace("{tables}", tables))
+    stand_in.chmod(0o755)
+    spent = spend([*SNAKEMAKE, *CONFIG], folder, str(stand_in.parent))
+    (folder / "benchmark.log").rename(folder / "benchmark_first.log")
+    return spent
+
+
+def _until_entered(module: str) -> list[str]:
+    code = f"import importlib, mac.cli; mac.cli._parser(); importlib.import_module('mac.commands.{module}')"
+    return [sys.executable, "-c", code]
