@@ -48,10 +48,14 @@ def disk(plan: Plan, results: Path | None, sizes: Sizes, frames: list[FrameBytes
             there += sum(path.stat().st_size for path in paths if path.exists())
             total += len(pretraining.epochs) * size(pretraining.config)
         parts.append(Disk(what, total, there))
-    predictions = [(i, _predictions(f.config, sizes)) for i, f in plan.finetunings.items()]
-    paths = [results / "finetune" / i / "predictions.parquet" for i, _ in predictions] if results else []
-    there = sum(path.stat().st_size for path in paths if path.exists())
-    return [*parts, Disk("predictions", sum(size for _, size in predictions), there)]
+    for what, name, bytes_of in (
+        ("classifiers", "classifier.safetensors", _classifier),
+        ("predictions", "predictions.parquet", _predictions),
+    ):
+        paths = [results / "finetune" / i / name for i in plan.finetunings] if results else []
+        there = sum(path.stat().st_size for path in paths if path.exists())
+        parts.append(Disk(what, sum(bytes_of(f.config, sizes) for f in plan.finetunings.values()), there))
+    return parts
 
 
 def backbone_bytes(config: PretrainConfig) -> int:
@@ -94,6 +98,12 @@ def _store(config: StoreConfig, results: Path | None, sizes: Sizes, frames: list
     nearest = min(frames, key=lambda f: abs(math.log(f.width * f.height / pixels)))
     per_frame = nearest.bytes * pixels / (nearest.width * nearest.height)
     return round(per_frame * sizes.find(config.dataset).frames), 0
+
+
+def _classifier(config: FinetuneConfig, sizes: Sizes) -> int:
+    """A finetuned backbone and its linear classifier."""
+    outputs = (flops.features(config.model.width) + 1) * (sizes.find(config.store.dataset).labels or 100)
+    return NUMBER * (flops.numbers(config.model.backbone, config.model.width)[1] + outputs)
 
 
 def _predictions(config: FinetuneConfig, sizes: Sizes) -> int:

@@ -38,6 +38,8 @@ def _place(path: Path, write: Callable[[Path], Any], ending: str, on_disk: bool)
     partial = path.with_name(f".{path.name}.{ending}")
     try:
         write(partial)
+        os.umask(umask := os.umask(0o077))
+        partial.chmod(0o666 & ~umask)  # safetensors makes files that only their owner may read
         if on_disk:
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all."""
 
 import multiprocessing
+import os
 
 import pytest
 
@@ -20,6 +21,20 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, writer):
         writer(path, break_off)
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_may_be_read_by_whom_the_umask_says(tmp_path):
+    def private(partial):
+        partial.touch(mode=0o600)
+
+    for umask, mode in ((0o022, 0o644), (0o027, 0o640)):
+        before = os.umask(umask)
+        try:
+            atomic.place(tmp_path / "x", private)
+            assert (tmp_path / "x").stat().st_mode & 0o777 == mode
+            assert os.umask(umask) == umask
+        finally:
+            os.umask(before)
 
 
 def write_often(path, text):
