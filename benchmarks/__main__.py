@@ -4,7 +4,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-NAMES = ("clips", "growth", "overhead", "planning", "start", "verdicts")
+NAMES = ("clips", "feed", "growth", "masks", "overhead", "planning", "start", "verdicts", "views")
 NEED_NO_DATA = ("planning", "start", "verdicts")
 
 

@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import torch
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
@@ -86,6 +87,29 @@ def alternate(methods: dict[str, Callable[[int], object]], repeats: int) -> dict
 def rates(seconds: dict[str, list[float]], units: int) -> dict[str, float]:
     """Units per second of each method, by the median of its turns."""
     return {name: units / statistics.median(values) for name, values in seconds.items()}
+
+
+def cuda_rate(run: Callable[[torch.device], object], units: int, repeats: int = 20) -> float | None:
+    """Units per second of ``run`` on the GPU, by the median of its turns; None where there is no GPU."""
+    if not torch.cuda.is_available():
+        return None
+    device, seconds = torch.device("cuda"), []
+    for _ in range(repeats + 3):
+        torch.cuda.synchronize()
+        began = time.perf_counter()
+        run(device)
+        torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    return units / statistics.median(seconds[3:])
+
+
+def on_gpu(rate: float | None, name: str) -> str:
+    """Say what a GPU reached in clips a second, or how to measure it."""
+    if rate is None:
+        return (
+            f"On a GPU: not measured, no GPU here (`python -m benchmarks {name} --data FOLDER` on a machine with one)."
+        )
+    return f"On {torch.cuda.get_device_name()}: {rate:,.0f} clips a second."
 
 
 def machine(*packages: str) -> dict[str, str]:

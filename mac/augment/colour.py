@@ -61,44 +61,56 @@ def shift_colour(clip: torch.Tensor, shift: ColourShift) -> torch.Tensor:
     def wide(values: torch.Tensor) -> torch.Tensor:
         return values.to(clip.device).view(-1, 1, 1, 1)
 
-    lit = ((clip + wide(shift.brightness)[:, None]).clamp_(0, 1) * wide(shift.contrast)[:, None]).clamp_(0, 1)
+    lit = (clip + wide(shift.brightness)[:, None]).clamp_(0, 1).mul_(wide(shift.contrast)[:, None]).clamp_(0, 1)
     turned = (shift.hue != 0) | (shift.saturation != 1)
     if turned.any():
-        chosen = turned.nonzero().ravel().to(clip.device)
-        part = ColourShift(*(getattr(shift, name)[turned] for name in ColourShift.__dataclass_fields__))
-        lit[chosen] = _turn(lit[chosen], part)
+        chosen = _chosen(turned, clip.device)
+        lit[chosen] = _turn(lit[chosen], wide(shift.hue[turned]), wide(shift.saturation[turned]))
     if shift.gray.any():
-        chosen = shift.gray.nonzero().ravel().to(clip.device)
+        chosen = _chosen(shift.gray, clip.device)
         red, green, blue = lit[chosen].unbind(1)
-        lit[chosen] = (0.299 * red + 0.587 * green + 0.114 * blue)[:, None].expand(-1, 3, -1, -1, -1)
+        lit[chosen] = (0.299 * red).add_(0.587 * green).add_(0.114 * blue)[:, None].expand(-1, 3, -1, -1, -1)
     return lit
 
 
-def _turn(clip: torch.Tensor, shift: ColourShift) -> torch.Tensor:
-    """Turn the hue and scale the saturation of an RGB clip by way of HSV."""
-    value, _ = clip.max(1)
-    chroma = value - clip.amin(1)
+def _chosen(which: torch.Tensor, device: torch.device) -> torch.Tensor | slice:
+    """Index the clips that ``which`` (B,) bool marks; all of them without a copy."""
+    return slice(None) if which.all() else which.nonzero().ravel().to(device)
+
+
+def _turn(clip: torch.Tensor, hue: torch.Tensor, saturation: torch.Tensor) -> torch.Tensor:
+    """Turn the hue and scale the saturation, (B, 1, 1, 1) each, of an RGB clip by way of HSV.
+
+    Choices are interpolations by weights 0 and 1, which is exact: on a CPU, comparing into float and ``lerp`` take a
+    tenth of the time of ``where``.
+    """
     red, green, blue = clip.unbind(1)
-    safe = chroma.clamp_min(1e-12)
-    sixth = torch.where(
-        value == red,
-        (green - blue) / safe,
-        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    value = torch.maximum(red, green)
+    torch.maximum(value, blue, out=value)
+    chroma = torch.minimum(red, green)
+    torch.minimum(chroma, blue, out=chroma)
+    torch.sub(value, chroma, out=chroma)
+    is_red, is_green = (torch.eq(value, one, out=torch.empty_like(value)) for one in (red, green))
+    sixth = torch.lerp(red - green, blue - red, is_green)
+    torch.lerp(sixth, green - blue, is_red, out=sixth)
+    sixth.div_(chroma.clamp_min(1e-12))
+    sixth.add_(torch.sub(4, is_green, alpha=2).mul_(1 - is_red)).add_(6 * hue)
+    sixth.sub_((sixth / 6).floor_(), alpha=6)
+    torch.minimum(chroma.mul_(saturation), value, out=chroma)
+    # How far each channel falls below the value on the hue circle, as a share of the chroma in [0, 1].
+    falls = (
+        (sixth + 5).sub_(8).abs_().mul_(-1).add_(2),
+        (sixth + 3).sub_(5).abs_().sub_(1),
+        (sixth + 1).sub_(5).abs_().sub_(1),
     )
-    sixth = torch.remainder(sixth + 6 * shift.hue.to(clip.device).view(-1, 1, 1, 1), 6)
-    chroma = torch.minimum(chroma * shift.saturation.to(clip.device).view(-1, 1, 1, 1), value)
-    channels = [value - chroma * _ramp(sixth, offset) for offset in (5, 3, 1)]
-    return torch.stack(channels, dim=1)
-
-
-def _ramp(sixth: torch.Tensor, offset: int) -> torch.Tensor:
-    """The falling and rising edge of one RGB channel over the hue circle (in sixths of a turn), in [0, 1]."""
-    k = torch.remainder(sixth + offset, 6)
-    return torch.minimum(k, 4 - k).clamp_(0, 1)
+    turned = torch.empty_like(clip)
+    for channel, fall in enumerate(falls):
+        torch.sub(value, fall.clamp_(0, 1).mul_(chroma), out=turned[:, channel])
+    return turned
 
 
 def normalise(clip: torch.Tensor) -> torch.Tensor:
     """Subtract the ImageNet mean and divide by its standard deviation; (B, 3, T, H, W), RGB in [0, 1] → about ±2.6."""
     mean = clip.new_tensor(MEAN).view(1, 3, 1, 1, 1)
     std = clip.new_tensor(STD).view(1, 3, 1, 1, 1)
-    return (clip - mean) / std
+    return (clip - mean).div_(std)

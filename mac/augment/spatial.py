@@ -63,7 +63,7 @@ def crop(frames: torch.Tensor, crops: Crops, size: int) -> torch.Tensor:
         float32 (B, 3, T, size, size) in [0, 1].
     """
     batch, num_frames, height, width, _ = frames.shape
-    planes = frames.permute(0, 1, 4, 2, 3).reshape(batch, num_frames * 3, height, width).float().div_(255)
+    planes = frames.permute(0, 4, 1, 2, 3).reshape(batch, 3 * num_frames, height, width).float().div_(255)
     steps = (torch.arange(size, device=frames.device) + 0.5) / size
     window = crops.windows.to(frames.device)
     along = torch.where(crops.flips.to(frames.device)[:, None], 1 - steps, steps)
@@ -71,4 +71,4 @@ def crop(frames: torch.Tensor, crops: Crops, size: int) -> torch.Tensor:
     y = window[:, 1:2] + (window[:, 3:4] - window[:, 1:2]) * steps
     grid = torch.stack([x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], dim=-1) * 2 - 1
     cut = F.grid_sample(planes, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return cut.view(batch, num_frames, 3, size, size).transpose(1, 2).contiguous()
+    return cut.view(batch, 3, num_frames, size, size)

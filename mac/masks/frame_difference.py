@@ -11,6 +11,9 @@ Both take the second frame's mask for the first frame and dilate with OpenCV's 2
 """
 
 import torch
+import torch.nn.functional as F
+
+from mac.working_set import working_sets
 
 PRESETS = ("paper", "release")
 
@@ -20,11 +23,13 @@ def luma(clip: torch.Tensor, preset: str) -> torch.Tensor:
 
     The ``release`` preset rounds the clip to 8 bits first and then computes in OpenCV's 15-bit fixed point.
     """
+    red, green, blue = clip.unbind(1)
     if preset == "release":
-        levels = (clip * 255).round().to(torch.int32)
-        fixed = levels[:, 0] * 9798 + levels[:, 1] * 19235 + levels[:, 2] * 3735
-        return ((fixed + 16384) >> 15).to(clip.dtype)
-    return 255 * (0.299 * clip[:, 0] + 0.587 * clip[:, 1] + 0.114 * clip[:, 2])
+        # Sums of 8-bit levels times 15-bit weights are exact in single precision: below 2^24 units of 2^-15.
+        gray = (255 * red).round_().mul_(9798 / 32768)
+        gray.add_((255 * green).round_(), alpha=19235 / 32768)
+        return gray.add_((255 * blue).round_(), alpha=3735 / 32768).add_(0.5).floor_()
+    return (0.299 * red).add_(0.587 * green).add_(0.114 * blue).mul_(255)
 
 
 def background_differences(gray: torch.Tensor, momentum: float, preset: str) -> torch.Tensor:
@@ -45,16 +50,20 @@ def background_differences(gray: torch.Tensor, momentum: float, preset: str) -> 
         raise ValueError(f"a mask needs at least 2 frames, this clip has {gray.shape[1]}")
     if preset not in PRESETS:
         raise ValueError(f"mask preset {preset!r}: allowed are {', '.join(PRESETS)}")
-    background = gray[:, 0]
-    differences = torch.empty_like(gray)
-    for t in range(1, gray.shape[1]):
-        frame = gray[:, t]
-        torch.sub(background, frame, out=differences[:, t]).abs_()
+    frames, backgrounds = gray.unbind(1), torch.empty_like(gray[:, 1:])
+    backgrounds[:, 0] = frames[0]
+    for background, frame, following in zip(
+        backgrounds.unbind(1), frames[1:], backgrounds[:, 1:].unbind(1), strict=False
+    ):
         if preset == "paper":
-            background = torch.lerp(frame, background, momentum)
+            torch.lerp(frame, background, momentum, out=following)
+        elif (float(momentum) * 2**16).is_integer():  # a few bits: products with 8-bit levels and their sum are exact
+            torch.mul(background, 1 - momentum, out=following).add_(frame, alpha=momentum).floor_()
         else:
             # In double, as NumPy does: truncation turns a rounding error into a whole gray level.
-            background = (momentum * frame.double() + (1 - momentum) * background.double()).floor().to(gray.dtype)
+            following.copy_((momentum * frame.double() + (1 - momentum) * background.double()).floor_())
+    differences = torch.empty_like(gray)
+    torch.sub(backgrounds, gray[:, 1:], out=differences[:, 1:]).abs_()
     differences[:, 0] = differences[:, 1]
     return differences
 
@@ -66,19 +75,20 @@ def threshold_differences(differences: torch.Tensor, threshold: float, preset: s
     1/255; a frame without any difference above the threshold gets an empty mask.
     """
     if preset == "paper":
-        mask = (differences > threshold).to(differences.dtype)
+        mask = torch.gt(differences, threshold, out=torch.empty_like(differences))  # no detour through bool
     else:
-        kept = differences * (differences > threshold)
+        kept = F.threshold(differences, threshold, 0.0)
         low, high = kept.amin((-2, -1), keepdim=True), kept.amax((-2, -1), keepdim=True)
-        span = (high - low).clamp_min(torch.finfo(kept.dtype).tiny)
-        mask = ((kept - low) / span * 255).floor() / 255
+        span = (high - low).clamp_min_(torch.finfo(kept.dtype).tiny)
+        mask = kept.sub_(low).div_(span).mul_(255).floor_().div_(255)
     return dilate(mask)[:, None]
 
 
 def dilate(mask: torch.Tensor) -> torch.Tensor:
     """Dilate (…, H, W) with the kernel [[0, 1], [1, 1]], anchor (1, 1): upper and left neighbours count."""
-    grown = mask.clone()
-    torch.maximum(grown[..., 1:, :], mask[..., :-1, :], out=grown[..., 1:, :])
+    grown = torch.empty_like(mask)
+    grown[..., 0, :] = mask[..., 0, :]
+    torch.maximum(mask[..., 1:, :], mask[..., :-1, :], out=grown[..., 1:, :])
     torch.maximum(grown[..., :, 1:], mask[..., :, :-1], out=grown[..., :, 1:])
     return grown
 
@@ -95,4 +105,8 @@ def foreground_masks(clip: torch.Tensor, momentum: float, threshold: float, pres
     Returns:
         (B, 1, T, H, W) in [0, 1], 1 on the moving foreground.
     """
-    return threshold_differences(background_differences(luma(clip, preset), momentum, preset), threshold, preset)
+    masks = torch.empty_like(clip[:, :1])
+    for part in working_sets(clip):
+        differences = background_differences(luma(clip[part], preset), momentum, preset)
+        masks[part] = threshold_differences(differences, threshold, preset)
+    return masks

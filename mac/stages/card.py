@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from mac import pictures
-from mac.augment.views import ViewRecipe, draw_view
+from mac.augment.spatial import crop
+from mac.augment.views import ViewRecipe, sample_views
 from mac.config import CardConfig
 from mac.data.clips import training_frames
 from mac.data.store import FrameStore
@@ -73,7 +74,8 @@ def _clips(config: CardConfig, store: FrameStore) -> tuple[torch.Tensor, torch.T
     clip = config.clip
     frames = training_frames(store.lengths[videos], clip.num_frames, clip.strides, ("card frames", videos))
     recipe = ViewRecipe(clip.scales, clip.size, 0.0, 0.0, 0.0)
-    plain, _, crops = draw_view(torch.from_numpy(store.clips(videos, frames)), recipe, ("card", videos))
+    crops = sample_views(len(videos), recipe, ("card", videos)).crops
+    plain = crop(torch.from_numpy(store.clips(videos, frames)), crops, clip.size)
     boxes = None
     if config.mask.source == "person_boxes":
         boxes = torch.from_numpy(store.boxes(videos, frames))

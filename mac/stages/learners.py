@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mac.augment.blend import blend
-from mac.augment.views import ViewRecipe, draw_view
+from mac.augment.views import ViewRecipe, apply_views, draw_view, sample_views
 from mac.config import ClipConfig, ColourConfig, PretrainConfig
 from mac.masks.frame_difference import foreground_masks
 from mac.masks.person_boxes import box_masks
@@ -20,6 +20,7 @@ from mac.randomness import Key
 from mac.training.batches import Batch
 from mac.training.distributed import ALONE, World
 from mac.training.processor import autocast, seeded, to_fast_layout
+from mac.working_set import working_sets
 
 Metrics = dict[str, torch.Tensor]
 
@@ -76,7 +77,7 @@ class MacLearner(nn.Module):
             metrics["pretext_top1"] = 100 * correct.float().mean()
         loss = p.weight * pretext_loss
         if c and self.contrast and self.projector:
-            _, natural, _ = draw_view(frames, self.recipe, ("natural", *keys))
+            natural = draw_view(frames, self.recipe, ("natural", *keys))
             with self._autocast():
                 pairs = [(self.projector(features), natural)]
                 if c.symmetric:
@@ -115,15 +116,20 @@ class MacLearner(nn.Module):
 
     def _attenuated(self, batch: Batch, frames: torch.Tensor, keys: tuple[Key, ...]) -> tuple[torch.Tensor, ...]:
         """Draw the MAC view (B, 3, T, S, S) and what was done to it."""
-        plain, view, crops = draw_view(frames, self.recipe, keys)
-        m = self.config.mask
-        if m.source == "person_boxes":
-            mask = box_masks(batch.boxes.to(self.device), crops, self.recipe.size)
-        else:
-            mask = foreground_masks(plain, m.momentum, m.threshold, m.preset)
-        drawn = self.objective.draw(len(view), ("alpha", *keys))
-        view = blend(view, mask, drawn.alphas.to(self.device), self.config.pretext.reverse)
-        return view.contiguous(memory_format=torch.channels_last_3d), drawn
+        m, size = self.config.mask, self.recipe.size
+        views = sample_views(len(frames), self.recipe, keys)
+        drawn = self.objective.draw(len(frames), ("alpha", *keys))
+        alphas = drawn.alphas.to(self.device)
+        shape = (len(frames), 3, frames.shape[1], size, size)
+        view = torch.empty(shape, device=self.device, memory_format=torch.channels_last_3d)
+        for part in working_sets(frames):
+            plain, coloured = apply_views(frames[part], views[part], size)
+            if m.source == "person_boxes":
+                mask = box_masks(batch.boxes[part].to(self.device), views[part].crops, size)
+            else:
+                mask = foreground_masks(plain, m.momentum, m.threshold, m.preset)
+            view[part] = blend(coloured, mask, alphas[part], self.config.pretext.reverse)
+        return view, drawn
 
 
 class SupervisedLearner(nn.Module):
@@ -167,7 +173,7 @@ class SupervisedLearner(nn.Module):
         return {"top1_held_out": 100 * (outputs.argmax(1).cpu() == self.labels[batch.videos]).float()}
 
     def _outputs(self, batch: Batch, keys: tuple[Key, ...], dropout: bool) -> torch.Tensor:
-        _, view, _ = draw_view(batch.frames.to(self.device), self.recipe, ("natural", *keys))
+        view = draw_view(batch.frames.to(self.device), self.recipe, ("natural", *keys))
         with autocast(self.config.precision, self.device):
             features = self.backbone(view.contiguous(memory_format=torch.channels_last_3d))
             return self.head(features, ("dropout", *keys) if dropout else None).float()

@@ -93,6 +93,35 @@ def test_clips_of_a_batch_do_not_touch_each_other():
     torch.testing.assert_close(both[1:], foreground_masks(b, 0.5, 30, "release"))
 
 
+@pytest.mark.parametrize("momentum", [0.1, 0.5, 0.75, 1.0])
+@pytest.mark.parametrize("preset", ["paper", "release"])
+def test_masks_in_single_precision_are_numpys_step_by_step_bit_for_bit(preset, momentum):
+    video = np.stack([moving_square(np.random.default_rng(seed)) for seed in range(3)])
+    clip = torch.from_numpy(video).permute(0, 4, 1, 2, 3).float() / 255
+    threshold, planes = np.float32(30), clip.numpy().transpose(1, 0, 2, 3, 4)
+    if preset == "paper":
+        weights = np.float32([0.299, 0.587, 0.114])
+        gray = np.float32(255) * (weights[0] * planes[0] + weights[1] * planes[1] + weights[2] * planes[2])
+    else:
+        levels = np.rint(np.float32(255) * planes).astype(np.int64)
+        gray = (levels[0] * 9798 + levels[1] * 19235 + levels[2] * 3735 + 16384 >> 15).astype(np.float32)
+    background, masks = gray[:, 0], []
+    for frame in gray.transpose(1, 0, 2, 3)[1:]:
+        kept = np.abs(background - frame)
+        if preset == "paper":
+            masks.append((kept > threshold).astype(np.float32))
+            background = torch.lerp(torch.from_numpy(frame), torch.from_numpy(background), momentum).numpy()
+        else:
+            kept[kept <= threshold] = 0
+            low, high = kept.min((1, 2), keepdims=True), kept.max((1, 2), keepdims=True)
+            masks.append(np.floor((kept - low) / (high - low) * np.float32(255)) / np.float32(255))
+            mixed = momentum * frame.astype(np.float64) + (1 - momentum) * background.astype(np.float64)
+            background = np.floor(mixed).astype(np.float32)
+    expected = np.stack([cv2.dilate(mask, KERNEL, anchor=(1, 1)) for mask in np.concatenate([masks[:1], masks])[:, 0]])
+    ours = foreground_masks(clip, momentum, 30, preset)
+    np.testing.assert_array_equal(ours[0, 0].numpy(), expected)
+
+
 def test_one_background_pass_serves_all_thresholds():
     clip = as_clip(moving_square(np.random.default_rng(1)))
     differences = background_differences(luma(clip, "paper"), 0.5, "paper")

@@ -1,0 +1,90 @@
+"""Feed: clips per second from disk to tensor of each core that reads, as a training's loader does it."""
+
+import math
+import resource
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.harness import machine, markdown, save
+from mac.data import extraction, index
+from mac.data.clips import training_frames
+from mac.data.store import FrameStore
+from mac.training import processor
+from mac.training.batches import in_turn, read
+
+SIZES = ((171, 128), (192, 144))
+FRAMES, STRIDES, BATCH, BATCHES, REPEATS = 16, [1, 2, 3, 4], 32, 9, 5
+GOAL, RATES = 250, (250, 500, 1000, 2000)
+
+
+def run(data: Path) -> None:
+    """Measure reading in the training's own process and in one worker, by the clock and by processor time."""
+    processor.prepare("cpu", threads=1)
+    folder = Path(tempfile.mkdtemp())
+    try:
+        stores = {size: _store(data / "ucf101-originals", folder / f"{size[0]}", *size) for size in SIZES}
+        ways = [(size, workers) for size in SIZES for workers in (0, 1)]
+        turns = [{way: _feed(stores[way[0]], way[1], turn) for way in ways} for turn in range(REPEATS + 1)]
+    finally:
+        shutil.rmtree(folder)
+    measured = {way: [statistics.median(turn[way][i] for turn in turns[1:]) for i in (0, 1)] for way in ways}
+    rows = [
+        [f"{width}×{height}, {'one worker' if workers else 'no worker'}", f"{rate:.0f}", f"{per_core:.0f}"]
+        + [str(math.ceil(wanted / per_core)) for wanted in RATES]
+        for ((width, height), workers), (rate, per_core) in measured.items()
+    ]
+    head = ["clips of 16 stored frames, strides 1 to 4", "clips/s", "clips per core-second"]
+    note = (
+        f"Batches of {BATCH}, from the first to arrive to the last of {BATCHES}. A core-second is a second of processor"
+        " time of the reading process and of the one that receives (which other load on the machine doesn't lengthen"
+        " much); the last columns are the reading cores that a training of so many clips a second needs. Files lie in"
+        f" the system's cache. Goal: ≥ {GOAL} clips a second for each core."
+    )
+    facts = {
+        "machine": machine("simplejpeg", "torch", "numpy"),
+        "goal": GOAL,
+        "measured": [
+            {"size": size, "workers": workers, "clips_per_second": rate, "clips_per_core_second": per_core}
+            for (size, workers), (rate, per_core) in measured.items()
+        ],
+    }
+    table = markdown([*head, *(f"cores for {wanted:,}/s" for wanted in RATES)], rows)
+    save("feed", "Feed: from disk to tensor", facts, [table, note])
+
+
+def _store(root: Path, folder: Path, width: int, height: int) -> FrameStore:
+    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.avi"))
+    splits = {"split_1": "train", "split_2": "", "split_3": ""}
+    table = index.scan(files, root).assign(path=files, file=files, label="x", group="", copy="", **splits)
+    extraction.extract(root, table, folder, width, height)
+    return FrameStore(folder)
+
+
+def _feed(store: FrameStore, workers: int, turn: int) -> tuple[float, float]:
+    """Read some batches; returns clips per second by the clock and per second of processor time."""
+    videos = np.random.default_rng(turn).integers(0, len(store.lengths), BATCHES * BATCH)
+    before = _processor_time()
+    batches = read(
+        store,
+        in_turn(videos, BATCH),
+        lambda chosen: training_frames(store.lengths[chosen], FRAMES, STRIDES, ("feed", turn, chosen)),
+        workers=workers,
+    )
+    next(batches)
+    began = time.perf_counter()
+    for batch in batches:
+        assert batch.frames.dtype == torch.uint8
+    seconds = time.perf_counter() - began
+    del batches  # its workers end, and their time is counted
+    return (BATCHES - 1) * BATCH / seconds, BATCHES * BATCH / (_processor_time() - before)
+
+
+def _processor_time() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
