@@ -4,7 +4,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import time
@@ -51,17 +50,6 @@ def spend(command: list[str], folder: Path, path: str = "") -> Spent:
 def median(found: list[Spent]) -> Spent:
     """Take the medians of several turns."""
     return Spent(*(statistics.median(getattr(turn, key) for turn in found) for key in ("wall", "cpu", "memory")))
-
-
-def check_out(folder: Path) -> Path:
-    """Copy the workflow and its configuration into a folder of its own."""
-    for name in ("config", "workflow"):
-        shutil.copytree(ROOT / name, folder / name)
-    (folder / "docs").mkdir()
-    for name in ("Snakefile", "environment.yml", "docs/discrepancies.md"):
-        shutil.copy(ROOT / name, folder / name)
-    (folder / "profiles").symlink_to("workflow/profiles")
-    return folder
 
 
 def exponent(sizes: list[float], values: list[float]) -> float:

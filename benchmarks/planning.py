@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from benchmarks.harness import Spent, check_out, exponent, machine, markdown, save, spend
+from benchmarks.copies import check_out
+from benchmarks.harness import ROOT, Spent, exponent, machine, markdown, save, spend
 from mac import plan as planning
 
 ROWS, SEEDS, FINISHED = (20, 200, 2000), (1, 10, 100), (20, 200, 2000)
@@ -63,7 +64,7 @@ def _line(name: str, spent: Spent) -> list[str]:
 
 def _draw(folder: Path, rows: int, seeds: int) -> Path:
     """A copy of the workflow whose tables have so many rows."""
-    check_out(folder)
+    check_out(ROOT, folder)
     tables = {}
     for first in range(0, rows, OF_A_TABLE):
         drawn = [_row(number) for number in range(first, min(first + OF_A_TABLE, rows))]

@@ -4,7 +4,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.harness import Spent, check_out, machine, markdown, median, save, spend
+from benchmarks.copies import check_out, stand_in
+from benchmarks.harness import ROOT, Spent, machine, markdown, median, save, spend
 from mac import plan
 
 REPEATS = 3
@@ -24,40 +25,12 @@ COMMANDS = {
     "gradcam": "gradcam",
 }
 GOALS = {"dry": 5.0, "again": 5.0, "help": 0.3, "start": 4.0}
-# Stands in for `python`: makes the files a job would write, empty; `resolve` is the real one.
-STAND_IN = """#!/bin/bash
-case "$3" in
-  resolve) exec {python} "$@" ;;
-  preflight | track) [ "$4" = run ] || exit 0 ;;
-esac
-words=" $* "
-while [ $# -gt 0 ]; do
-  case "$1" in
-    --out) out="$2" ;;
-    --table) table="$2" ;;
-  esac
-  case "$1" in
-    *:///*) ;;
-    */*.*) mkdir -p "$(dirname "$1")"; [ -e "$1" ] || touch "$1" ;;
-  esac
-  shift
-done
-case "$out" in
-  */store.json) touch "$(dirname "$out")"/{videos.parquet,offsets.npy,sizes.npy} ;;
-  */data/*.md) touch "${out%.md}.json" ;;
-  */figures) mkdir -p "$out"; for name in {tables}; do touch "$out/learning_$name".{png,svg}; done ;;
-  reports/paper)
-    mkdir -p "$out/tables"
-    if [ -n "$table" ]; then touch "$out/tables/$table".{md,csv,tex,png,svg}; exit; fi
-    touch "$out"/{README.md,claims.md,index.html} ;;
-esac
-"""
 
 
 def run(_: Path | None) -> None:
     """Measure all of it in a copy of the workflow; the machine's other work counts, so say what ran beside it."""
     with tempfile.TemporaryDirectory() as name:
-        folder = check_out(Path(name))
+        folder = check_out(ROOT, Path(name))
         dry = _repeat([*SNAKEMAKE, "-n", "-q", "all", *CONFIG], folder)
         first = _finish(folder)
         again = _repeat([*SNAKEMAKE, "-q", "all", *CONFIG], folder)
@@ -97,12 +70,8 @@ def _repeat(command: list[str], folder: Path) -> Spent:
 
 def _finish(folder: Path) -> Spent:
     """Run the scale with empty files for results."""
-    stand_in = folder / "bin" / "python"
-    stand_in.parent.mkdir()
-    tables = " ".join(plan.load(folder / "config", "paper").tables)
-    stand_in.write_text(STAND_IN.replace("{python}", sys.executable).replace("{tables}", tables))
-    stand_in.chmod(0o755)
-    spent = spend([*SNAKEMAKE, *CONFIG], folder, str(stand_in.parent))
+    first = stand_in(folder, plan.load(folder / "config", "paper").tables)
+    spent = spend([*SNAKEMAKE, *CONFIG], folder, str(first))
     (folder / "benchmark.log").rename(folder / "benchmark_first.log")
     return spent
 

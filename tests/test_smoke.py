@@ -8,8 +8,8 @@ import sys
 
 import pandas as pd
 import pytest
-from checkout import check_out
 
+from benchmarks.copies import check_out
 from mac import plan
 from mac.tracking import journal, replay, store
 from mac.validation import read_yaml

@@ -4,45 +4,16 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
-from checkout import check_out
 
+from benchmarks.copies import check_out, stand_in
 from mac import plan
 from mac.experiment import merge
 from mac.validation import read_yaml
-
-# Stands in for `python -m mac STAGE`: makes the files a stage would write, empty. `resolve` is the real one.
-STAND_IN = """#!/bin/bash
-case "$3" in
-  resolve) exec {python} "$@" ;;
-  preflight) exit 0 ;;
-esac
-while [ $# -gt 0 ]; do
-  case "$1" in
-    --out) out="$2" ;;
-    --table) table="$2" ;;
-  esac
-  case "$1" in
-    *:///*) ;;
-    */*.*) mkdir -p "$(dirname "$1")"; [ -e "$1" ] || touch "$1" ;;
-  esac
-  shift
-done
-case "$out" in
-  */store.json) touch "$(dirname "$out")"/{videos.parquet,offsets.npy,sizes.npy} ;;
-  */data/*.md) touch "${out%.md}.json" ;;
-  reports/paper/figures) mkdir -p "$out"; touch "$out"/learning_{T{1..8},F1,F2-F4}.{png,svg} ;;
-  reports/paper)
-    mkdir -p "$out/tables"
-    if [ -n "$table" ]; then touch "$out/tables/$table".{md,csv,tex,png,svg}; exit; fi
-    touch "$out"/{README.md,claims.md,index.html} ;;
-esac
-"""
 
 
 class Checkout:
@@ -70,11 +41,8 @@ class Checkout:
 
     def finish(self) -> None:
         """Run everything with empty files for results."""
-        stand_in = self.folder / "bin" / "python"
-        stand_in.parent.mkdir()
-        stand_in.write_text(STAND_IN.replace("{python}", sys.executable))
-        stand_in.chmod(0o755)
-        self.snakemake("-q", "all", path=f"{stand_in.parent}:")
+        tables = plan.load(self.folder / "config", self.scale).tables
+        self.snakemake("-q", "all", path=f"{stand_in(self.folder, tables)}:")
 
     def edit(self, name: str, change) -> None:
         path = self.folder / "config" / name

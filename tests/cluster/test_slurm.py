@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from checkout import check_out
 from single_node import Cluster, missing
 
+from benchmarks.copies import check_out
 from mac import plan
 from mac.tracking import journal
 from mac.validation import read_yaml
