@@ -97,6 +97,7 @@ class World:
 
 
 ALONE = World()
+_met: list[Any] = []  # process groups live as long as the process: DDP's destructor, were it the last owner, may hang
 
 
 @contextmanager
@@ -112,6 +113,7 @@ def join(device: torch.device) -> Iterator[World]:
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     rank, meeting = int(os.environ["RANK"]), os.environ.get(MEETING, "env://")
     dist.init_process_group(backend, init_method=meeting, rank=rank, world_size=size)
+    _met.append(dist.group.WORLD)
     try:
         yield World(rank, size)
     finally:
