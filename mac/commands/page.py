@@ -11,6 +11,7 @@ from mac.report import page as pages
 from mac.report.results import Results, from_folder
 from mac.report.spent import spent
 from mac.runtime.atomic import write_text
+from mac.runtime.leftovers import size
 from mac.tracking import journal
 
 
@@ -64,12 +65,12 @@ def _cost(results: Results, root: Path) -> dict[str, Any]:
     }
     took = {stage.stage: stage for stage in spent(results)}
     rows = []
-    for name, size in disk.items():
+    for name, held in disk.items():
         stage, numbers = took.get(name), ["", "", "", ""]
         if stage:
             devices = ", ".join(f"{device} ({jobs} jobs)" for device, jobs in stage.devices.items())
             numbers = [stage.runs, f"{stage.device_hours:.2f}", f"{stage.wall_seconds / 3600:.2f}", devices]
-        rows.append([name, *numbers[:3], f"{size / 1e6:,.0f} MB", numbers[3]])
+        rows.append([name, *numbers[:3], f"{held / 1e6:,.0f} MB", numbers[3]])
     note = (
         "Hours are summed over jobs, whether or not they ran side by side; an interrupted job counts from its last"
         " start. Runs are shared by rows and scales; each is counted once."
@@ -79,4 +80,4 @@ def _cost(results: Results, root: Path) -> dict[str, Any]:
 
 def _size(folder: Path, ids: Iterable[str]) -> int:
     """Add up the bytes of runs' folders."""
-    return sum(path.stat().st_size for i in ids for path in (folder / i).rglob("*") if path.is_file())
+    return sum(size(folder / i) for i in ids if (folder / i).is_dir())

@@ -13,8 +13,8 @@ from markdown_it import MarkdownIt
 from mac.plan import Cell, PlannedRow, PlannedTable
 from mac.report import claims, comparisons, provenance, verdicts
 from mac.report.results import Results
-from mac.report.summary import data_note
-from mac.report.tables import NONE, PENDING, how_to_read, row_label, score_text, title
+from mac.report.summary import data_note, held_out
+from mac.report.tables import NONE, how_to_read, row_label, score_text, title
 from mac.report.tables import provenance as measured_on
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -76,7 +76,7 @@ def render(results: Results, folder: Path, root: str, cost: dict[str, Any], ledg
         judgements=judgements,
         tables=tables,
         figures=_figures(folder),
-        pretext=_pretext(results),
+        pretext=held_out(results),
         data=[_card(dataset.name, folder) for dataset in plan.datasets.values()],
         cost=cost,
         origins=_origins(results),
@@ -159,18 +159,6 @@ def _gradcam(pictures: Path) -> list[dict[str, Any]]:
     except (ValueError, KeyError, TypeError):
         lost = f"{path} is damaged; delete it and run again"
         return [{"name": "F2", "title": "Figures 2–4", "caption": lost, "image": None}]
-
-
-def _pretext(results: Results) -> list[dict[str, Any]]:
-    rows = []
-    for pretrain_id, planned in results.plan.pretrainings.items():
-        for epoch in sorted(planned.epochs) if planned.config.task == "mac" else ():
-            found = results.pretrains.get((pretrain_id, epoch), {})
-            value, chance = found.get("pretext_top1_held_out"), found.get("pretext_chance")
-            text = PENDING if not found else NONE if value is None else f"{value:.1f}"
-            rows.append({"run": pretrain_id, "used_by": "; ".join(planned.used_by), "epoch": epoch, "value": value})
-            rows[-1] |= {"text": text, "chance": NONE if chance is None else f"{chance:.1f}"}
-    return rows
 
 
 def _card(name: str, folder: Path) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """What finished runs took: device hours by stage, from the metrics they left. No torch."""
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from mac.costs.throughput import split_device
 from mac.report.results import Results
 
 
@@ -43,8 +43,7 @@ def spent(results: Results) -> list[Spent]:
 def _spent(stage: str, finished: list[tuple[str, dict[str, Any]]]) -> Spent:
     hours, devices = 0.0, Counter()
     for _, final in finished:
-        several = re.match(r"(\d+) × ", final["device"])
-        hours += final["seconds"] * (int(several[1]) if several else 1) / 3600
+        hours += final["seconds"] * split_device(final["device"])[0] / 3600
         devices[final["device"]] += 1
     wall = sum(final["seconds"] for _, final in finished)
     return Spent(stage, len({run for run, _ in finished}), len(finished), hours, wall, dict(sorted(devices.items())))

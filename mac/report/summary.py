@@ -1,10 +1,12 @@
 """The summary: everything of a scale on one page, open cells marked pending."""
 
+from dataclasses import dataclass
+
 from mac.plan import Plan
 from mac.report.claims import judge
 from mac.report.claims_page import claim_rows, count_claims
 from mac.report.results import Results
-from mac.report.tables import PENDING, how_to_read, markdown_rows, provenance, title
+from mac.report.tables import NONE, PENDING, how_to_read, markdown_rows, provenance, title
 
 
 def data_note(plan: Plan) -> str:
@@ -24,22 +26,39 @@ def data_note(plan: Plan) -> str:
     )
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """How well a pretraining solves its pretext at an epoch, on videos it was not trained on [percent]; as text too."""
+
+    run: str
+    used_by: str
+    epoch: int
+    value: float | None
+    text: str
+    chance: str
+
+
+def held_out(results: Results) -> list[HeldOut]:
+    """List all pretrainings but supervised ones, at every epoch that is kept."""
+    rows = []
+    for pretrain_id, planned in results.plan.pretrainings.items():
+        for epoch in sorted(planned.epochs) if planned.config.task == "mac" else ():
+            found = results.pretrains.get((pretrain_id, epoch), {})
+            value, chance = found.get("pretext_top1_held_out"), found.get("pretext_chance")
+            text = PENDING if not found else NONE if value is None else f"{value:.1f}"
+            by_chance = NONE if chance is None else f"{chance:.1f}"
+            rows.append(HeldOut(pretrain_id, "; ".join(planned.used_by), epoch, value, text, by_chance))
+    return rows
+
+
 def pretext_rows(results: Results) -> str:
-    """Show how well each pretraining solves its pretext on videos it was not trained on."""
+    """Tabulate :func:`held_out`."""
     lines = [
         "| Pretraining | Used by | Epoch | Held-out pretext accuracy | Chance |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
-    for pretrain_id, planned in results.plan.pretrainings.items():
-        if planned.config.task != "mac":
-            continue
-        for epoch in sorted(planned.epochs):
-            found = results.pretrains.get((pretrain_id, epoch), {})
-            accuracy = found.get("pretext_top1_held_out")
-            measured = PENDING if not found else "–" if accuracy is None else f"{accuracy:.1f}"
-            chance = f"{found['pretext_chance']:.1f}" if "pretext_chance" in found else "–"
-            run, rows = results.link(pretrain_id), "; ".join(planned.used_by)
-            lines.append(f"| {run} | {rows} | {epoch} | {measured} | {chance} |")
+    for row in held_out(results):
+        lines.append(f"| {results.link(row.run)} | {row.used_by} | {row.epoch} | {row.text} | {row.chance} |")
     return "\n".join(lines)
 
 

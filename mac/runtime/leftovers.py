@@ -131,7 +131,7 @@ def unreferred(folder: Folder, referred: set[str], why: str) -> list[Leftover]:
 def leftover(name: str, paths: Iterable[Path], why: str) -> Leftover:
     """Weigh paths: bytes of the files in them, links not followed."""
     paths = tuple(paths)
-    return Leftover(name, paths, sum(map(_size, paths)), why)
+    return Leftover(name, paths, sum(map(size, paths)), why)
 
 
 def remove(found: Leftover, results: Path) -> bool:
@@ -187,7 +187,8 @@ def _hold(lock: Path, held: ExitStack) -> bool:
     return True
 
 
-def _size(path: Path) -> int:
+def size(path: Path) -> int:
+    """Weigh a file, or the files of a folder, in bytes; links are not followed."""
     if path.is_symlink() or not path.is_dir():
         return path.lstat().st_size
     return sum(os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names)
