@@ -11,7 +11,7 @@ def build_optimiser(
 ) -> torch.optim.Optimizer:
     """Build ``sgd`` or ``adamw`` (whose betas are torch's defaults) over all parameters."""
     if name == "sgd":
-        return torch.optim.SGD(parameters, lr, momentum=sgd_momentum, weight_decay=weight_decay)
+        return torch.optim.SGD(parameters, lr, momentum=sgd_momentum, weight_decay=weight_decay, fused=True)
     return torch.optim.AdamW(parameters, lr, weight_decay=weight_decay, fused=True)
 
 
