@@ -1,6 +1,7 @@
 """Momentum contrast, MoCo v2 (method §1): key encoder, queue and InfoNCE loss."""
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,8 @@ class MomentumContrast(nn.Module):
     """A key encoder that trails the query encoder, and a queue of past keys.
 
     ``queue`` is (K, Z) with unit rows, ``cursor`` the row the next key goes to; ``filled`` counts the rows that hold
-    keys: empty rows take no part in the loss, so that a young queue adds no random negatives.
+    keys: empty rows take no part in the loss, so that a young queue adds no random negatives. Both are plain numbers:
+    reading them off a GPU would make every step wait for it.
     """
 
     def __init__(self, encoder: nn.Module, queue: int, dim: int, momentum: float, temperature: float) -> None:
@@ -20,8 +22,15 @@ class MomentumContrast(nn.Module):
         self.encoder = copy.deepcopy(encoder).requires_grad_(False)
         self.momentum, self.temperature = momentum, temperature
         self.register_buffer("queue", torch.zeros(queue, dim))
-        self.register_buffer("cursor", torch.zeros((), dtype=torch.long))
-        self.register_buffer("filled", torch.zeros((), dtype=torch.long))
+        self.cursor = self.filled = 0
+
+    def get_extra_state(self) -> dict[str, int]:
+        """Put cursor and filled rows into the state, beside the tensors."""
+        return {"cursor": self.cursor, "filled": self.filled}
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take them from a state."""
+        self.cursor, self.filled = state["cursor"], state["filled"]
 
     @torch.no_grad()
     def follow(self, encoder: nn.Module) -> None:
@@ -48,9 +57,9 @@ class MomentumContrast(nn.Module):
         own = torch.arange(first, first + len(query), device=query.device)
         positive = (query * keys[own]).sum(1, keepdim=True)
         # Until the first keys are queued the loss would be identically zero: the batch's other keys stand in.
-        others = self.queue[: int(self.filled)] if int(self.filled) else keys
+        others = self.queue[: self.filled] if self.filled else keys
         negative = query @ others.T
-        if not int(self.filled):
+        if not self.filled:
             negative = negative.scatter(1, own[:, None], -torch.inf)
         logits = torch.cat([positive, negative], 1) / self.temperature
         target = torch.zeros(len(query), dtype=torch.long, device=query.device)
@@ -60,7 +69,7 @@ class MomentumContrast(nn.Module):
     def enqueue(self, key: torch.Tensor) -> None:
         """Put keys (B, Z) into the queue, over the oldest ones."""
         size = len(self.queue)
-        rows = (int(self.cursor) + torch.arange(len(key), device=key.device)) % size
+        rows = (self.cursor + torch.arange(len(key), device=key.device)) % size
         self.queue[rows] = key
-        self.cursor.fill_((int(self.cursor) + len(key)) % size)
-        self.filled.fill_(min(int(self.filled) + len(key), size))
+        self.cursor = (self.cursor + len(key)) % size
+        self.filled = min(self.filled + len(key), size)

@@ -52,7 +52,7 @@ def run(
     planned = batches.in_turn(world.share(videos), per_batch)
     for batch in batches.read(store, planned, choose, workers=loader_workers):
         before_batch()
-        frames = batch.frames.to(device).flatten(0, 1).unflatten(0, (-1, clip.num_frames))
+        frames = batch.frames.to(device, non_blocking=True).flatten(0, 1).unflatten(0, (-1, clip.num_frames))
         view = normalise(crop(frames, centre_crops(len(frames), e.scale, clip.size), clip.size))
         with autocast(config.precision, device):
             scores = model(view).float()

@@ -47,7 +47,7 @@ class ActionLearner(nn.Module):
     def forward(self, batch: Batch, epoch: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Compute the cross-entropy of one step."""
         keys = (self.config.seed, epoch, batch.videos)
-        view = draw_view(batch.frames.to(self.device), self.recipe, ("finetune", *keys))
+        view = draw_view(batch.frames.to(self.device, non_blocking=True), self.recipe, ("finetune", *keys))
         with autocast(self.config.precision, self.device):
             logits = self.classifier(view, ("dropout", *keys)).float()
         label = self.labels[batch.videos].to(self.device)

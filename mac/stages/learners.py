@@ -64,7 +64,7 @@ class MacLearner(nn.Module):
         The natural view is made of the same frames with its own scale, crop, flip and colour (method §1).
         """
         p, c = self.config.pretext, self.config.contrast
-        frames = batch.frames.to(self.device)
+        frames = batch.frames.to(self.device, non_blocking=True)
         keys = (self.config.seed, epoch, batch.videos)
         view, drawn = self._attenuated(batch, frames, ("mac", *keys))
         with self._autocast():
@@ -102,7 +102,7 @@ class MacLearner(nn.Module):
     def held_out(self, batch: Batch) -> Metrics:
         """Score the pretext on clips of videos that were not trained on; sums over the batch, (B,) values."""
         keys = (self.config.seed, 0, batch.videos)
-        view, drawn = self._attenuated(batch, batch.frames.to(self.device), ("held out", *keys))
+        view, drawn = self._attenuated(batch, batch.frames.to(self.device, non_blocking=True), ("held out", *keys))
         with self._autocast():
             outputs = self.head(self.backbone(view)).float()
         scores = {"pretext_loss_held_out": self.objective.loss(outputs, drawn).expand(len(view))}
@@ -173,7 +173,7 @@ class SupervisedLearner(nn.Module):
         return {"top1_held_out": 100 * (outputs.argmax(1).cpu() == self.labels[batch.videos]).float()}
 
     def _outputs(self, batch: Batch, keys: tuple[Key, ...], dropout: bool) -> torch.Tensor:
-        view = draw_view(batch.frames.to(self.device), self.recipe, ("natural", *keys))
+        view = draw_view(batch.frames.to(self.device, non_blocking=True), self.recipe, ("natural", *keys))
         with autocast(self.config.precision, self.device):
             features = self.backbone(view.contiguous(memory_format=torch.channels_last_3d))
             return self.head(features, ("dropout", *keys) if dropout else None).float()

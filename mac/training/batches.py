@@ -19,6 +19,10 @@ class Batch:
     frames: torch.Tensor
     boxes: torch.Tensor | None
 
+    def pin_memory(self) -> "Batch":
+        """Move to page-locked memory, from where a GPU copies while it computes; the loader calls it."""
+        return Batch(self.videos, self.frames.pin_memory(), None if self.boxes is None else self.boxes.pin_memory())
+
 
 def epoch_order(videos: np.ndarray, batch_size: int, keys: tuple[int | str, ...]) -> list[np.ndarray]:
     """Shuffle videos (N,) into batches; what doesn't fill a batch is left out of this epoch (unless N < batch_size)."""
@@ -66,4 +70,6 @@ def read(
         boxes: read person boxes too.
         workers: reading processes; 0 reads in this one. Changes nothing but the time.
     """
-    return iter(DataLoader(_Batches(store, batches, choose, boxes), batch_size=None, num_workers=workers))
+    pinned = torch.cuda.is_available()
+    source = _Batches(store, batches, choose, boxes)
+    return iter(DataLoader(source, batch_size=None, num_workers=workers, pin_memory=pinned))

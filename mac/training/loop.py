@@ -146,12 +146,6 @@ class Loop:
             group["lr"] = rate
         # 2. losses of the batch's views
         loss, metrics = self._losses(batch, p.epoch)
-        value, *means = self.world.mean([float(one.detach()) for one in (loss, *metrics.values())])
-        if not np.isfinite(value):
-            raise NotFiniteError(
-                f"run {self.run}: loss {value} in step {p.step + 1}, epoch {p.epoch + 1}, at rate {rate:g}; the last"
-                f" finite loss was {p.last_loss:g}. A smaller `lr` or `gradient_clip` may help"
-            )
         # 3. one step of the optimiser
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -159,6 +153,13 @@ class Loop:
         self.optimiser.step()
         # 4. what follows it (the key encoder)
         self.learner.after_step()
+        # 5. what the step gave: one copy from the device, when all its work is queued; nothing is saved before this
+        value, *means = self.world.mean(torch.stack([loss.detach(), *metrics.values()]).tolist())
+        if not np.isfinite(value):
+            raise NotFiniteError(
+                f"run {self.run}: loss {value} in step {p.step + 1}, epoch {p.epoch + 1}, at rate {rate:g}; the last"
+                f" finite loss was {p.last_loss:g}. A smaller `lr` or `gradient_clip` may help"
+            )
         for name, one in zip(metrics, means, strict=True):
             p.sums[name] = p.sums.get(name, 0.0) + one
         p.batch, p.step, p.last_loss = p.batch + 1, p.step + 1, value

@@ -39,11 +39,11 @@ def test_the_queue_drops_its_oldest_keys():
     moco = contrast(queue=6)
     keys = unit(10)
     moco.enqueue(keys[:4])
-    assert int(moco.filled) == 4
+    assert moco.filled == 4
     torch.testing.assert_close(moco.queue[:4], keys[:4])
     moco.enqueue(keys[4:8])
     moco.enqueue(keys[8:])
-    assert int(moco.filled) == 6
+    assert moco.filled == 6
     kept = {tuple(row.tolist()) for row in moco.queue}
     assert kept == {tuple(row.tolist()) for row in keys[4:]}
 

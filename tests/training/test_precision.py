@@ -53,7 +53,7 @@ def test_bf16_computes_networks_in_bfloat16_and_everything_else_in_float32(confi
     assert {p.dtype for p in learner.parameters()} | {p.grad.dtype for p in learner.trained} == {torch.float32}
     assert learner.contrast.queue.dtype == torch.float32
     learner.after_step()
-    norms = learner.contrast.queue[: int(learner.contrast.filled)].norm(dim=1)
+    norms = learner.contrast.queue[: learner.contrast.filled].norm(dim=1)
     torch.testing.assert_close(norms, torch.ones_like(norms))  # keys are normalised after the network, in float32
     assert float(loss) == pytest.approx(float(exact), rel=0.05)
     assert float(loss) != float(exact)
