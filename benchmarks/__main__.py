@@ -4,8 +4,8 @@ import argparse
 import importlib
 from pathlib import Path
 
-NAMES = ("clips", "feed", "growth", "masks", "overhead", "planning", "start", "verdicts", "views")
-NEED_NO_DATA = ("planning", "start", "verdicts")
+NAMES = ("clips", "devices", "feed", "growth", "masks", "overhead", "planning", "start", "step", "verdicts", "views")
+NEED_NO_DATA = ("devices", "planning", "start", "verdicts")
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ def run(data: Path) -> None:
     processor.prepare("cpu", threads=1)
     folder = Path(tempfile.mkdtemp())
     try:
-        stores = {size: _store(data / "ucf101-originals", folder / f"{size[0]}", *size) for size in SIZES}
+        stores = {size: store_of(data / "ucf101-originals", folder / f"{size[0]}", *size) for size in SIZES}
         ways = [(size, workers) for size in SIZES for workers in (0, 1)]
         turns = [{way: _feed(stores[way[0]], way[1], turn) for way in ways} for turn in range(REPEATS + 1)]
     finally:
@@ -58,10 +58,13 @@ def run(data: Path) -> None:
     save("feed", "Feed: from disk to tensor", facts, [table, note])
 
 
-def _store(root: Path, folder: Path, width: int, height: int) -> FrameStore:
+def store_of(root: Path, folder: Path, width: int, height: int) -> FrameStore:
+    """Scan and extract the videos under ``root`` into a store of frames of that size."""
     files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.avi"))
     splits = {"split_1": "train", "split_2": "", "split_3": ""}
-    table = index.scan(files, root).assign(path=files, file=files, label="x", group="", copy="", **splits)
+    table = index.scan(files, root).assign(
+        path=files, file=files, label="x", label_index=0, group="", copy="", **splits
+    )
     extraction.extract(root, table, folder, width, height)
     return FrameStore(folder)
 

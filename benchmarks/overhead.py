@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from benchmarks.harness import alternate, machine, markdown, save
+from benchmarks.stand_ins import NoFolder
 from mac import plan
 from mac.commands.files import write_config
 from mac.config import PretrainConfig
@@ -27,15 +28,6 @@ from mac.training.run_folder import RunFolder
 EPOCHS, REPEATS, LEASES = 4, 5, 20
 VIDEOS = {"classes": 10, "videos_per_class": 60, "num_frames": 36, "seed": 1}
 NOWHERE = "http://127.0.0.1:9"  # nothing listens there
-
-
-class _NoFolder:
-    """A run folder that keeps nothing: the bare loop."""
-
-    state = None
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_, **__: None
 
 
 def run(_: Path) -> None:
@@ -112,7 +104,7 @@ def _train(config: PretrainConfig, store: FrameStore, results: Path, is_bare: bo
     own = results / "pretrain" / config.identify()
     running = own / f"running_{EPOCHS}"
     shutil.rmtree(running, ignore_errors=True)
-    folder: Any = _NoFolder() if is_bare else RunFolder(running, config.identify())
+    folder: Any = NoFolder() if is_bare else RunFolder(running, config.identify())
     spent, original = [], Loop.train
 
     def timed(loop: Loop, *arguments: Any) -> None:

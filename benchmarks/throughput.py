@@ -7,17 +7,17 @@ and loop run on random frames: what reading clips costs is in ``benchmarks clips
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 import yaml
 
+from benchmarks.stand_ins import NoFolder, RandomStore
 from mac import plan
 from mac.config import FinetuneConfig, PretrainConfig
 from mac.costs.work import kinds_of
@@ -29,35 +29,15 @@ from mac.training.loop import Loop
 from mac.training.optim import build_optimiser
 from mac.training.processor import describe, prepare
 
-CLASSES = 101
 
-
-class _Rates:
+class _Rates(NoFolder):
     """A run folder that keeps nothing but the times at which epochs ended."""
 
     def __init__(self) -> None:
-        self.state, self.ends = None, []
+        self.ends: list[float] = []
 
     def write(self, event: str, **values: Any) -> None:
         self.ends.append(time.perf_counter())
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_, **__: None
-
-
-class _RandomStore:
-    """A frame store's face with random frames behind it."""
-
-    def __init__(self, videos: int, width: int, height: int) -> None:
-        self.videos = pd.DataFrame({"label_index": np.arange(videos) % CLASSES, "path": "", "group": ""})
-        self.labels, self.lengths = [str(i) for i in range(CLASSES)], np.full(videos, 300)
-        self._frames = np.random.default_rng(0).integers(0, 256, (16, height, width, 3), np.uint8)
-
-    def select(self, split: int, side: str) -> np.ndarray:
-        return np.arange(len(self.videos))
-
-    def clips(self, videos: np.ndarray, frames: np.ndarray) -> np.ndarray:
-        return self._frames[frames % len(self._frames)]
 
 
 def main() -> None:
@@ -94,7 +74,7 @@ def _measure(
     testing: object,
     measured: set,
 ) -> Iterator[tuple[Any, float]]:
-    store = _RandomStore(batch * steps, config.store.width, config.store.height)
+    store = RandomStore(batch * steps, config.store.width, config.store.height)
     if isinstance(config, PretrainConfig):
         kind = MacLearner if config.task == "mac" else SupervisedLearner
         learner = kind(config, store.videos["label_index"].to_numpy(), device)
@@ -108,7 +88,7 @@ def _measure(
         yield testing, _test(learner, config, store, device, batch)
 
 
-def _train(learner: torch.nn.Module, config: Any, store: _RandomStore, batch: int, steps: int) -> float:
+def _train(learner: torch.nn.Module, config: Any, store: RandomStore, batch: int, steps: int) -> float:
     """Clips a second of the last of two epochs; the first lets caches and kernels settle."""
     folder, o = _Rates(), config.optimiser
     optimiser = build_optimiser(learner.trained, o.name, o.lr, o.sgd_momentum, o.weight_decay)
@@ -125,8 +105,8 @@ def _train(learner: torch.nn.Module, config: Any, store: _RandomStore, batch: in
     return batch * steps / (folder.ends[1] - folder.ends[0])
 
 
-def _test(learner: ActionLearner, config: Any, store: _RandomStore, device: torch.device, batch: int) -> float:
-    sample = _RandomStore(max(batch // config.evaluate.num_clips, 1), config.store.width, config.store.height)
+def _test(learner: ActionLearner, config: Any, store: RandomStore, device: torch.device, batch: int) -> float:
+    sample = RandomStore(max(batch // config.evaluate.num_clips, 1), config.store.width, config.store.height)
     evaluate.run(config, sample, learner.classifier, device)
     rounds, began = 3, time.monotonic()
     for _ in range(rounds):

@@ -1,0 +1,170 @@
+"""Growth: one training on one to four devices, simulated from measured steps and messages, and checked with two."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from benchmarks.harness import ROOT, exponent, machine, markdown, save
+from benchmarks.stand_ins import NoFolder, RandomStore
+from mac import plan
+from mac.config import PretrainConfig
+from mac.stages.learners import MacLearner
+from mac.training import distributed, processor
+from mac.training.batches import Batch
+from mac.training.distributed import ALONE, MEETING, World
+from mac.training.loop import Loop
+from mac.training.optim import build_optimiser
+
+COUNTS, STEPS, MESSAGES, REPEATS = (1, 2, 4), 20, 200, 5
+DEFAULT_ROW = "T4: Cross-entropy"
+# What devices of one machine tell each other by, where it can't be measured: seconds a message, bytes a second.
+ASSUMED = {"cuda": (20e-6, 300e9, "assumed: NVLink at 300 GB/s, 20 µs a message")}
+
+
+def run(_: Path | None) -> None:
+    """Measure a step of every part of the batch, messages between two processes, and two processes that train."""
+    config, device = _config(), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    processor.prepare(device.type, 1, config.precision)
+    batch = config.optimiser.batch_size
+    steps = {count: _step(config, device, batch // count, ALONE) for count in COUNTS}
+    small, large, source = ASSUMED.get(device.type) or (None, None, "measured between two processes by gloo")
+    two = _together(2) if small is None else _together(1)
+    if small is None:
+        small, large = two["seconds_a_message"], two["gradient_bytes"] / two["seconds_a_gradient"]
+    talk = {n: _talk(n, two["messages"], two["gradient_bytes"], small, large) for n in COUNTS}
+    rates = {n: batch / (steps[n] + talk[n]) for n in COUNTS}
+    rows = [
+        [str(n), f"{1000 * steps[n]:.1f}", f"{1000 * talk[n]:.1f}", f"{rates[n]:.0f}", f"{rates[n] / rates[1]:.2f}"]
+        for n in COUNTS
+    ]
+    power = exponent(list(COUNTS), list(rates.values()))
+    checked = ""
+    if device.type == "cpu":
+        real = batch / two["seconds_a_step"]
+        checked = f" Two processes that really train together on two cores reach {real:.0f} clips/s."
+    note = (
+        f"One pretraining (the default row of `{_scale(device)}`, batch of {batch} in all), its batch shared out: a"
+        f" step of the part, measured on one device ({processor.describe(device)}, one thread); messages: the"
+        f" gradient's {two['gradient_bytes'] / 1e6:.2f} MB in a ring, and {two['messages']} small sums a step for the"
+        f" normalisation's statistics, each log2(n) deep; {source} ({1e6 * small:.0f} µs, {large / 1e9:.2g} GB/s)."
+        f" Nothing overlaps. Throughput grows with the number of devices to the power {power:.2f}.{checked}"
+    )
+    head = ["devices", "step of its part, ms", "messages, ms", "clips/s", "÷ one"]
+    simulated = {"step_seconds": steps, "message_seconds": talk, "clips_per_second": rates, "exponent": power}
+    facts = {"machine": machine("torch"), "simulated": simulated, "measured": two}
+    save("devices", "Growth: devices of one training", facts, [markdown(head, rows), note])
+
+
+def _scale(device: torch.device) -> str:
+    return "paper" if device.type == "cuda" else "demo"
+
+
+def _config() -> PretrainConfig:
+    scale = _scale(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    planned = plan.load(ROOT / "config", scale).pretrainings.values()
+    return next(p.config for p in planned if DEFAULT_ROW in p.used_by)
+
+
+def _talk(count: int, messages: float, gradient: int, small: float, large: float) -> float:
+    """Seconds of a step's messages among so many: a ring for the gradient, a tree for each small sum."""
+    if count == 1:
+        return 0.0
+    # Measured with two: half a ring's turn carries the whole gradient once.
+    return messages * small * np.log2(count) + 2 * (count - 1) / count * gradient / large
+
+
+def _step(config: PretrainConfig, device: torch.device, size: int, world: World) -> float:
+    """Median seconds of a step over ``size`` clips a process."""
+    store = RandomStore(size * world.size, config.store.width, config.store.height)
+    learner = MacLearner(config, store.videos["label_index"].to_numpy(), device, world)
+    o = config.optimiser
+    optimiser = build_optimiser(learner.trained, o.name, 1e-4, o.sgd_momentum, o.weight_decay)
+    loop = Loop("benchmark", learner, optimiser, lambda _: 1e-4, o.gradient_clip, NoFolder(), world)
+    frames = np.broadcast_to(np.arange(config.clip.num_frames), (size, config.clip.num_frames))
+    videos = np.arange(size * world.size)
+
+    def take() -> None:
+        def read(planned: list[np.ndarray], _: int) -> list[Batch]:
+            return [Batch(own, torch.from_numpy(store.clips(own, frames)), None) for own in planned]
+
+        loop.train(loop.position.epoch + 1, lambda _: [videos] * STEPS, read)
+
+    return _median_seconds(take, device) / STEPS
+
+
+def _median_seconds(call: Callable[[], None], device: torch.device) -> float:
+    seconds = []
+    for _ in range(REPEATS + 1):
+        began = time.perf_counter()
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    return float(np.median(seconds[1:]))
+
+
+def _together(size: int) -> dict[str, float]:
+    """Run this module in so many processes; the first tells what it measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        shared = os.environ | {"WORLD_SIZE": str(size), MEETING: f"file://{folder}/meeting", "PYTHONPATH": str(ROOT)}
+        ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(size)]
+        command = [sys.executable, "-m", "benchmarks.devices", f"{folder}/found.json"]
+        processes = [subprocess.Popen(command, env=shared | rank) for rank in ranks]
+        statuses = [process.wait() for process in processes]
+        if any(statuses):
+            raise SystemExit("a process failed; see above")
+        return json.loads(Path(folder, "found.json").read_text())
+
+
+def _measure(out: Path) -> None:
+    """What one of several processes does: count a step's messages, time them, and train."""
+    config = _config()
+    device = processor.prepare("auto", 1, config.precision)
+    with distributed.join(device) as world:
+        found = {"seconds_a_step": _step(config, device, config.optimiser.batch_size // world.size, world)}
+        found |= _messages(config, device)
+        numbers = found["gradient_bytes"] // 4
+        for name, tensor in {"message": torch.zeros(64), "gradient": torch.zeros(numbers)}.items():
+            found[f"seconds_a_{name}"] = _reduce(tensor) if world.size > 1 else 0.0
+        if world.is_first:
+            out.write_text(json.dumps(found))
+
+
+def _messages(config: PretrainConfig, device: torch.device) -> dict[str, int]:
+    """Count what a step of several processes sends: sums of the normalisations, and the gradient's bytes."""
+    size, clip, store = 4, config.clip, config.store
+    learner, sums = MacLearner(config, np.zeros(size, int), device), [0]
+    of_a_pass = 1 if device.type == "cuda" else 2  # torch's SyncBatchNorm, or ours
+
+    def count(*_: object) -> None:
+        sums[0] += of_a_pass * (1 + torch.is_grad_enabled())  # forward, and backward where there is one
+
+    for module in learner.modules():
+        if isinstance(module, torch.nn.BatchNorm3d):
+            module.register_forward_hook(count)
+    frames = torch.zeros(size, clip.num_frames, store.height, store.width, 3, dtype=torch.uint8)
+    learner(Batch(np.arange(size), frames, None), 0)
+    return {"messages": sums[0], "gradient_bytes": 4 * sum(parameter.numel() for parameter in learner.trained)}
+
+
+def _reduce(tensor: torch.Tensor) -> float:
+    def send() -> None:
+        for _ in range(MESSAGES):
+            dist.all_reduce(tensor)
+
+    return _median_seconds(send, tensor.device) / MESSAGES
+
+
+if __name__ == "__main__":
+    _measure(Path(sys.argv[1]))
+    sys.stdout.flush()
+    os._exit(0)  # torch's threads may hold on to the last message (mac/runtime/ending.py)
