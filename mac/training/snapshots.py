@@ -10,6 +10,7 @@ import torch
 
 from mac.runtime.atomic import place
 from mac.training.checkpoint import CheckpointError
+from mac.training.packing import pack, unpack
 
 NAMES = ("a.snapshot", "b.snapshot")
 DIGEST = 32  # bytes of the SHA-256 that a file begins with
@@ -31,7 +32,7 @@ class Snapshots:
         """
         self._generation += 1
         buffer = io.BytesIO()
-        torch.save({"run": self.run, "generation": self._generation, "state": state}, buffer)
+        torch.save(pack({"run": self.run, "generation": self._generation, "state": state}), buffer)
         content = buffer.getbuffer()
         path = self.folder / NAMES[self._generation % 2]
 
@@ -75,4 +76,4 @@ class Snapshots:
         content = path.read_bytes()
         if hashlib.sha256(content[DIGEST:]).digest() != content[:DIGEST]:
             return None  # torn, as by a failing disk; the other generation stands in
-        return torch.load(io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True)
+        return unpack(torch.load(io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True))
