@@ -117,7 +117,9 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
 
 
 def save(name: str, title: str, facts: dict, tables: list[str]) -> None:
-    """Write a benchmark's JSON and its Markdown, and join all Markdown into the folder's README."""
+    """Write a benchmark's JSON and its Markdown, and join all Markdown into the folder's README, an overview first."""
+    from benchmarks.overview import overview  # which reads what this writes
+
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     where = ", ".join(f"{key} {value}" for key, value in facts["machine"].items())
@@ -126,5 +128,5 @@ def save(name: str, title: str, facts: dict, tables: list[str]) -> None:
     readme = RESULTS.parent / "README.md"
     intro = readme.read_text(encoding="utf-8").split("\n## ")[0].rstrip()
     parts = [path.read_text(encoding="utf-8").rstrip() for path in sorted(RESULTS.glob("*.md"))]
-    readme.write_text("\n\n".join([intro, *parts]) + "\n", encoding="utf-8")
+    readme.write_text("\n\n".join([intro, overview(), *parts]) + "\n", encoding="utf-8")
     print(text)
