@@ -50,7 +50,7 @@ def run(
     choose = partial(_all_clips, store.lengths, clip.num_frames, e.stride, e.num_clips)
     means = []
     planned = batches.in_turn(world.share(videos), per_batch)
-    for batch in batches.read(store, planned, choose, workers=loader_workers):
+    for batch in batches.read(store, planned, choose, workers=loader_workers, pinned=device.type == "cuda"):
         before_batch()
         frames = batch.frames.to(device, non_blocking=True).flatten(0, 1).unflatten(0, (-1, clip.num_frames))
         view = normalise(crop(frames, centre_crops(len(frames), e.scale, clip.size), clip.size))

@@ -116,7 +116,11 @@ def run(
         o.epochs,
         lambda epoch: batches.epoch_order(train, o.batch_size, (config.seed, "order", epoch)),
         lambda planned, epoch: batches.read(
-            store, planned, partial(_choose, store.lengths, config, epoch), workers=loader_workers
+            store,
+            planned,
+            partial(_choose, store.lengths, config, epoch),
+            workers=loader_workers,
+            pinned=device.type == "cuda",
         ),
     )
     return learner.classifier

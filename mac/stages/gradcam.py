@@ -192,7 +192,7 @@ def _look(
 
     found = []
     parts = batches.in_turn(chosen, config.optimiser.batch_size)
-    read = batches.read(store, [videos[part] for part in parts], choose, workers=workers)
+    read = batches.read(store, [videos[part] for part in parts], choose, workers=workers, pinned=device.type == "cuda")
     for part, batch in zip(parts, read, strict=True):
         plain = crop(batch.frames.to(device), centre_crops(len(part), e.scale, clip.size), clip.size)
         masks = foreground_masks(plain, mask.momentum, mask.threshold, mask.preset)[:, 0]

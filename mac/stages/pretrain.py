@@ -86,7 +86,7 @@ def run(
             facts=facts or {},
         )
     boxes = config.mask.source == "person_boxes"
-    read = partial(batches.read, store, boxes=boxes, workers=loader_workers)
+    read = partial(batches.read, store, boxes=boxes, workers=loader_workers, pinned=device.type == "cuda")
     choose = partial(_choose, store.lengths, config)
     loop.train(
         until,

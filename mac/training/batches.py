@@ -60,6 +60,7 @@ def read(
     choose: Callable[[np.ndarray], np.ndarray],
     boxes: bool = False,
     workers: int = 0,
+    pinned: bool = False,
 ) -> Iterator[Batch]:
     """Read batches in order.
 
@@ -69,7 +70,7 @@ def read(
         choose: gives the frame numbers (B, T) of videos (B,).
         boxes: read person boxes too.
         workers: reading processes; 0 reads in this one. Changes nothing but the time.
+        pinned: put them into page-locked memory, for a GPU.
     """
-    pinned = torch.cuda.is_available()
     source = _Batches(store, batches, choose, boxes)
     return iter(DataLoader(source, batch_size=None, num_workers=workers, pin_memory=pinned))
