@@ -3,7 +3,6 @@
 import torch
 from torch import nn
 
-from mac.models.convolution import fold
 from mac.models.operators import declare_missing_operators
 
 declare_missing_operators()
@@ -56,7 +55,6 @@ class Backbone(VideoResNet):
                     nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         self.features = 512 * width // FULL_WIDTH
         del self.avgpool, self.fc
-        fold(self)
 
     def _make_layer(self, block: type, conv_builder: type, planes: int, blocks: int, stride: int = 1) -> nn.Sequential:
         if planes == FULL_WIDTH:  # the first stage: VideoResNet starts at 64 channels
