@@ -2,21 +2,22 @@
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
-from benchmarks.harness import ROOT, exponent, machine, markdown, save
-from benchmarks.stand_ins import NoFolder, RandomStore
-from mac import plan
+from benchmarks.harness import ROOT, alternate, exponent, machine, markdown, save
+from benchmarks.stand_ins import NoFolder, RandomStore, default_row
 from mac.config import PretrainConfig
+from mac.runtime.ending import end_with
 from mac.stages.learners import MacLearner
 from mac.training import distributed, processor
 from mac.training.batches import Batch
@@ -25,22 +26,24 @@ from mac.training.loop import Loop
 from mac.training.optim import build_optimiser
 
 COUNTS, STEPS, MESSAGES, REPEATS = (1, 2, 4), 20, 200, 5
-DEFAULT_ROW = "T4: Cross-entropy"
 # What devices of one machine tell each other by, where it can't be measured: seconds a message, bytes a second.
 ASSUMED = {"cuda": (20e-6, 300e9, "assumed: NVLink at 300 GB/s, 20 µs a message")}
 
 
 def run(_: Path | None) -> None:
     """Measure a step of every part of the batch, messages between two processes, and two processes that train."""
-    config, device = _config(), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    config, _ = default_row(_scale(device))
     processor.prepare(device.type, 1, config.precision)
     batch = config.optimiser.batch_size
     steps = {count: _step(config, device, batch // count, ALONE) for count in COUNTS}
-    small, large, source = ASSUMED.get(device.type) or (None, None, "measured between two processes by gloo")
-    two = _together(2) if small is None else _together(1)
-    if small is None:
-        small, large = two["seconds_a_message"], two["gradient_bytes"] / two["seconds_a_gradient"]
-    talk = {n: _talk(n, two["messages"], two["gradient_bytes"], small, large) for n in COUNTS}
+    sent = _messages(config, device)
+    if device.type in ASSUMED:
+        two, (small, large, source) = {}, ASSUMED[device.type]
+    else:
+        two, source = _together(2), "measured between two processes by gloo"
+        small, large = two["seconds_a_message"], sent["gradient_bytes"] / two["seconds_a_gradient"]
+    talk = {n: _talk(n, sent["messages"], sent["gradient_bytes"], small, large) for n in COUNTS}
     rates = {n: batch / (steps[n] + talk[n]) for n in COUNTS}
     rows = [
         [str(n), f"{1000 * steps[n]:.1f}", f"{1000 * talk[n]:.1f}", f"{rates[n]:.0f}", f"{rates[n] / rates[1]:.2f}"]
@@ -48,30 +51,24 @@ def run(_: Path | None) -> None:
     ]
     power = exponent(list(COUNTS), list(rates.values()))
     checked = ""
-    if device.type == "cpu":
+    if two:
         real = batch / two["seconds_a_step"]
         checked = f" Two processes that really train together on two cores reach {real:.0f} clips/s."
     note = (
         f"One pretraining (the default row of `{_scale(device)}`, batch of {batch} in all), its batch shared out: a"
         f" step of the part, measured on one device ({processor.describe(device)}, one thread); messages: the"
-        f" gradient's {two['gradient_bytes'] / 1e6:.2f} MB in a ring, and {two['messages']} small sums a step for the"
+        f" gradient's {sent['gradient_bytes'] / 1e6:.2f} MB in a ring, and {sent['messages']} small sums a step for the"
         f" normalisation's statistics, each log2(n) deep; {source} ({1e6 * small:.0f} µs, {large / 1e9:.2g} GB/s)."
         f" Nothing overlaps. Throughput grows with the number of devices to the power {power:.2f}.{checked}"
     )
     head = ["devices", "step of its part, ms", "messages, ms", "clips/s", "÷ one"]
     simulated = {"step_seconds": steps, "message_seconds": talk, "clips_per_second": rates, "exponent": power}
-    facts = {"machine": machine("torch"), "simulated": simulated, "measured": two}
+    facts = {"machine": machine("torch"), "simulated": simulated, "measured": sent | two}
     save("devices", "Growth: devices of one training", facts, [markdown(head, rows), note])
 
 
 def _scale(device: torch.device) -> str:
     return "paper" if device.type == "cuda" else "demo"
-
-
-def _config() -> PretrainConfig:
-    scale = _scale(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    planned = plan.load(ROOT / "config", scale).pretrainings.values()
-    return next(p.config for p in planned if DEFAULT_ROW in p.used_by)
 
 
 def _talk(count: int, messages: float, gradient: int, small: float, large: float) -> float:
@@ -98,18 +95,11 @@ def _step(config: PretrainConfig, device: torch.device, size: int, world: World)
 
         loop.train(loop.position.epoch + 1, lambda _: [videos] * STEPS, read)
 
-    return _median_seconds(take, device) / STEPS
+    return _median_seconds(take) / STEPS
 
 
-def _median_seconds(call: Callable[[], None], device: torch.device) -> float:
-    seconds = []
-    for _ in range(REPEATS + 1):
-        began = time.perf_counter()
-        call()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - began)
-    return float(np.median(seconds[1:]))
+def _median_seconds(call: Callable[[], None]) -> float:
+    return statistics.median(alternate({"it": lambda _: call()}, REPEATS)["it"])
 
 
 def _together(size: int) -> dict[str, float]:
@@ -126,15 +116,15 @@ def _together(size: int) -> dict[str, float]:
 
 
 def _measure(out: Path) -> None:
-    """What one of several processes does: count a step's messages, time them, and train."""
-    config = _config()
-    device = processor.prepare("auto", 1, config.precision)
+    """What one of several processes on a CPU does: train, and time messages."""
+    device = torch.device("cpu")
+    config, _ = default_row(_scale(device))
+    processor.prepare(device.type, 1, config.precision)
     with distributed.join(device) as world:
         found = {"seconds_a_step": _step(config, device, config.optimiser.batch_size // world.size, world)}
-        found |= _messages(config, device)
-        numbers = found["gradient_bytes"] // 4
+        numbers = _messages(config, device)["gradient_bytes"] // 4
         for name, tensor in {"message": torch.zeros(64), "gradient": torch.zeros(numbers)}.items():
-            found[f"seconds_a_{name}"] = _reduce(tensor) if world.size > 1 else 0.0
+            found[f"seconds_a_{name}"] = _reduce(tensor)
         if world.is_first:
             out.write_text(json.dumps(found))
 
@@ -161,10 +151,8 @@ def _reduce(tensor: torch.Tensor) -> float:
         for _ in range(MESSAGES):
             dist.all_reduce(tensor)
 
-    return _median_seconds(send, tensor.device) / MESSAGES
+    return _median_seconds(send) / MESSAGES
 
 
 if __name__ == "__main__":
-    _measure(Path(sys.argv[1]))
-    sys.stdout.flush()
-    os._exit(0)  # torch's threads may hold on to the last message (mac/runtime/ending.py)
+    end_with(partial(_measure, Path(sys.argv[1])))

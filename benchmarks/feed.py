@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks import goals
 from benchmarks.harness import machine, markdown, save
-from mac.data import extraction, index
+from benchmarks.sample import real_store
 from mac.data.clips import training_frames
 from mac.data.store import FrameStore
 from mac.training import processor
@@ -20,7 +21,7 @@ from mac.training.batches import in_turn, read
 
 SIZES = ((171, 128), (192, 144))
 FRAMES, STRIDES, BATCH, BATCHES, REPEATS = 16, [1, 2, 3, 4], 32, 9, 5
-GOAL, RATES = 250, (250, 500, 1000, 2000)
+RATES = (250, 500, 1000, 2000)
 
 
 def run(data: Path) -> None:
@@ -28,7 +29,7 @@ def run(data: Path) -> None:
     processor.prepare("cpu", threads=1)
     folder = Path(tempfile.mkdtemp())
     try:
-        stores = {size: store_of(data / "ucf101-originals", folder / f"{size[0]}", *size) for size in SIZES}
+        stores = {size: real_store(data / "ucf101-originals", folder / f"{size[0]}", *size) for size in SIZES}
         ways = [(size, workers) for size in SIZES for workers in (0, 1)]
         turns = [{way: _feed(stores[way[0]], way[1], turn) for way in ways} for turn in range(REPEATS + 1)]
     finally:
@@ -44,11 +45,11 @@ def run(data: Path) -> None:
         f"Batches of {BATCH}, from the first to arrive to the last of {BATCHES}. A core-second is a second of processor"
         " time of the reading process and of the one that receives (which other load on the machine doesn't lengthen"
         " much); the last columns are the reading cores that a training of so many clips a second needs. Files lie in"
-        f" the system's cache. Goal: ≥ {GOAL} clips a second for each core."
+        f" the system's cache. Goal: ≥ {goals.FEED:g} clips a second for each core."
     )
     facts = {
         "machine": machine("simplejpeg", "torch", "numpy"),
-        "goal": GOAL,
+        "goal": goals.FEED,
         "measured": [
             {"size": size, "workers": workers, "clips_per_second": rate, "clips_per_core_second": per_core}
             for (size, workers), (rate, per_core) in measured.items()
@@ -56,17 +57,6 @@ def run(data: Path) -> None:
     }
     table = markdown([*head, *(f"cores for {wanted:,}/s" for wanted in RATES)], rows)
     save("feed", "Feed: from disk to tensor", facts, [table, note])
-
-
-def store_of(root: Path, folder: Path, width: int, height: int) -> FrameStore:
-    """Scan and extract the videos under ``root`` into a store of frames of that size."""
-    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.avi"))
-    splits = {"split_1": "train", "split_2": "", "split_3": ""}
-    table = index.scan(files, root).assign(
-        path=files, file=files, label="x", label_index=0, group="", copy="", **splits
-    )
-    extraction.extract(root, table, folder, width, height)
-    return FrameStore(folder)
 
 
 def _feed(store: FrameStore, workers: int, turn: int) -> tuple[float, float]:

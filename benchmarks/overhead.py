@@ -15,8 +15,7 @@ from typing import Any
 import torch
 
 from benchmarks.harness import alternate, machine, markdown, save
-from benchmarks.stand_ins import NoFolder
-from mac import plan
+from benchmarks.stand_ins import NoFolder, default_row
 from mac.commands.files import write_config
 from mac.config import PretrainConfig
 from mac.data import extraction, index, synthetic
@@ -36,7 +35,7 @@ def run(_: Path) -> None:
     senders: list[subprocess.Popen] = []
     try:
         torch.set_num_threads(1)
-        config, store = _demo(), _store(folder)
+        (config, _), store = default_row("demo"), _store(folder)
         seconds: dict[str, list[float]] = {}
 
         def train(name: str, sender: subprocess.Popen | None = None) -> Callable[[int], None]:
@@ -80,11 +79,6 @@ def run(_: Path) -> None:
         f" A lease is taken once a job and costs {1000 * lease:.0f} ms; nothing of it stays beside the training."
     )
     save("overhead", "Overhead of never losing anything", facts, [markdown(["", "clips/s", "÷ bare"], lines), notes])
-
-
-def _demo() -> PretrainConfig:
-    planned = plan.load(Path("config"), "demo").pretrainings.values()
-    return next(p.config for p in planned if "T4: Cross-entropy" in p.used_by)  # the paper's default row
 
 
 def _store(folder: Path) -> FrameStore:

@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import goals
 from benchmarks.harness import RESULTS, markdown
-
-GOALS = {"masks, soft": 8.0, "masks, binary": 1.0, "views": 3.0, "feed": 250.0, "step": 0.97, "overhead": 0.98}
-SECONDS = {"dry": 5.0, "again": 5.0, "help": 0.3, "start": 4.0, "2,000 rows": 20.0, "growth": 1.0}
 
 
 @dataclass(frozen=True)
@@ -52,21 +50,24 @@ def _clips(facts: dict) -> Iterator[Finding]:
 def _feed(facts: dict) -> Iterator[Finding]:
     for one in facts["measured"]:
         where = f"{one['size'][0]}×{one['size'][1]}, {'through a worker' if one['workers'] else 'without a worker'}"
-        yield Finding(f"feed, clips a core-second, {where}", one["clips_per_core_second"], GOALS["feed"])
+        yield Finding(f"feed, clips a core-second, {where}", one["clips_per_core_second"], goals.FEED)
 
 
 def _masks(facts: dict) -> Iterator[Finding]:
-    for preset, kind, peer in (("release", "soft", "(a)"), ("paper", "binary", "(b)")):
+    for preset, kind, peer, goal in (
+        ("release", "soft", "(a)", goals.SOFT_MASKS),
+        ("paper", "binary", "(b)", goals.BINARY_MASKS),
+    ):
         speed = facts["clips_per_second"][preset]
         other = next(value for name, value in speed.items() if name.startswith(peer))
         against = {"(a)": "OpenCV and NumPy frame by frame", "(b)": "OpenCV's 8-bit operations"}[peer]
         ratio = speed["ours, from the view's clip"] / other
-        yield Finding(f"{kind} masks ÷ {against}", ratio, GOALS[f"masks, {kind}"])
+        yield Finding(f"{kind} masks ÷ {against}", ratio, goal)
 
 
 def _views(facts: dict) -> Iterator[Finding]:
     ours, *peers = facts["clips_per_second"].values()
-    yield Finding("views ÷ the better of torchvision and kornia", ours / max(peers), GOALS["views"])
+    yield Finding("views ÷ the better of torchvision and kornia", ours / max(peers), goals.VIEWS)
 
 
 def _step(facts: dict) -> Iterator[Finding]:
@@ -74,35 +75,35 @@ def _step(facts: dict) -> Iterator[Finding]:
         ours = found.get("ours", {}).get("clips_per_second")
         if ours:
             bare = max(values["clips_per_second"] for name, values in found.items() if name.startswith("bare loop"))
-            yield Finding(f"step on a CPU ÷ the better bare loop: {what}", ours / bare, GOALS["step"])
+            yield Finding(f"step on a CPU ÷ the better bare loop: {what}", ours / bare, goals.STEP["÷ bare loop (CPU)"])
 
 
 def _overhead(facts: dict) -> Iterator[Finding]:
     for name, ratio in facts["ratios"].items():
         if name != "bare loop":
-            yield Finding(f"training with {name} ÷ bare", ratio, GOALS["overhead"])
+            yield Finding(f"training with {name} ÷ bare", ratio, goals.OVERHEAD)
 
 
 def _start(facts: dict) -> Iterator[Finding]:
     spent = facts["spent"]
     wall = {"dry": "dry run of `paper`", "again": "run with nothing left to do", "help": "`mac --help`"}
     for key, what in wall.items():
-        yield Finding(f"{what}, s", spent[key]["wall"], SECONDS[key], at_least=False)
+        yield Finding(f"{what}, s", spent[key]["wall"], goals.START[key], at_least=False)
     for key in ("job", "track run", "pretrain", "finetune"):
         what = "a job that does nothing" if key == "job" else f"start of `mac {key}`"
-        yield Finding(f"{what}, CPU s", spent[key]["cpu"], SECONDS["start"], at_least=False)
+        yield Finding(f"{what}, CPU s", spent[key]["cpu"], goals.START["start"], at_least=False)
 
 
 def _planning(facts: dict) -> Iterator[Finding]:
     for command, spent in facts["spent"]["rows"]["2000"].items():
-        yield Finding(f"{command} of 2,000 rows, CPU s", spent["cpu"], SECONDS["2,000 rows"], at_least=False)
+        yield Finding(f"{command} of 2,000 rows, CPU s", spent["cpu"], goals.ROWS, at_least=False)
     for what, (wall, *_) in facts["exponents"].items():
-        yield Finding(f"exponent of seconds: {what}", wall, SECONDS["growth"], at_least=False)
+        yield Finding(f"exponent of seconds: {what}", wall, goals.GROWTH, at_least=False)
 
 
 def _growth(facts: dict) -> Iterator[Finding]:
     for what, power in facts["exponents"].items():
-        yield Finding(f"exponent in videos: {what}", power, SECONDS["growth"], at_least=False)
+        yield Finding(f"exponent in videos: {what}", power, goals.GROWTH, at_least=False)
 
 
 def _devices(facts: dict) -> Iterator[Finding]:

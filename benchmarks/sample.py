@@ -1,11 +1,12 @@
-"""Real clips in memory, for benchmarks of what happens to them after reading."""
+"""Real video for benchmarks: clips in memory, or a store of frames."""
 
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from mac.data import video
+from mac.data import extraction, index, video
+from mac.data.store import FrameStore
 
 
 def real_clips(root: Path, count: int, num_frames: int, width: int, height: int) -> np.ndarray:
@@ -19,3 +20,14 @@ def real_clips(root: Path, count: int, num_frames: int, width: int, height: int)
         raise SystemExit(f"{root}: no *.avi below; --data names a folder with ucf101-originals")
     clips = [np.stack(list(islice(video.read(path, width, height), 0, 2 * num_frames, 2))) for path in paths[:count]]
     return np.stack([clips[i % len(clips)] for i in range(count)])
+
+
+def real_store(root: Path, folder: Path, width: int, height: int) -> FrameStore:
+    """Scan and extract the videos under ``root`` into a store of frames of that size."""
+    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.avi"))
+    splits = {"split_1": "train", "split_2": "", "split_3": ""}
+    table = index.scan(files, root).assign(
+        path=files, file=files, label="x", label_index=0, group="", copy="", **splits
+    )
+    extraction.extract(root, table, folder, width, height)
+    return FrameStore(folder)

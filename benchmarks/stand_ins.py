@@ -1,11 +1,22 @@
-"""What takes the place of frames and of a run's folder where only the computing is measured."""
+"""What a training is measured on: the default row's configurations, and stand-ins for frames and a run's folder."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.harness import ROOT
+from mac import plan
+from mac.config import FinetuneConfig, PretrainConfig
+
 CLASSES = 101
+
+
+def default_row(scale: str) -> tuple[PretrainConfig, FinetuneConfig]:
+    """Resolve the row that overrides nothing, at a scale."""
+    planned = plan.load(ROOT / "config", scale)
+    finetuning = planned.finetunings[planned.default].config
+    return planned.pretrainings[finetuning.pretrain_id].config, finetuning
 
 
 class RandomStore:
