@@ -1,8 +1,9 @@
-"""The paper's claims, judged on the results of a scale."""
+"""Claims, judged on the results of a scale."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from mac.claims import Claim, Expression, Operand
 from mac.plan import Cell, Plan, PlannedTable
 from mac.report.comparisons import paired, too_few
 from mac.report.differences import Difference, between, models_p
@@ -11,7 +12,6 @@ from mac.report.needed import would_decide
 from mac.report.results import Results
 from mac.report.statistics import LEVEL, holm, p_text
 from mac.report.verdicts import NOT_COMPARABLE, OPEN, UNDECIDED, against_number
-from mac.tables import Claim, Expression, Operand
 
 HOLDS, CONTRADICTED = "holds", "contradicted"
 OUTCOMES = (HOLDS, CONTRADICTED, UNDECIDED, OPEN, NOT_COMPARABLE)
@@ -138,7 +138,8 @@ def _difference(
     cells = [side for side in sides if isinstance(side, Cell)]
     runs = [i for cell in cells for i in cell.finetunes]
     reason = why_incomparable(runs, results.plan)
-    if reason and (has_number or len(cells) < 2):
+    exact = float in (type(first), type(second))
+    if reason and (has_number or (len(cells) < 2 and not exact)):
         raise _SettledError(NOT_COMPARABLE, f"the paper's numbers are of the real data, here {reason}")
     if not cells or None in sides:
         raise _SettledError(NOT_COMPARABLE, "no number of it was measured or printed")
@@ -153,7 +154,6 @@ def _difference(
             raise _SettledError(NOT_COMPARABLE, f"{first} and {second} were tested on different videos")
         return difference, videos
     (number,) = (side for side in sides if not isinstance(side, Cell))
-    exact = float in (type(first), type(second))
     settings = results.plan.experiment.verdicts
     found = between(samples[0]).less(number) if exact else against_number(samples[0], number, settings)
     return found if sides[0] is cells[0] else found.negated(), videos

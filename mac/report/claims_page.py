@@ -1,4 +1,4 @@
-"""Which of the paper's claims survive on a scale's results: the page, and the table that other pages show."""
+"""Which claims survive on a scale's results: the page, and the table that other pages show."""
 
 from collections import Counter
 
@@ -11,7 +11,7 @@ def page(plan: Plan, results: Results, note: str) -> str:
     """Write the page; ``note`` says what the data are."""
     judgements = judge(plan, results)
     settings = plan.experiment.verdicts
-    parts = [f"# Which of the paper's claims survive at scale `{plan.scale}`", note, count_claims(judgements)]
+    parts = [f"# Which claims survive at scale `{plan.scale}`", note, count_claims(judgements)]
     parts += [claim_rows(judgements, with_table=True), "## How to read this"]
     parts.append(
         "* **holds**: every comparison the claim is made of comes out as claimed, for the methods, at 5 %.\n"
@@ -37,7 +37,7 @@ def count_claims(judgements: list[Judgement]) -> str:
 
 def claim_rows(judgements: list[Judgement], with_table: bool = False) -> str:
     """List claims, their outcomes and the evidence."""
-    head = [*([""] if with_table else []), "The paper's claim", "Here", "Evidence"]
+    head = [*([""] if with_table else []), "Claim", "Here", "Evidence"]
     lines = [head, ["---"] * len(head)]
     for found in judgements:
         lines.append([*([found.table] if with_table else []), found.claim, found.outcome, found.evidence])

@@ -1,11 +1,21 @@
-"""Folders that results go to."""
+"""The user's folders: where data lie, and where results go."""
 
 import os
 from pathlib import Path
 
+from mac.config import DatasetConfig
+
 
 class UnwritableError(Exception):
     """A folder can't be made or written; the message names it and the setting to change."""
+
+
+def dataset_root(data_root: Path, dataset: DatasetConfig) -> Path:
+    """Find a data set's folder: drawn by us, the user's own copy of a subset where there is one, or the whole set."""
+    if dataset.embedded:
+        return data_root / "embedded" / dataset.identify()
+    own = data_root / dataset.subset if dataset.subset else None
+    return own if own and own.is_dir() else data_root / dataset.name
 
 
 def check_writable(folder: Path, setting: str) -> None:

@@ -1,20 +1,15 @@
 """Evaluation: several clips spread over each test video, logits averaged, one prediction a video (method §3)."""
 
 from collections.abc import Callable
-from functools import partial
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
-from mac.augment.colour import normalise
-from mac.augment.spatial import centre_crops, crop
 from mac.config import FinetuneConfig
-from mac.data.clips import test_frames
 from mac.data.store import FrameStore
-from mac.training import batches
 from mac.training.distributed import ALONE, World
+from mac.training.evaluation_views import read_test_views
 from mac.training.processor import autocast
 
 
@@ -46,14 +41,10 @@ def run(
     e, clip = config.evaluate, config.clip
     videos = store.select(config.split, "test")
     model.eval()
-    per_batch = max(config.optimiser.batch_size // e.num_clips, 1)
-    choose = partial(_all_clips, store.lengths, clip.num_frames, e.stride, e.num_clips)
     means = []
-    planned = batches.in_turn(world.share(videos), per_batch)
-    for batch in batches.read(store, planned, choose, workers=loader_workers, pinned=device.type == "cuda"):
+    sizes = (clip.num_frames, clip.size, e.stride, e.num_clips, e.scale, config.optimiser.batch_size)
+    for view in read_test_views(store, world.share(videos), *sizes, device, loader_workers):
         before_batch()
-        frames = batch.frames.to(device, non_blocking=True).flatten(0, 1).unflatten(0, (-1, clip.num_frames))
-        view = normalise(crop(frames, centre_crops(len(frames), e.scale, clip.size), clip.size))
         with autocast(config.precision, device):
             scores = model(view).float()
         means.append(scores.unflatten(0, (-1, e.num_clips)).mean(1).cpu())
@@ -68,8 +59,3 @@ def run(
             "logits": list(logits),
         }
     )
-
-
-def _all_clips(lengths: np.ndarray, num_frames: int, stride: int, num_clips: int, videos: np.ndarray) -> np.ndarray:
-    """Frame numbers (B, num_clips·T) of all test clips, one after the other."""
-    return test_frames(lengths[videos], num_frames, stride, num_clips).reshape(len(videos), -1)

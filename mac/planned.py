@@ -1,0 +1,96 @@
+"""What a scale needs, as planned: tables with their cells, distinct runs by id, and the data under them. No torch."""
+
+from dataclasses import dataclass, field
+
+from mac.claims import Claim
+from mac.config import BoxesConfig, CardConfig, DatasetConfig, FinetuneConfig, PretrainConfig, ProbeConfig, StoreConfig
+from mac.experiment import Experiment
+from mac.tables import Reference
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table: the finetunings (one a seed and split) whose mean it is; none if it is only cited."""
+
+    column: str
+    printed: float | None
+    finetunes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """A row's label, its cells, and whether it is only cited; a curve's point also has its pretraining epoch."""
+
+    label: str
+    cells: tuple[Cell, ...]
+    cited: bool
+    epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class PlannedTable:
+    """A table as planned: everything a report needs besides results."""
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[PlannedRow, ...]
+    claims: tuple[Claim, ...]
+    references: tuple[Reference, ...]
+    is_curve: bool
+    elsewhere: tuple[PlannedRow, ...] = ()  # rows of other tables that claims speak of, labelled `TABLE: ROW`
+
+    @property
+    def finetunes(self) -> tuple[str, ...]:
+        """Ids of the finetunings this table needs, those its claims speak of elsewhere included, each once."""
+        rows = [*self.rows, *self.elsewhere]
+        return tuple(dict.fromkeys(i for row in rows for cell in row.cells for i in cell.finetunes))
+
+
+@dataclass
+class Pretraining:
+    """A distinct pretraining, the epochs to keep, and the rows that share it."""
+
+    config: PretrainConfig
+    epochs: set[int] = field(default_factory=set)
+    used_by: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Finetuning:
+    """A distinct finetuning, the rows that share it, and the probe of the weights it starts from."""
+
+    config: FinetuneConfig
+    used_by: list[str] = field(default_factory=list)
+    probe: str | None = None
+
+
+@dataclass
+class Probing:
+    """A distinct probe and the rows that share it."""
+
+    config: ProbeConfig
+    used_by: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Plan:
+    """All a scale needs, by id."""
+
+    scale: str
+    experiment: Experiment
+    tables: dict[str, PlannedTable] = field(default_factory=dict)
+    pretrainings: dict[str, Pretraining] = field(default_factory=dict)
+    finetunings: dict[str, Finetuning] = field(default_factory=dict)
+    probes: dict[str, Probing] = field(default_factory=dict)
+    datasets: dict[str, DatasetConfig] = field(default_factory=dict)
+    stores: dict[str, StoreConfig] = field(default_factory=dict)
+    boxes: dict[str, BoxesConfig] = field(default_factory=dict)
+    cards: dict[str, CardConfig] = field(default_factory=dict)
+    default: str | None = None  # the finetuning of the rows that override nothing, at the first seed and split
+    supervised: str | None = None  # likewise of the figures' supervised model
+
+    @property
+    def gradcam_pair(self) -> tuple[str, str] | None:
+        """The two finetunings that figures 2–4 compare, MAC's and the supervised one; None where one isn't planned."""
+        return (self.default, self.supervised) if self.default and self.supervised else None
