@@ -48,6 +48,7 @@ class _Pretrain(stages.PretrainSections):
 class _Finetune(Strict):
     dataset: str
     videos_per_class: PositiveInt | None
+    shuffle_labels: bool
     dropout: stages.Probability
     clip: stages.ClipConfig
     colour: stages.ColourConfig
@@ -70,6 +71,7 @@ class Experiment(Strict):
     person_boxes: stages.DetectorConfig
     pretrain: _Pretrain
     finetune: _Finetune
+    probe: stages.ProbeSections | None
 
     @model_validator(mode="after")
     def _names_known(self) -> Self:
@@ -110,7 +112,7 @@ class Experiment(Strict):
         store = self._store(f.dataset)
         sections = {
             name: getattr(f, name)
-            for name in ("videos_per_class", "dropout", "clip", "colour", "optimiser", "evaluate")
+            for name in ("videos_per_class", "shuffle_labels", "dropout", "clip", "colour", "optimiser", "evaluate")
         }
         return stages.FinetuneConfig(
             seed=seed,
@@ -122,6 +124,19 @@ class Experiment(Strict):
             pretrain_id=pretrain_id,
             epoch=epoch,
             **sections,
+        )
+
+    def probing(self, finetuning: stages.FinetuneConfig) -> stages.ProbeConfig | None:
+        """Resolve the probe of the weights a finetuning starts from, on the same data; None where none is wanted."""
+        if self.probe is None:
+            return None
+        f = finetuning
+        shared = ("seed", "split", "store", "model", "precision", "initial", "pretrain_id", "epoch", "evaluate")
+        return stages.ProbeConfig(
+            **{name: getattr(f, name) for name in shared},
+            num_frames=f.clip.num_frames,
+            size=f.clip.size,
+            **dict(self.probe),
         )
 
     def _store(self, name: str) -> stages.StoreConfig:

@@ -3,91 +3,17 @@
 Never imports torch: a plan of thousands of rows is made in seconds, wherever Snakemake runs.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
-from mac.config import BoxesConfig, CardConfig, DatasetConfig, FinetuneConfig, PretrainConfig, StoreConfig
+from mac.claims import Claim
+from mac.config import FinetuneConfig
 from mac.experiment import Experiment, check_epochs, merge, parse, unfold
-from mac.tables import Claim, Reference, Row, Table, claim_problems, elsewhere, kept_claims, parse_tables
+from mac.planned import Cell, Finetuning, Plan, PlannedRow, PlannedTable, Pretraining, Probing
+from mac.tables import Row, Table, claim_problems, elsewhere, kept_claims, parse_tables
 from mac.validation import ConfigError, nearest, read_yaml
 
-
-@dataclass(frozen=True)
-class Cell:
-    """One number of a table: the finetunings (one a seed and split) whose mean it is; none if it is only cited."""
-
-    column: str
-    printed: float | None
-    finetunes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class PlannedRow:
-    """A row's label, its cells, and whether it is only cited; a curve's point also has its pretraining epoch."""
-
-    label: str
-    cells: tuple[Cell, ...]
-    cited: bool
-    epoch: int | None = None
-
-
-@dataclass(frozen=True)
-class PlannedTable:
-    """A table as planned: everything a report needs besides results."""
-
-    name: str
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[PlannedRow, ...]
-    claims: tuple[Claim, ...]
-    references: tuple[Reference, ...]
-    is_curve: bool
-    elsewhere: tuple[PlannedRow, ...] = ()  # rows of other tables that claims speak of, labelled `TABLE: ROW`
-
-    @property
-    def finetunes(self) -> tuple[str, ...]:
-        """Ids of the finetunings this table needs, those its claims speak of elsewhere included, each once."""
-        rows = [*self.rows, *self.elsewhere]
-        return tuple(dict.fromkeys(i for row in rows for cell in row.cells for i in cell.finetunes))
-
-
-@dataclass
-class Pretraining:
-    """A distinct pretraining, the epochs to keep, and the rows that share it."""
-
-    config: PretrainConfig
-    epochs: set[int] = field(default_factory=set)
-    used_by: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Finetuning:
-    """A distinct finetuning and the rows that share it."""
-
-    config: FinetuneConfig
-    used_by: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Plan:
-    """All a scale needs, by id."""
-
-    scale: str
-    experiment: Experiment
-    tables: dict[str, PlannedTable] = field(default_factory=dict)
-    pretrainings: dict[str, Pretraining] = field(default_factory=dict)
-    finetunings: dict[str, Finetuning] = field(default_factory=dict)
-    datasets: dict[str, DatasetConfig] = field(default_factory=dict)
-    stores: dict[str, StoreConfig] = field(default_factory=dict)
-    boxes: dict[str, BoxesConfig] = field(default_factory=dict)
-    cards: dict[str, CardConfig] = field(default_factory=dict)
-    default: str | None = None  # the finetuning of the rows that override nothing, at the first seed and split
-    supervised: str | None = None  # likewise of the figures' supervised model
-
-    @property
-    def gradcam_pair(self) -> tuple[str, str] | None:
-        """The two finetunings that figures 2–4 compare, MAC's and the supervised one; None where one isn't planned."""
-        return (self.default, self.supervised) if self.default and self.supervised else None
+__all__ = ["Cell", "Finetuning", "Plan", "PlannedRow", "PlannedTable", "Pretraining", "Probing", "load", "scales"]
 
 
 def scales(folder: Path) -> list[str]:
@@ -116,10 +42,17 @@ def load(folder: Path, scale: str) -> Plan:
     except ConfigError as error:
         source = f"{folder}/default.yaml" + (f" with scales/{scale}.yaml" if overrides else "")
         problems += [f"{source}: {problem}" for problem in error.problems]
-    known = read_yaml(folder / "tables.yaml")
+    every = read_yaml(folder / "tables.yaml")
+    known = _of_scale(every, scale)
     for name in table_overrides:
         if name not in known:
-            problems.append(f"{folder}/scales/{scale}.yaml: tables.{name}: no such table{nearest(name, known)}")
+            found = f"belongs to scales {every[name]['scales']} alone" if name in every else "no such table"
+            problems.append(f"{folder}/scales/{scale}.yaml: tables.{name}: {found}{nearest(name, known)}")
+    for name, content in every.items():
+        for named in (isinstance(content, dict) and content.get("scales")) or []:
+            if named not in scales(folder):
+                what = f"no scale {named!r}{nearest(named, scales(folder))}"
+                problems.append(f"{folder}/tables.yaml: {name}: scales: {what}")
     try:
         tables = parse_tables(merge(known, table_overrides), f"{folder}/tables.yaml")
     except ConfigError as error:
@@ -138,6 +71,15 @@ def load(folder: Path, scale: str) -> Plan:
         plan.tables[name] = replace(planned, elsewhere=_rows_elsewhere(tables[name], planned, plan))
     _collect_data(plan)
     return plan
+
+
+def _of_scale(tables: dict, scale: str) -> dict:
+    """Leave out the tables that belong to other scales."""
+    return {
+        name: content
+        for name, content in tables.items()
+        if not isinstance(content, dict) or scale in (content.get("scales") or [scale])
+    }
 
 
 class _Planner:
@@ -164,7 +106,7 @@ class _Planner:
                     finetunes = ()
                 if finetunes and table.supervised:
                     self.plan.supervised = self.plan.supervised or finetunes[0]
-                elif finetunes and not (overrides or table.curve):
+                elif finetunes and not (overrides or table.curve or row.random):
                     self.plan.default = finetunes[0]
                 if finetunes and finetunes in seen:
                     self.problems.append(f"{where}: trains exactly what row {seen[finetunes]!r} trains; delete one")
@@ -188,21 +130,31 @@ class _Planner:
                 raise ConfigError([str(error)]) from None
         use = f"{self.name}: {row.label}"
         pairs = [(seed, split) for seed in experiment.seeds for split in experiment.splits]
-        return tuple(dict.fromkeys(self._training(experiment, pair, table, epoch, use) for pair in pairs))
+        trainings = (self._training(experiment, pair, table, epoch, use, row.random) for pair in pairs)
+        return tuple(dict.fromkeys(trainings))
 
     def _training(
-        self, experiment: Experiment, pair: tuple[int, int], table: Table, epoch: int | None, use: str
+        self,
+        experiment: Experiment,
+        pair: tuple[int, int],
+        table: Table,
+        epoch: int | None,
+        use: str,
+        is_random: bool,
     ) -> str:
-        if epoch == 0:
-            return self._finetune(experiment.finetuning(*pair, "random"), use)
+        if epoch == 0 or is_random:
+            return self._finetune(experiment, experiment.finetuning(*pair, "random"), use)
         if table.supervised and experiment.supervised_baseline == "weights":
             if experiment.model.width != 64 or experiment.model.backbone == "r2plus1d_10":
                 found = f"{experiment.model.backbone} of width {experiment.model.width}"
                 lacking = f"supervised_baseline: no Kinetics-400 weights are published of {found}"
                 raise ConfigError([f"{lacking} — write `pretrain`"])
-            return self._finetune(experiment.finetuning(*pair, "kinetics400"), use)
+            return self._finetune(experiment, experiment.finetuning(*pair, "kinetics400"), use)
         if table.supervised:
             stand_in = parse(merge(self.tree, unfold(table.supervised.set)))
+            if stand_in.pretrain.pretext is None:
+                needed = "the supervised pretraining takes its head's dropout from there"
+                raise ConfigError([f"pretrain.pretext: is null, and {needed} — give it in {table.title!r}'s `set`"])
             pretraining = stand_in.pretraining(*pair, task="supervised")
         else:
             pretraining = experiment.pretraining(*pair)
@@ -212,13 +164,17 @@ class _Planner:
         planned.epochs |= {last, *(e for e in experiment.pretrain.checkpoints if e <= last)}
         if use not in planned.used_by:
             planned.used_by.append(use)
-        return self._finetune(experiment.finetuning(*pair, "pretrained", pretrain_id, last), use)
+        return self._finetune(experiment, experiment.finetuning(*pair, "pretrained", pretrain_id, last), use)
 
-    def _finetune(self, config: FinetuneConfig, use: str) -> str:
+    def _finetune(self, experiment: Experiment, config: FinetuneConfig, use: str) -> str:
         finetune_id = config.identify()
-        planned = self.plan.finetunings.setdefault(finetune_id, Finetuning(config))
-        if use not in planned.used_by:
-            planned.used_by.append(use)
+        planned: list[Finetuning | Probing] = [self.plan.finetunings.setdefault(finetune_id, Finetuning(config))]
+        if probe := experiment.probing(config):
+            planned[0].probe = probe.identify()
+            planned.append(self.plan.probes.setdefault(planned[0].probe, Probing(probe)))
+        for one in planned:
+            if use not in one.used_by:
+                one.used_by.append(use)
         return finetune_id
 
 
@@ -238,7 +194,7 @@ def _collect_data(plan: Plan) -> None:
     for pretraining in plan.pretrainings.values():
         if pretraining.config.boxes:
             plan.boxes.setdefault(pretraining.config.boxes.identify(), pretraining.config.boxes)
-        if pretraining.config.task == "mac":
+        if pretraining.config.task == "mac" and pretraining.config.pretext:
             plan.cards.setdefault(pretraining.config.card.identify(), pretraining.config.card)
     for training in [*plan.pretrainings.values(), *plan.finetunings.values()]:
         store = training.config.store

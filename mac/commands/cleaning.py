@@ -98,7 +98,8 @@ def _load(config_dir: Path, scale: str) -> Plan:
 
 
 def _ids(plan: Plan) -> set[str]:
-    return {*plan.pretrainings, *plan.finetunings, *plan.datasets, *plan.stores, *plan.boxes, *plan.cards}
+    trained = {*plan.pretrainings, *plan.finetunings, *plan.probes}
+    return trained | {*plan.datasets, *plan.stores, *plan.boxes, *plan.cards}
 
 
 def _epochs(plans: list[Plan]) -> dict[str, set[int]]:

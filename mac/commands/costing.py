@@ -65,7 +65,7 @@ def _runs(costs: Costs) -> list[str]:
     segments = sum(len(p.epochs) for p in plan.pretrainings.values())
     lines = [
         f"Scale {plan.scale}: {len(plan.tables)} tables and curves",
-        f"{len(plan.datasets)} data sets, {len(plan.cards)} mask cards",
+        f"{len(plan.datasets)} data sets, {len(plan.cards)} mask cards, {len(plan.probes)} probes",
     ]
     by_id = {state.run: state for state in costs.states}
     rows = []

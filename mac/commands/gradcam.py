@@ -31,8 +31,7 @@ def gradcam(arguments: argparse.Namespace) -> None:
             ]
         )
     device = processor.prepare(arguments.device, arguments.threads, "fp32")
-    contrast = "SC" if pretraining.contrast else "S"
-    names = arguments.names or [f"MAC-{contrast}-{pretraining.pretext.segments}", SUPERVISED[configs[1].initial]]
+    names = arguments.names or [pretraining.method, SUPERVISED[configs[1].initial]]
     files = zip(names, configs, arguments.classifiers, arguments.predictions, strict=True)
     models = tuple(stage.load(*own, device) for own in files)
     pictures = {figure: [path for path in arguments.pictures if path.stem == figure] for figure in stage.FIGURES}

@@ -5,6 +5,7 @@ excluded from an id. A default, with its unit and the section it comes from, sta
 """
 
 from mac.config.data import BoxesConfig, DatasetConfig, DetectorConfig, Embedded, StoreConfig
+from mac.config.probing import ProbeConfig, ProbeSections
 from mac.config.strict import Probability, Strict, Weight
 from mac.config.training import (
     CardConfig,
@@ -41,6 +42,8 @@ __all__ = [
     "PretrainConfig",
     "PretrainSections",
     "Probability",
+    "ProbeConfig",
+    "ProbeSections",
     "StoreConfig",
     "Strict",
     "Weight",

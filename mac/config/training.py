@@ -2,20 +2,25 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from mac.config.data import BoxesConfig, StoreConfig
 from mac.config.strict import Probability, Strict, Weight
 
 
 class ClipConfig(Strict):
-    """How a training clip is cut out of a video (method §3)."""
+    """How a training clip is cut out of a video (method §3). A stride of 0 repeats one frame: a clip without motion."""
 
     num_frames: Annotated[int, Field(ge=2)]
-    strides: Annotated[list[PositiveInt], Field(min_length=1)]
+    strides: Annotated[list[NonNegativeInt], Field(min_length=1)]
     size: PositiveInt
     scales: Annotated[list[Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]], Field(min_length=1)]
     flip_probability: Probability
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether no clip has any motion."""
+        return not any(self.strides)
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
@@ -102,18 +107,23 @@ class OptimiserConfig(Strict):
 
 
 class PretrainSections(Strict):
-    """The sections of a pretraining, as ``default.yaml`` writes them and as a resolved stage holds them."""
+    """The sections of a pretraining, as ``default.yaml`` writes them and as a resolved stage holds them.
+
+    Without ``contrast`` it is MAC-S, without ``pretext`` momentum contrast between two natural views.
+    """
 
     clip: ClipConfig
     colour: ColourConfig
     mask: MaskConfig
-    pretext: PretextConfig
+    pretext: PretextConfig | None
     contrast: ContrastConfig | None
     optimiser: OptimiserConfig
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
-        if self.clip.num_frames % self.pretext.segments:
+        if self.pretext is None and self.contrast is None:
+            raise ValueError("pretext and contrast are both null: nothing is left to learn")
+        if self.pretext and self.clip.num_frames % self.pretext.segments:
             raise ValueError(
                 f"pretext.segments {self.pretext.segments} must divide clip.num_frames {self.clip.num_frames}"
             )
@@ -134,6 +144,21 @@ class PretrainConfig(PretrainSections):
     boxes: BoxesConfig | None
     model: ModelConfig
     precision: Precision
+
+    @model_validator(mode="after")
+    def _labels_need_a_head(self) -> Self:
+        if self.task == "supervised" and self.pretext is None:
+            raise ValueError("pretext: a supervised pretraining takes its head's dropout from there; it can't be null")
+        return self
+
+    @property
+    def method(self) -> str:
+        """What it is called: MAC-SC-n, MAC-S-n, or what stands in their place."""
+        if self.task == "supervised":
+            return "supervised pretraining on labels"
+        if self.pretext is None:
+            return "momentum contrast without masks"
+        return f"MAC-{'SC' if self.contrast else 'S'}-{self.pretext.segments}"
 
     @property
     def card(self) -> "CardConfig":
@@ -164,7 +189,7 @@ class FinetuneConfig(Strict):
     """A finetuning and its evaluation; what it starts from is named by ``pretrain_id`` and ``epoch``.
 
     ``initial``: ``pretrained`` (a checkpoint of ``pretrain_id``), ``random``, or ``kinetics400`` (torchvision's
-    supervised weights).
+    supervised weights). ``shuffle_labels`` permutes the training videos' labels: a control, whose test is at chance.
     """
 
     version: int = 1
@@ -177,6 +202,7 @@ class FinetuneConfig(Strict):
     pretrain_id: str | None
     epoch: PositiveInt | None
     videos_per_class: PositiveInt | None
+    shuffle_labels: bool
     clip: ClipConfig
     colour: ColourConfig
     dropout: Probability

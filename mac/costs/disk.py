@@ -76,7 +76,7 @@ def state_bytes(config: PretrainConfig, labels: int = 400) -> int:
         outputs, contrast = labels, None
     else:
         p, contrast = config.pretext, config.contrast
-        outputs = p.k**p.segments if p.objective == "cross_entropy" else p.segments
+        outputs = 0 if p is None else p.k**p.segments if p.objective == "cross_entropy" else p.segments
     head = (features + 1) * outputs
     projector = (features + 1) * contrast.hidden + (contrast.hidden + 1) * contrast.dim if contrast else 0
     networks = kept + head + projector

@@ -27,7 +27,7 @@ Events = Callable[[str, str], list[dict[str, Any]]]
 def draw(plan: Plan, table: PlannedTable, events: Events, paths: list[Path]) -> None:
     """Draw pretraining loss and finetuning accuracy of a table's rows over their epochs.
 
-    The loss is the pretext's, or a supervised pretraining's own. Losses of different objectives have different
+    The loss is the pretext's, or the whole one where there is no pretext. Losses of different objectives have different
     units, so each is shown as a share of its first epoch's. Only the
     first of a cell's runs is drawn, of the first column.
 
@@ -48,7 +48,7 @@ def draw(plan: Plan, table: PlannedTable, events: Events, paths: list[Path]) -> 
         if config.pretrain_id and not (table.is_curve and row.epoch != table.rows[-1].epoch):
             journal = events("pretrain", config.pretrain_id)
             epochs, losses = _series(journal, "pretext_loss")
-            if not losses:  # a supervised pretraining
+            if not losses:  # no pretext: labels, or contrast alone
                 epochs, losses = _series(journal, "loss")
             left.plot(epochs, [loss / (losses[0] or 1.0) for loss in losses], **style)
     _label(left, "pretraining epoch", "pretext loss ÷ first epoch's")

@@ -67,9 +67,7 @@ def page(card: Card) -> str:
 
 
 def _objective(config: PretrainConfig) -> str:
-    if config.task == "supervised":
-        return "supervised pretraining on labels"
-    return f"MAC-{'SC' if config.contrast else 'S'}-{config.pretext.segments} (self-supervised)"
+    return config.method if config.task == "supervised" else f"{config.method} (self-supervised)"
 
 
 def _title(card: Card) -> str:

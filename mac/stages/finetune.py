@@ -33,7 +33,7 @@ class ActionLearner(nn.Module):
         self.recipe = ViewRecipe(
             clip.scales, clip.size, clip.flip_probability, colour.jitter_probability, colour.gray_probability
         )
-        self.labels = torch.tensor(store.videos["label_index"].to_numpy())
+        self.labels = torch.tensor(learned_labels(config, store))
         with seeded((config.seed, "classifier")):
             self.classifier = ActionClassifier(
                 config.model.backbone, config.model.width, len(store.labels), config.dropout
@@ -124,6 +124,15 @@ def run(
         ),
     )
     return learner.classifier
+
+
+def learned_labels(config: FinetuneConfig, store: FrameStore) -> np.ndarray:
+    """Give the label (N,) each of the store's videos is trained with: its own, or in the control another's."""
+    labels = store.videos["label_index"].to_numpy().copy()
+    if config.shuffle_labels:
+        train = labelled(config, store)
+        labels[train] = labels[train][np.argsort(uniform((config.seed, "shuffled", train), 1)[:, 0], kind="stable")]
+    return labels
 
 
 def labelled(config: FinetuneConfig, store: FrameStore) -> np.ndarray:

@@ -31,7 +31,7 @@ def view_recipe(clip: ClipConfig, colour: ColourConfig) -> ViewRecipe:
 
 
 class MacLearner(nn.Module):
-    """MAC-S-n or MAC-SC-n: one step's losses, and the pretext on held-out clips."""
+    """MAC-S-n, MAC-SC-n or momentum contrast alone: one step's losses, and the pretext on held-out clips."""
 
     def __init__(self, config: PretrainConfig, labels: np.ndarray, device: torch.device, world: World = ALONE) -> None:
         """Build the networks; ``labels`` are ignored, MAC is self-supervised. ``world`` are those who share a batch."""
@@ -39,10 +39,10 @@ class MacLearner(nn.Module):
         self.config, self.device, self.world = config, device, world
         self.recipe = view_recipe(config.clip, config.colour)
         p, c = config.pretext, config.contrast
-        self.objective = AlphaObjective(p.objective, p.k, p.segments, p.preset)
+        self.objective = AlphaObjective(p.objective, p.k, p.segments, p.preset) if p else None
         with seeded((config.seed, "weights")):
             self.backbone = Backbone(config.model.backbone, config.model.width)
-            self.head = DropoutLinear(self.backbone.features, self.objective.outputs, p.dropout)
+            self.head = DropoutLinear(self.backbone.features, self.objective.outputs, p.dropout) if p else None
             self.projector = projector(self.backbone.features, c.hidden, c.dim) if c else None
         encoder = nn.Sequential(self.backbone, self.projector) if c else None
         self.contrast = MomentumContrast(encoder, c.queue, c.dim, c.momentum, c.temperature) if c else None
@@ -55,27 +55,39 @@ class MacLearner(nn.Module):
 
     @property
     def chance(self) -> dict[str, float]:
-        """The pretext accuracy of guessing [percent]; nothing where α is continuous."""
-        return {} if self.objective.chance is None else {"pretext_chance": 100 * self.objective.chance}
+        """The pretext accuracy of guessing [percent]; nothing where α is continuous or there is no pretext."""
+        return (
+            {}
+            if self.objective is None or self.objective.chance is None
+            else {"pretext_chance": 100 * self.objective.chance}
+        )
 
     def forward(self, batch: Batch, epoch: int) -> tuple[torch.Tensor, Metrics]:
         """Compute the loss of one step and its parts.
 
-        The natural view is made of the same frames with its own scale, crop, flip and colour (method §1).
+        The natural view is made of the same frames with its own scale, crop, flip and colour (method §1). Without a
+        pretext the other view is made likewise: nothing is attenuated.
         """
         p, c = self.config.pretext, self.config.contrast
         frames = batch.frames.to(self.device, non_blocking=True)
         keys = (self.config.seed, epoch, batch.videos)
-        view, drawn = self._attenuated(batch, frames, ("mac", *keys))
-        with self._autocast():
-            features = self.backbone(view)
-            outputs = self.head(features, ("dropout", *keys)).float()
-        pretext_loss = self.objective.loss(outputs, drawn)
-        metrics: Metrics = {"pretext_loss": pretext_loss.detach()}
-        correct = self.objective.correct(outputs.detach(), drawn)
-        if correct is not None:
-            metrics["pretext_top1"] = 100 * correct.float().mean()
-        loss = p.weight * pretext_loss
+        losses: list[torch.Tensor] = []
+        metrics: Metrics = {}
+        if p and self.objective and self.head:
+            view, drawn = self._attenuated(batch, frames, ("mac", *keys))
+            with self._autocast():
+                features = self.backbone(view)
+                outputs = self.head(features, ("dropout", *keys)).float()
+            pretext_loss = self.objective.loss(outputs, drawn)
+            metrics["pretext_loss"] = pretext_loss.detach()
+            correct = self.objective.correct(outputs.detach(), drawn)
+            if correct is not None:
+                metrics["pretext_top1"] = 100 * correct.float().mean()
+            losses.append(p.weight * pretext_loss)
+        else:
+            view = draw_view(frames, self.recipe, ("mac", *keys))
+            with self._autocast():
+                features = self.backbone(view)
         if c and self.contrast and self.projector:
             natural = draw_view(frames, self.recipe, ("natural", *keys))
             with self._autocast():
@@ -89,7 +101,8 @@ class MacLearner(nn.Module):
             metrics["contrastive_loss"] = contrastive_loss.detach()
             metrics["contrastive_top1"] = 100 * torch.stack([top1 for _, top1 in scored]).mean()
             self._new_keys = torch.cat([keys for _, keys in keyed])
-            loss = loss + c.weight * contrastive_loss
+            losses.append(c.weight * contrastive_loss)
+        loss = sum(losses)
         return loss, {"loss": loss.detach(), **metrics}
 
     def after_step(self) -> None:
@@ -100,7 +113,9 @@ class MacLearner(nn.Module):
 
     @torch.no_grad()
     def held_out(self, batch: Batch) -> Metrics:
-        """Score the pretext on clips of videos that were not trained on; sums over the batch, (B,) values."""
+        """Score the pretext, if there is one, on clips of videos that were not trained on; (B,) values."""
+        if not (self.objective and self.head):
+            return {}
         keys = (self.config.seed, 0, batch.videos)
         view, drawn = self._attenuated(batch, batch.frames.to(self.device, non_blocking=True), ("held out", *keys))
         with self._autocast():

@@ -1,0 +1,89 @@
+"""What must not work: contrast without masks, clips without motion, labels that were shuffled."""
+
+import numpy as np
+import pytest
+import torch
+
+from mac.experiment import merge, parse, unfold
+from mac.masks.frame_difference import foreground_masks
+from mac.stages import finetune
+from mac.stages.learners import MacLearner
+from mac.training.batches import Batch
+from mac.validation import ConfigError, read_yaml
+
+CPU = torch.device("cpu")
+ALONE = {"pretrain.pretext": None, "pretrain.contrast.weight": 0.7}
+
+
+def experiment(root, **overrides):
+    scale = read_yaml(root / "config" / "scales" / "smoke.yaml")
+    scale.pop("tables")
+    return parse(merge(merge(read_yaml(root / "config" / "default.yaml"), scale), unfold(overrides)))
+
+
+def learner_and_batch(root, store, **overrides):
+    config = experiment(root, **overrides).pretraining(1, 1)
+    learner = MacLearner(config, store.videos["label_index"].to_numpy(), CPU)
+    frames = np.tile(np.arange(config.clip.num_frames), (4, 1))
+    return learner, Batch(np.arange(4), torch.from_numpy(store.clips(np.arange(4), frames)), None)
+
+
+def test_contrast_alone_attenuates_nothing_and_has_no_other_loss(root, frame_store, monkeypatch):
+    learner, batch = learner_and_batch(root, frame_store, **ALONE)
+    monkeypatch.setattr("mac.stages.learners.blend", None)  # not to be called
+    monkeypatch.setattr("mac.stages.learners.foreground_masks", None)
+    loss, metrics = learner(batch, 0)
+    assert set(metrics) == {"loss", "contrastive_loss", "contrastive_top1"}
+    torch.testing.assert_close(loss, 0.7 * metrics["contrastive_loss"])
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in learner.trained)
+    assert learner.held_out(batch) == {}
+    assert learner.chance == {}
+
+
+def test_its_two_views_differ_from_each_other(root, frame_store, monkeypatch):
+    learner, batch = learner_and_batch(root, frame_store, **ALONE)
+    seen, original = [], learner.backbone.forward
+
+    def look(clip):
+        seen.append(clip.detach())
+        return original(clip)
+
+    monkeypatch.setattr(learner.backbone, "forward", look)
+    learner(batch, 0)
+    assert len(seen) == 2
+    assert not torch.equal(*seen)
+
+
+def test_nothing_to_learn_is_refused(root):
+    with pytest.raises(ConfigError, match="pretext and contrast are both null"):
+        experiment(root, **{"pretrain.pretext": None, "pretrain.contrast": None})
+
+
+def test_a_frozen_clip_has_no_foreground(root, frame_store):
+    config = experiment(root, **{"pretrain.clip.strides": [0]}).pretraining(1, 1)
+    assert config.clip.is_frozen
+    from mac.data.clips import training_frames
+
+    frames = training_frames(frame_store.lengths[:6], config.clip.num_frames, config.clip.strides, (1, np.arange(6)))
+    assert (frames == frames[:, :1]).all()
+    assert len(set(frames[:, 0])) > 1
+    clip = torch.from_numpy(frame_store.clips(np.arange(6), frames)).permute(0, 4, 1, 2, 3).float() / 255
+    assert not foreground_masks(clip, 0.5, 0.0, "paper").any()
+
+
+def test_shuffled_labels_are_the_training_videos_own_dealt_anew(root, frame_store):
+    straight, shuffled = (
+        experiment(root, **{"finetune.shuffle_labels": flag}).finetuning(1, 1, "random") for flag in (False, True)
+    )
+    true = frame_store.videos["label_index"].to_numpy()
+    train, test = (frame_store.select(1, side) for side in ("train", "test"))
+    assert np.array_equal(finetune.learned_labels(straight, frame_store), true)
+    dealt = finetune.learned_labels(shuffled, frame_store)
+    assert np.array_equal(dealt[test], true[test])
+    assert sorted(dealt[train]) == sorted(true[train])
+    assert (dealt[train] != true[train]).mean() > 0.3
+    assert np.array_equal(dealt, finetune.learned_labels(shuffled, frame_store))
+    other = shuffled.model_copy(update={"seed": 2})
+    assert not np.array_equal(dealt, finetune.learned_labels(other, frame_store))
+    assert straight.identify() != shuffled.identify()
