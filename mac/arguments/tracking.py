@@ -8,7 +8,7 @@ from mac.arguments.common import Commands, paths, scaled
 def add(commands: Commands) -> None:
     """Add these commands."""
     s = commands.nested("track", "run", "tracking:run", "Record a run that has results in MLflow.")
-    s.add_argument("--stage", choices=["pretrain", "finetune"], required=True)
+    s.add_argument("--stage", choices=["pretrain", "finetune", "probe"], required=True)
     s.add_argument("--id", required=True, help="of the run")
     paths(s, "results", "receipt")
     s.add_argument("--report", type=Path, metavar="OUT", help="write the summary anew there, as `report` does")

@@ -62,6 +62,7 @@ def _cost(results: Results, root: Path) -> dict[str, Any]:
         "mask cards": _size(root / "masks", plan.cards),
         "pretraining": _size(root / "pretrain", plan.pretrainings),
         "finetuning": _size(root / "finetune", plan.finetunings),
+        "probes": _size(root / "probe", plan.probes),
     }
     took = {stage.stage: stage for stage in spent(results)}
     rows = []

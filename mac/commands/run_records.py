@@ -9,17 +9,19 @@ from typing import Any
 import pandas as pd
 
 from mac.commands.files import read_config
-from mac.config import FinetuneConfig, PretrainConfig
+from mac.config import FinetuneConfig, PretrainConfig, ProbeConfig
 from mac.plan import Plan
 from mac.tracking import journal
 from mac.tracking.replay import RunRecord
 
-MODELS = {"pretrain": PretrainConfig, "finetune": FinetuneConfig}
+MODELS = {"pretrain": PretrainConfig, "finetune": FinetuneConfig, "probe": ProbeConfig}
+Config = PretrainConfig | FinetuneConfig | ProbeConfig
 
 
 def planned_runs(plan: Plan) -> list[tuple[str, str]]:
-    """Every training of a plan, as stage and id; pretrainings first, for finetunings stand under them."""
-    return [*(("pretrain", i) for i in plan.pretrainings), *(("finetune", i) for i in plan.finetunings)]
+    """Every run of a plan, as stage and id; pretrainings first, for the others stand under them."""
+    stages = {"pretrain": plan.pretrainings, "finetune": plan.finetunings, "probe": plan.probes}
+    return [(stage, run_id) for stage, runs in stages.items() for run_id in runs]
 
 
 class RunFiles:
@@ -60,12 +62,13 @@ class RunFiles:
     def record(self, drawings: Path | None = None) -> RunRecord:
         """Describe the run; with a folder for ``drawings``, its pictures too."""
         config = read_config(self._folder / "config.yaml", MODELS[self.stage])
-        planned = self._plan.pretrainings if self.stage == "pretrain" else self._plan.finetunings
+        plan = self._plan
+        planned = {"pretrain": plan.pretrainings, "finetune": plan.finetunings, "probe": plan.probes}[self.stage]
         used_by = planned[self.run_id].used_by
         start = next(event for event in self.events if event["event"] == "start")
         tables = dict.fromkeys(use.split(":")[0] for use in used_by)
         checkpoint = None
-        if isinstance(config, FinetuneConfig) and config.pretrain_id:
+        if not isinstance(config, PretrainConfig) and config.pretrain_id:
             checkpoint = (config.pretrain_id, config.epoch)
         return RunRecord(
             run_id=self.run_id,
@@ -86,18 +89,20 @@ class RunFiles:
             pictures=self._pictures(config, drawings) if drawings else [],
             parent=checkpoint[0] if checkpoint else None,
             dataset=(config.store.dataset.name, start["index_digest"], {"training_videos": start["videos"]}),
-            checkpoints={e: str(p.with_suffix(".safetensors")) for e, p in self._finals.items() if e},
+            checkpoints={
+                e: str(path) for e, p in self._finals.items() if e and (path := p.with_suffix(".safetensors")).exists()
+            },
             start=checkpoint,
             is_finished=self.is_finished,
         )
 
     def _artifacts(self) -> list[Path]:
         files = [self._folder / "config.yaml", *self._journals, *self._finals.values()]
-        return [*files, self._folder / "predictions.parquet"] if self.stage == "finetune" and self._finals else files
+        return [*files, self._folder / "predictions.parquet"] if self.stage != "pretrain" and self._finals else files
 
-    def _pictures(self, config: PretrainConfig | FinetuneConfig, drawings: Path) -> list[Path]:
-        """The confusion matrix of a finetuning; the mask card's picture of a pretraining."""
-        if isinstance(config, FinetuneConfig):
+    def _pictures(self, config: Config, drawings: Path) -> list[Path]:
+        """The confusion matrix of a finetuning or a probe; the mask card's picture of a pretraining."""
+        if not isinstance(config, PretrainConfig):
             return [self._confusion(drawings)]
         picture = self._results / "masks" / config.card.identify() / "card.png"
         return [picture] if config.task == "mac" and picture.exists() else []
@@ -112,7 +117,7 @@ class RunFiles:
         return path
 
 
-def _name(stage: str, used_by: list[str], config: PretrainConfig | FinetuneConfig) -> str:
+def _name(stage: str, used_by: list[str], config: Config) -> str:
     shared = f" (+{len(used_by) - 1})" if len(used_by) > 1 else ""
     data = config.store.dataset.name
     return f"{used_by[0] if used_by else config.identify()}{shared} · {stage} on {data} · seed {config.seed}"

@@ -20,7 +20,8 @@ from mac.training.distributed import World
 from mac.training.run_folder import RunFolder
 
 
-def _facts() -> dict[str, str]:
+def facts() -> dict[str, str]:
+    """What a run notes of its code."""
     return {"commit": git_commit(), "torch": torch.__version__}
 
 
@@ -53,12 +54,12 @@ def _pretrain(arguments: argparse.Namespace, config: PretrainConfig, device: tor
         folder,
         device,
         arguments.loader_workers,
-        _facts(),
+        facts(),
         world,
     )
     if world.is_first:
         seconds = round(time.monotonic() - began, 1)
-        write_json(arguments.metrics, {"pretrain_id": config.identify(), **final, "seconds": seconds, **_facts()})
+        write_json(arguments.metrics, {"pretrain_id": config.identify(), **final, "seconds": seconds, **facts()})
     folder.discard()
 
 
@@ -83,7 +84,7 @@ def finetune(arguments: argparse.Namespace) -> None:
 def _finetune(arguments: argparse.Namespace, config: FinetuneConfig, device: torch.device, world: World) -> None:
     began, store = time.monotonic(), FrameStore(arguments.store.parent)
     folder, workers = _run_folder(arguments, config, store, world), arguments.loader_workers
-    model = finetuning.run(config, store, arguments.backbone, folder, device, workers, _facts(), world)
+    model = finetuning.run(config, store, arguments.backbone, folder, device, workers, facts(), world)
     predictions = evaluate.run(config, store, model, device, workers, folder.leave_if_asked, world)
     correct = int((predictions["label"] == predictions["predicted"]).sum())
     final = {"top1": 100 * correct / len(predictions), "correct": correct, "videos": len(predictions)}
@@ -108,7 +109,7 @@ def _finetune(arguments: argparse.Namespace, config: FinetuneConfig, device: tor
             "index_digest": store.digest,
             "device": processor.describe(device, world.size),
             "seconds": round(time.monotonic() - began, 1),
-            **_facts(),
+            **facts(),
         },
     )
     folder.discard()

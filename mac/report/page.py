@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 
 from mac.plan import Cell, PlannedRow, PlannedTable
 from mac.report import claims, comparisons, provenance, verdicts
+from mac.report.probes import HOW_TO_READ, RECALLS, probe_lines
 from mac.report.results import Results
 from mac.report.summary import data_note, held_out
 from mac.report.tables import NONE, how_to_read, row_label, score_text, title
@@ -77,6 +78,9 @@ def render(results: Results, folder: Path, root: str, cost: dict[str, Any], ledg
         tables=tables,
         figures=_figures(folder),
         pretext=held_out(results),
+        probes=_probes(results),
+        recalls=RECALLS,
+        how_to_probe=HOW_TO_READ,
         data=[_card(dataset.name, folder) for dataset in plan.datasets.values()],
         cost=cost,
         origins=_origins(results),
@@ -159,6 +163,21 @@ def _gradcam(pictures: Path) -> list[dict[str, Any]]:
     except (ValueError, KeyError, TypeError):
         lost = f"{path} is damaged; delete it and run again"
         return [{"name": "F2", "title": "Figures 2–4", "caption": lost, "image": None}]
+
+
+def _probes(results: Results) -> list[dict[str, Any]]:
+    return [
+        {
+            "labels": line.labels,
+            "column": line.column,
+            "runs": line.ids,
+            "scores": [
+                {"text": score_text(found).replace("**", ""), "value": found.top1 if found else ""}
+                for found in (line.top1, *line.recalls.values())
+            ],
+        }
+        for line in probe_lines(results)
+    ]
 
 
 def _card(name: str, folder: Path) -> dict[str, Any]:

@@ -56,15 +56,20 @@ def finetuning(read: Read, run_id: str, expected: dict[str, Any]) -> tuple[dict[
     Raises:
         DamagedError: one of them is missing, cut, of another run, or they contradict each other.
     """
-    folder = f"finetune/{run_id}"
-    metrics = _json(read, f"{folder}/metrics.json", FACTS, expected)
+    return _tested(read, f"finetune/{run_id}", FACTS, expected, COLUMNS)
+
+
+def _tested(
+    read: Read, folder: str, facts: tuple[str, ...], expected: dict[str, Any], columns: list[str]
+) -> tuple[dict[str, Any], pd.DataFrame] | None:
+    metrics = _json(read, f"{folder}/metrics.json", facts, expected)
     raw = read(f"{folder}/predictions.parquet")
     if metrics is None and raw is None:
         return None
     if metrics is None or raw is None:
         there, lacking = ("metrics.json", "predictions.parquet") if metrics else ("predictions.parquet", "metrics.json")
         raise DamagedError(f"{lacking} is missing beside {there}; {_again(folder)}")
-    predictions = parse_predictions(raw, "predictions.parquet", _again(folder))
+    predictions = parse_predictions(raw, "predictions.parquet", _again(folder), columns)
     correct = int((predictions["label"] == predictions["predicted"]).sum())
     top1 = 100 * correct / max(len(predictions), 1)
     if len(predictions) != metrics["videos"] or abs(top1 - metrics["top1"]) > 1e-6:
@@ -74,14 +79,14 @@ def finetuning(read: Read, run_id: str, expected: dict[str, Any]) -> tuple[dict[
     return metrics, predictions
 
 
-def parse_predictions(raw: bytes, name: str, way_out: str) -> pd.DataFrame:
-    """Parse a file of predictions: ``path``, ``group``, ``label``, ``predicted``.
+def parse_predictions(raw: bytes, name: str, way_out: str, columns: list[str] = COLUMNS) -> pd.DataFrame:
+    """Parse a file of predictions: ``path``, ``group``, ``label``, ``predicted``, or other ``columns``.
 
     Raises:
         DamagedError: it is no parquet file, lacks a column or a value, is empty or names a video twice.
     """
     try:
-        predictions = pd.read_parquet(io.BytesIO(raw), columns=COLUMNS)
+        predictions = pd.read_parquet(io.BytesIO(raw), columns=columns)
     except Exception as error:  # pyarrow raises what it likes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DamagedError(f"{name} can't be read ({reason[:80]}); {way_out}") from None
@@ -101,6 +106,15 @@ def pretraining(read: Read, run_id: str, epoch: int) -> dict[str, Any] | None:
     """
     expected = {"pretrain_id": run_id, "epoch": epoch}
     return _json(read, f"pretrain/{run_id}/epoch_{epoch}.json", PRETRAIN_FACTS, expected)
+
+
+def probe(read: Read, run_id: str, expected: dict[str, Any]) -> tuple[dict[str, Any], pd.DataFrame] | None:
+    """Read a probe's metrics and predictions, which also have ``first_match``; None while it has neither.
+
+    Raises:
+        DamagedError: as :func:`finetuning`.
+    """
+    return _tested(read, f"probe/{run_id}", (*FACTS, "recall"), expected, [*COLUMNS, "first_match"])
 
 
 def content_of_store(read: Read, store_id: str) -> str | None:

@@ -7,7 +7,16 @@ from urllib.parse import quote
 import pandas as pd
 
 from mac.plan import Cell, Plan
-from mac.report.reading import DamagedError, Read, content_of_store, finetuning, from_folder, from_mapping, pretraining
+from mac.report.reading import (
+    DamagedError,
+    Read,
+    content_of_store,
+    finetuning,
+    from_folder,
+    from_mapping,
+    pretraining,
+    probe,
+)
 from mac.report.scores import Sample, Score, sample, score
 
 __all__ = ["Read", "Results", "Score", "from_folder", "from_mapping"]
@@ -19,7 +28,8 @@ class Results:
     Attributes:
         finetunes: metrics of the finetunings that can be used, by id.
         pretrains: what pretrainings that can be used said of themselves, by id and epoch.
-        problems: why others can't be used, by ``finetune/ID`` or ``pretrain/ID/epoch_E``.
+        probes: what probes that can be used predicted, by id; with ``first_match``.
+        problems: why others can't be used, by ``finetune/ID``, ``probe/ID`` or ``pretrain/ID/epoch_E``.
         digests: index digest of each data set's content that the numbers were measured on, by name.
     """
 
@@ -34,7 +44,9 @@ class Results:
         self.plan, self.runs_page = plan, runs_page
         self.finetunes: dict[str, dict[str, Any]] = {}
         self.pretrains: dict[tuple[str, int], dict[str, Any]] = {}
+        self.probes: dict[str, pd.DataFrame] = {}
         self.problems: dict[str, str] = {}
+        self._probe_metrics: dict[str, dict[str, Any]] = {}
         self._predictions: dict[str, pd.DataFrame] = {}
         self._scores: dict[tuple[str, ...], Score | None] = {}
         self._samples: dict[tuple[str, ...], dict[int, Sample]] = {}
@@ -47,6 +59,8 @@ class Results:
                         self.pretrains[run_id, epoch] = found
                 except DamagedError as error:
                     self.problems[f"pretrain/{run_id}/epoch_{epoch}"] = str(error)
+        for run_id, planned in plan.probes.items():
+            self._read_probe(read, run_id, planned.config)
         self.digests = self._settle_digests(read)
         self._settle_videos()
 
@@ -109,6 +123,14 @@ class Results:
         except DamagedError as error:
             self.problems[f"finetune/{run_id}"] = str(error)
 
+    def _read_probe(self, read: Read, run_id: str, config: Any) -> None:
+        expected = {"probe_id": run_id, "pretrain_id": config.pretrain_id, "seed": config.seed, "split": config.split}
+        try:
+            if found := probe(read, run_id, expected):
+                self._probe_metrics[run_id], self.probes[run_id] = found
+        except DamagedError as error:
+            self.problems[f"probe/{run_id}"] = str(error)
+
     def _settle_digests(self, read: Read) -> dict[str, str]:
         """Keep one content of each data set and leave out all runs that saw another.
 
@@ -119,6 +141,7 @@ class Results:
         runs += [
             (f"pretrain/{i}/epoch_{e}", self.plan.pretrainings[i].config, r) for (i, e), r in self.pretrains.items()
         ]
+        runs += [(f"probe/{i}", self.plan.probes[i].config, run) for i, run in self._probe_metrics.items()]
         for _, config, run in runs:
             seen.setdefault(config.store.dataset.identify(), Counter())[run["index_digest"]] += 1
         stored = {store.dataset.identify(): content_of_store(read, i) for i, store in self.plan.stores.items()}
@@ -138,32 +161,37 @@ class Results:
                     f"made on another content of {name} ({digest}; {why[dataset_id]}); delete {folder} and run again"
                 )
                 self._leave_out(key, reason)
-        for run_id, planned in self.plan.finetunings.items():
-            under = f"pretrain/{planned.config.pretrain_id}/epoch_{planned.config.epoch}"
-            if run_id in self.finetunes and "another content" in self.problems.get(under, ""):
-                self._leave_out(f"finetune/{run_id}", f"starts from {under}, which was {self.problems[under]}")
+        left = [(f"finetune/{i}", self.plan.finetunings[i].config) for i in self.finetunes]
+        left += [(f"probe/{i}", self.plan.probes[i].config) for i in self.probes]
+        for key, config in left:
+            under = f"pretrain/{config.pretrain_id}/epoch_{config.epoch}"
+            if "another content" in self.problems.get(under, ""):
+                self._leave_out(key, f"starts from {under}, which was {self.problems[under]}")
         return {self.plan.datasets[i].name: digest for i, digest in kept.items() if digest}
 
     def _settle_videos(self) -> None:
-        """Leave out finetunings that were tested on other videos than most of their data set and split."""
+        """Leave out finetunings and probes that were tested on other videos than most of their data set and split."""
         seen: dict[tuple[str, int], dict[str, tuple[str, ...]]] = {}
-        for run_id in self.finetunes:
-            config = self.plan.finetunings[run_id].config
-            paths = tuple(sorted(self._predictions[run_id]["path"]))
-            seen.setdefault((config.store.dataset.identify(), config.split), {})[run_id] = paths
-        for tested in seen.values():
-            (usual, count), *others = Counter(tested.values()).most_common(2)
+        tested = [(f"finetune/{i}", self.plan.finetunings[i].config, found) for i, found in self._predictions.items()]
+        tested += [(f"probe/{i}", self.plan.probes[i].config, found) for i, found in self.probes.items()]
+        for key, config, found in tested:
+            paths = tuple(sorted(found["path"]))
+            seen.setdefault((config.store.dataset.identify(), config.split), {})[key] = paths
+        for alike in seen.values():
+            (usual, count), *others = Counter(alike.values()).most_common(2)
             tie = bool(others) and others[0][1] == count
-            for run_id, paths in tested.items():
+            for key, paths in alike.items():
                 if tie or paths != usual:
                     most = "there is no majority" if tie else f"most runs were tested on {len(usual)} others"
-                    reason = f"tested on {len(paths)} videos, {most}; delete finetune/{run_id} and run again"
-                    self._leave_out(f"finetune/{run_id}", reason)
+                    reason = f"tested on {len(paths)} videos, {most}; delete {key} and run again"
+                    self._leave_out(key, reason)
 
     def _leave_out(self, key: str, reason: str) -> None:
         stage, run_id, *epoch = key.split("/")
         self.problems[key] = reason
         if stage == "finetune":
             del self.finetunes[run_id], self._predictions[run_id]
+        elif stage == "probe":
+            del self._probe_metrics[run_id], self.probes[run_id]
         else:
             del self.pretrains[run_id, int(epoch[0].removeprefix("epoch_"))]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from mac.plan import Plan
 from mac.report.claims import judge
 from mac.report.claims_page import claim_rows, count_claims
+from mac.report.probes import probe_rows
 from mac.report.results import Results
 from mac.report.tables import NONE, PENDING, how_to_read, markdown_rows, provenance, title
 
@@ -84,7 +85,7 @@ def summary(plan: Plan, results: Results) -> str:
         links = f"[page](tables/{name}.md), [CSV](tables/{name}.csv)" if done else "Open cells fill as runs finish."
         parts.append(links)
     judgements = judge(plan, results)
-    parts += ["## Which of the paper's claims survive here", count_claims(judgements), claim_rows(judgements, True)]
+    parts += ["## Which claims survive here", count_claims(judgements), claim_rows(judgements, True)]
     parts.append("[The claims alone, and how to read them](claims.md)")
     parts += ["## Mask sweep", "![One clip's foreground under every m and λ](figures/mask_sweep.png)"]
     cards = [f"[{dataset.name}](data/{dataset.name}.md)" for dataset in plan.datasets.values()]
@@ -93,5 +94,6 @@ def summary(plan: Plan, results: Results) -> str:
         "## Is the pretext learned?",
         "Accuracy [percent] on test videos, which no pretraining saw.",
         pretext_rows(results),
+        *probe_rows(results),
     ]
     return "\n\n".join(parts) + "\n"

@@ -70,7 +70,7 @@ def markdown(table: PlannedTable, results: Results, note: str) -> str:
     """Write a table's page: rows, verdicts, claims, paired comparisons, and what it was measured on."""
     parts = [f"# {title(table)}", markdown_rows(table, results), *verdict_lines(table, results)]
     if table.claims:
-        parts += ["## The paper's claims", claim_rows(judge_table(table, results))]
+        parts += ["## Claims", claim_rows(judge_table(table, results))]
     if pairs := compare(table, results):
         parts += ["## Rows in pairs", _pair_rows(pairs, len(table.columns) > 1), how_to_read_pairs()]
     parts += ["## How to read this", how_to_read(), note, provenance(table.finetunes, results)]

@@ -14,9 +14,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-STAGES = ("dataset", "store", "boxes", "masks", "pretrain", "finetune")
+STAGES = ("dataset", "store", "boxes", "masks", "pretrain", "finetune", "probe")
 TRAINED = ("pretrain", "finetune")
-FINISHED = {"dataset": "index.parquet", "store": "store.json", "boxes": "boxes.parquet", "masks": "card.json"}
+FINISHED = {
+    "dataset": "index.parquet",
+    "store": "store.json",
+    "boxes": "boxes.parquet",
+    "masks": "card.json",
+    "probe": "metrics.json",
+}
 RECENT = 24 * 3600.0  # seconds: what was changed later and isn't finished may be at work, whatever locks say
 _ID = re.compile(r"([0-9a-f]{10})(?=[._]|$)")
 

@@ -38,7 +38,7 @@ class RunRecord:
 
     Attributes:
         run_id: our id; MLflow's own is nobody's business.
-        stage: ``pretrain`` or ``finetune``.
+        stage: ``pretrain``, ``finetune`` or ``probe``.
         name: for people.
         params: the resolved configuration, flat.
         tags: besides those the replay sets.

@@ -1,0 +1,110 @@
+"""Probes in a report: one line for each set of weights, recalls from ranks."""
+
+import json
+
+import numpy as np
+import pytest
+from made_up import files as finetuning_files
+from made_up import parquet, predictions
+
+from mac import plan
+from mac.report.probes import probe_lines, probe_rows
+from mac.report.results import Results, from_mapping
+
+
+@pytest.fixture(scope="module")
+def smoke(request):
+    return plan.load(request.config.rootpath / "config", "smoke")
+
+
+def files(planned, probe_id, right, first_match, /, **changed):
+    config = planned.probes[probe_id].config
+    right = np.asarray(right, bool)
+    table = predictions(right).drop(columns="logits").assign(first_match=first_match)
+    metrics = {
+        "probe_id": probe_id, "pretrain_id": config.pretrain_id, "top1": 100 * right.mean(), "videos": len(right),
+        "seed": config.seed, "split": config.split, "device": "CPU (test)", "seconds": 1.0, "commit": "abc",
+        "torch": "2", "index_digest": config.store.dataset.identify(), "recall": {},
+    }  # fmt: skip
+    key = f"probe/{probe_id}"
+    return {f"{key}/metrics.json": json.dumps(metrics | changed).encode(), f"{key}/predictions.parquet": parquet(table)}
+
+
+def test_weights_that_rows_share_stand_once(smoke):
+    lines = probe_lines(Results(smoke, from_mapping({})))
+    ids = [i for line in lines for i in line.ids]
+    assert sorted(ids) == sorted(smoke.probes)
+    assert all(line.top1 is None and set(line.recalls.values()) == {None} for line in lines)
+    shared = next(line for line in lines if "T4: Cross-entropy" in line.labels)
+    assert [smoke.finetunings[smoke.default].probe] == list(shared.ids)
+
+
+def test_numbers_are_those_of_the_predictions(smoke):
+    probe_id = smoke.finetunings[smoke.default].probe
+    right, rank = np.arange(400) % 4 == 0, np.arange(400) % 60 + 1
+    found = Results(smoke, from_mapping(files(smoke, probe_id, right, rank)))
+    line = next(line for line in probe_lines(found) if probe_id in line.ids)
+    assert line.top1.top1 == pytest.approx(25.0)
+    for k, score in line.recalls.items():
+        assert score.top1 == pytest.approx(100 * np.mean(rank <= k))
+    assert line.recalls[1].low < line.recalls[1].top1 < line.recalls[1].high
+    text = "\n".join(probe_rows(found))
+    assert "**25.0** [" in text
+    assert f"| {100 * np.mean(rank <= 50):.1f} |" in text
+
+
+def test_a_scale_without_probes_says_nothing_of_them(paper):
+    assert probe_rows(Results(paper, from_mapping({}))) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"probe_id": "0" * 10}, "another run's"),
+        ({"index_digest": "0" * 10}, None),
+        ({"top1": 99.0}, "predictions.parquet gives"),
+    ],
+)
+def test_damaged_and_foreign_probes_are_left_out_and_named(smoke, changed, reason):
+    probe_id = smoke.finetunings[smoke.default].probe
+    content = files(smoke, probe_id, np.ones(400), np.ones(400, int), **changed)
+    found = Results(smoke, from_mapping(content))
+    if reason:
+        assert reason in found.problems[f"probe/{probe_id}"]
+        assert probe_id not in found.probes
+    else:  # no other number was measured on that data: it is not known which content counts
+        assert probe_id in found.probes
+
+
+def test_a_probe_on_another_content_than_the_finetunings_is_left_out(smoke):
+    probe_id = smoke.finetunings[smoke.default].probe
+    content = files(smoke, probe_id, np.ones(400), np.ones(400, int), index_digest="0" * 10)
+    for finetune_id in (smoke.default, smoke.supervised):
+        content |= finetuning_files(smoke, finetune_id, np.ones(400))
+    found = Results(smoke, from_mapping(content))
+    assert "another content" in found.problems[f"probe/{probe_id}"]
+    assert not found.probes
+    assert len(found.finetunes) == 2
+
+
+def test_a_probe_goes_with_the_pretraining_it_measures(smoke):
+    """The pretraining saw other content than the runs that count; so did its weights."""
+    config = smoke.probes[probe_id := smoke.finetunings[smoke.default].probe].config
+    content = files(smoke, probe_id, np.ones(400), np.ones(400, int))
+    for finetune_id in (smoke.default, smoke.supervised):
+        content |= finetuning_files(smoke, finetune_id, np.ones(400))
+    metrics = {"pretrain_id": config.pretrain_id, "epoch": config.epoch, "seconds": 1.0, "device": "x", "commit": "y"}
+    key = f"pretrain/{config.pretrain_id}/epoch_{config.epoch}"
+    content[f"{key}.json"] = json.dumps(metrics | {"index_digest": "0" * 10}).encode()
+    found = Results(smoke, from_mapping(content))
+    assert f"starts from {key}" in found.problems[f"probe/{probe_id}"]
+    assert not found.probes
+
+
+def test_a_probe_of_other_videos_is_left_out(smoke):
+    probe_id = smoke.finetunings[smoke.default].probe
+    content = files(smoke, probe_id, np.ones(300), np.ones(300, int))
+    for finetune_id in (smoke.default, smoke.supervised):
+        content |= finetuning_files(smoke, finetune_id, np.ones(400))
+    found = Results(smoke, from_mapping(content))
+    assert "tested on 300 videos, most runs were tested on 400 others" in found.problems[f"probe/{probe_id}"]
