@@ -24,6 +24,12 @@ def add(commands: Commands) -> None:
     scaled(s)
     s.add_argument("--runs-page", metavar="ADDRESS", help="of the runs in MLflow's pages, for links")
     paths(s, "results", "out", "ledger")
+    s = commands.stage("keep", "keeping:keep", "Keep the small files of a scale's finished runs beside its report.")
+    scaled(s)
+    paths(s, "results", "out")
+    s = commands.stage("recall", "keeping:recall", "Put a kept run's files into a results folder, after checking them.")
+    s.add_argument("run", metavar="RUN", help="finetune/ID, probe/ID or pretrain/ID/epoch_E")
+    paths(s, "kept", "results")
     s = commands.stage(
         "score", "reporting:score", "Print accuracy and intervals of saved predictions, as a report's cell has them."
     )

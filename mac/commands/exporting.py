@@ -104,7 +104,8 @@ def _epoch(folder: Path, asked: int | None, config: PretrainConfig) -> int:
     if epoch in _epochs(folder, "json"):
         raise ExportError(
             f"{path}: the pretraining got there, but its checkpoint was deleted. Kept: {_listed(kept)}. The rule"
-            f" `pretrain` makes it again: snakemake --cores all --config scale=SCALE -- {path}"
+            f" `pretrain` makes it again: snakemake --cores all --config scale=SCALE -- {path} (first delete"
+            " REPORTS/SCALE/kept, if the run was recalled from there)"
         )
     raise ExportError(
         f"{path}: no checkpoint of that epoch. Kept: {_listed(kept)}. The rule `pretrain` makes those a table asks for"

@@ -16,6 +16,7 @@ def stage_configs(plan: planning.Plan) -> dict[str, dict[str, Strict]]:
         "masks": dict(plan.cards),
         "pretrain": {i: p.config for i, p in plan.pretrainings.items()},
         "finetune": {i: f.config for i, f in plan.finetunings.items()},
+        "probe": {i: p.config for i, p in plan.probes.items()},
     }
 
 

@@ -9,7 +9,8 @@ from mac import plan as planning
 from mac.data import catalog
 from mac.runtime.user import UserConfig, check_gpus_per_run
 from mac.validation import ConfigError, validate
-from mac.runtime.folders import UnwritableError, check_writable
+from mac.recall import KeptError, files_of, recall, sweep_card
+from mac.runtime.folders import UnwritableError, check_writable, dataset_root
 
 try:
     USER = validate(UserConfig, dict(config))
@@ -19,12 +20,14 @@ try:
         check_writable(Path(getattr(USER, setting)), setting)
     if any(dataset.embedded for dataset in PLAN.datasets.values()):
         check_writable(Path(USER.data_root), "data_root")
-except (ConfigError, UnwritableError) as error:
+    REPORTS = f"{USER.reports}/{USER.scale}"
+    KEPT = f"{REPORTS}/kept"
+    RECALLED = recall(PLAN, Path(KEPT))
+except (ConfigError, UnwritableError, KeptError) as error:
     raise WorkflowError(str(error)) from None
 
 ENVIRONMENT = "../../environment.yml"
 RESULTS = USER.results
-REPORTS = f"{USER.reports}/{USER.scale}"
 LEDGER = f"{workflow.basedir}/docs/discrepancies.md"
 TRACKING = USER.tracking_uri or f"sqlite:///{RESULTS}/mlflow.db"
 SCALE = f"--scale {USER.scale} --config-dir {USER.config_dir}"
@@ -49,7 +52,6 @@ WEIGHTS = f"--weights {USER.detector_weights}" if USER.detector_weights else ""
 DATASETS = {dataset.name: i for i, dataset in PLAN.datasets.items()}
 # Where jobs are submitted there is no number of cores: the profile sets threads.
 DATA_THREADS = workflow.resource_settings.cores or 1
-SWEEP_CARD = next(iter(PLAN.cards))
 
 
 wildcard_constraints:
@@ -62,6 +64,7 @@ wildcard_constraints:
     card_id="[0-9a-f]{10}",
     pretrain_id="[0-9a-f]{10}",
     finetune_id="[0-9a-f]{10}",
+    probe_id="[0-9a-f]{10}",
     epoch=r"\d+",
 
 

@@ -9,6 +9,7 @@ rule resolve:
         [f"{RESULTS}/masks/{i}/config.yaml" for i in PLAN.cards],
         [f"{RESULTS}/pretrain/{i}/config.yaml" for i in PLAN.pretrainings],
         [f"{RESULTS}/finetune/{i}/config.yaml" for i in PLAN.finetunings],
+        [f"{RESULTS}/probe/{i}/config.yaml" for i in PLAN.probes],
     log:
         f"{RESULTS}/logs/resolve/{USER.scale}.log",
     localrule: True
@@ -171,6 +172,10 @@ rule describe:
         pictures=multiext(f"{REPORTS}/data/{{dataset}}", ".png", ".svg"),
     log:
         f"{RESULTS}/logs/describe/{USER.scale}_{{dataset}}.log",
+    wildcard_constraints:
+        dataset=any_of(
+            name for name in DATASETS if f"data/{name}" not in RECALLED.products
+        ),
     localrule: True
     conda:
         ENVIRONMENT

@@ -10,6 +10,8 @@ if PLAN.gradcam_pair:
         ),
     ]
 
+if PLAN.gradcam_pair and "figures/gradcam" not in RECALLED.products:
+
     rule gradcam:
         input:
             configs=[ancient(path) for path in of_gradcam_pair("config.yaml")],

@@ -28,6 +28,8 @@ rule finetune:
         f"{RESULTS}/logs/finetune/{{finetune_id}}.log",
     benchmark:
         f"{RESULTS}/logs/finetune/{{finetune_id}}.tsv"
+    wildcard_constraints:
+        finetune_id=not_of(RECALLED.finetunings, PLAN.finetunings),
     priority: 10
     conda:
         ENVIRONMENT

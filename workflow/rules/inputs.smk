@@ -6,15 +6,6 @@ def resolved(stage, wildcard):
     return ancient(f"{RESULTS}/{stage}/{{{wildcard}}}/config.yaml")
 
 
-def dataset_root(dataset_id):
-    """The folder of a data set: drawn by us, the user's own copy of a subset, or the whole set."""
-    dataset = PLAN.datasets[dataset_id]
-    if dataset.embedded:
-        return f"{USER.data_root}/embedded/{dataset_id}"
-    own = dataset.subset and Path(USER.data_root, dataset.subset).is_dir()
-    return f"{USER.data_root}/{dataset.subset if own else dataset.name}"
-
-
 def shards(dataset_id):
     """How work on a data set is cut into jobs: names of the shards, so many videos each."""
     dataset = PLAN.datasets[dataset_id]
@@ -41,7 +32,7 @@ def marker_of_dataset(wildcards):
     """What says that a data set's files are there: drawn by us, or fetched or found by us."""
     dataset_id = wildcards.dataset_id
     if PLAN.datasets[dataset_id].embedded:
-        return ancient(f"{dataset_root(dataset_id)}/embedded.json")
+        return ancient(f"{root_of(dataset_id)}/embedded.json")
     return ancient(f"{RESULTS}/dataset/{dataset_id}/fetched.json")
 
 
@@ -49,12 +40,16 @@ def name_of_dataset(wildcards):
     return PLAN.datasets[wildcards.dataset_id].name
 
 
+def root_of(dataset_id):
+    return str(dataset_root(Path(USER.data_root), PLAN.datasets[dataset_id]))
+
+
 def root_of_dataset(wildcards):
-    return dataset_root(wildcards.dataset_id)
+    return root_of(wildcards.dataset_id)
 
 
 def root_of_store(wildcards):
-    return dataset_root(PLAN.stores[wildcards.store_id].dataset.identify())
+    return root_of(PLAN.stores[wildcards.store_id].dataset.identify())
 
 
 def index_of_store(wildcards):
@@ -82,7 +77,7 @@ def index_of_boxes(wildcards):
 
 
 def root_of_boxes(wildcards):
-    return dataset_root(PLAN.boxes[wildcards.boxes_id].dataset.identify())
+    return root_of(PLAN.boxes[wildcards.boxes_id].dataset.identify())
 
 
 def shards_of_boxes(wildcards):
@@ -151,7 +146,16 @@ def store_of_finetuning(wildcards):
 
 def starting_point(wildcards):
     """The backbone a finetuning starts from; none for random weights."""
-    config = PLAN.finetunings[wildcards.finetune_id].config
+    return weights_file(PLAN.finetunings[wildcards.finetune_id].config)
+
+
+def probed_weights(wildcards):
+    """The backbone a probe measures; none for random weights."""
+    return weights_file(PLAN.probes[wildcards.probe_id].config)
+
+
+def weights_file(config):
+    """The weights that a finetuning or a probe starts from; none if they are random."""
     if config.initial == "pretrained":
         return ancient(checkpoint_file(config.pretrain_id, config.epoch, "safetensors"))
     return (
@@ -159,6 +163,10 @@ def starting_point(wildcards):
         if config.initial != "random"
         else []
     )
+
+
+def store_of_probe(wildcards):
+    return ancient(store_file(PLAN.probes[wildcards.probe_id].config))
 
 
 def journals_of(wildcards):
@@ -189,7 +197,15 @@ def receipt_before(wildcards):
 
 def parent_receipt(wildcards):
     """The recorded run of the pretraining a finetuning starts from; none for random or published weights."""
-    config = PLAN.finetunings[wildcards.finetune_id].config
+    return receipt_of_weights(PLAN.finetunings[wildcards.finetune_id].config)
+
+
+def parent_receipt_of_probe(wildcards):
+    return receipt_of_weights(PLAN.probes[wildcards.probe_id].config)
+
+
+def receipt_of_weights(config):
+    """The recorded run of the pretraining that made them; none for random or published ones."""
     if config.initial != "pretrained":
         return []
     return ancient(

@@ -79,31 +79,36 @@ rule cards_passed:
         "echo {input} > {log}"
 
 
-rule sweep:
-    input:
-        config=ancient(f"{RESULTS}/masks/{SWEEP_CARD}/config.yaml"),
-        store=ancient(store_file(PLAN.cards[SWEEP_CARD])),
-    output:
-        numbers=f"{REPORTS}/figures/mask_sweep.json",
-        pictures=report(
-            expand(f"{REPORTS}/figures/mask_sweep.{{format}}", format=["png", "svg"]),
-            caption="../report/mask_sweep.rst",
-            category="Figures",
-        ),
-        foreground=report(
-            expand(
-                f"{REPORTS}/figures/mask_foreground.{{format}}", format=["png", "svg"]
+if PLAN.cards and "figures/mask" not in RECALLED.products:
+
+    rule sweep:
+        input:
+            config=ancient(f"{RESULTS}/masks/{sweep_card(PLAN)}/config.yaml"),
+            store=ancient(store_file(PLAN.cards[sweep_card(PLAN)])),
+        output:
+            numbers=f"{REPORTS}/figures/mask_sweep.json",
+            pictures=report(
+                expand(
+                    f"{REPORTS}/figures/mask_sweep.{{format}}", format=["png", "svg"]
+                ),
+                caption="../report/mask_sweep.rst",
+                category="Figures",
             ),
-            caption="../report/mask_foreground.rst",
-            category="Figures",
-        ),
-    log:
-        f"{RESULTS}/logs/sweep/{USER.scale}.log",
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=2000,
-        runtime=60,
-    shell:
-        "python -m mac masks sweep --config {input.config} --store {input.store} --out {output.numbers}"
-        " --pictures {output.pictures} --foreground {output.foreground} > {log} 2>&1"
+            foreground=report(
+                expand(
+                    f"{REPORTS}/figures/mask_foreground.{{format}}",
+                    format=["png", "svg"],
+                ),
+                caption="../report/mask_foreground.rst",
+                category="Figures",
+            ),
+        log:
+            f"{RESULTS}/logs/sweep/{USER.scale}.log",
+        conda:
+            ENVIRONMENT
+        resources:
+            mem_mb=2000,
+            runtime=60,
+        shell:
+            "python -m mac masks sweep --config {input.config} --store {input.store} --out {output.numbers}"
+            " --pictures {output.pictures} --foreground {output.foreground} > {log} 2>&1"

@@ -17,6 +17,8 @@ rule pretrain:
         f"{RESULTS}/logs/pretrain/{{pretrain_id}}_{{epoch}}.log",
     benchmark:
         f"{RESULTS}/logs/pretrain/{{pretrain_id}}_{{epoch}}.tsv"
+    wildcard_constraints:
+        pretrain_id=not_of(RECALLED.pretrainings, PLAN.pretrainings),
     conda:
         ENVIRONMENT
     threads: USER.training_threads * USER.gpus_per_run

@@ -43,6 +43,29 @@ rule track_finetuning:
         f" --results {RESULTS} --tracking-uri '{TRACKING}' {SCALE} > {{log}} 2>&1"
 
 
+rule track_probe:
+    input:
+        config=resolved("probe", "probe_id"),
+        files=multiext(
+            f"{RESULTS}/probe/{{probe_id}}/",
+            "journal.jsonl",
+            "metrics.json",
+            "predictions.parquet",
+        ),
+        parent=parent_receipt_of_probe,
+    output:
+        f"{RESULTS}/tracking/probe/{{probe_id}}.json",
+    log:
+        f"{RESULTS}/logs/track_probe/{{probe_id}}.log",
+    priority: 20
+    localrule: True
+    conda:
+        ENVIRONMENT
+    shell:
+        "python -m mac track run --stage probe --id {wildcards.probe_id} --receipt {output}"
+        f" --results {RESULTS} --tracking-uri '{TRACKING}' {SCALE} > {{log}} 2>&1"
+
+
 rule table:
     input:
         metrics_of_table,
@@ -97,7 +120,9 @@ rule curve:
 
 rule summary:
     input:
-        [f"{RESULTS}/finetune/{i}/metrics.json" for i in PLAN.finetunings],
+        FINETUNED,
+        PROBED,
+        PRETRAINED,
     output:
         report(
             f"{REPORTS}/README.md", caption="../report/summary.rst", category="Summary"
@@ -109,14 +134,15 @@ rule summary:
     conda:
         ENVIRONMENT
     params:
-        content=repr((PLAN.tables, PLAN.experiment.verdicts)),
+        content=repr((PLAN.tables, PLAN.experiment.verdicts, sorted(PLAN.probes))),
     shell:
         f"python -m mac report {REPORT} > {{log}} 2>&1"
 
 
 rule learning:
     input:
-        [f"{RESULTS}/finetune/{i}/metrics.json" for i in PLAN.finetunings],
+        FINETUNED,
+        PRETRAINED,
     output:
         report(
             LEARNING_CURVES,
@@ -137,6 +163,8 @@ rule learning:
 rule page:
     input:
         REPORT_FILES,
+        PROBED,
+        PRETRAINED,
         f"{REPORTS}/README.md",
         ledger=ancient(LEDGER),
     output:
@@ -149,6 +177,6 @@ rule page:
     conda:
         ENVIRONMENT
     params:
-        content=repr((PLAN.tables, PLAN.experiment.verdicts)),
+        content=repr((PLAN.tables, PLAN.experiment.verdicts, sorted(PLAN.probes))),
     shell:
         f"python -m mac page {REPORT} --ledger {{input.ledger}} > {{log}} 2>&1"

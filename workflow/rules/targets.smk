@@ -20,15 +20,29 @@ REPORT_FILES = [
         format=["md", "csv", "tex", "png", "svg"],
     ),
     *expand(f"{REPORTS}/data/{{dataset}}.md", dataset=DATASETS),
-    *expand(f"{REPORTS}/figures/mask_sweep.{{format}}", format=["png", "svg", "json"]),
-    *expand(f"{REPORTS}/figures/mask_foreground.{{format}}", format=["png", "svg"]),
     *LEARNING_CURVES,
+]
+if PLAN.cards:
+    REPORT_FILES += [
+        *expand(
+            f"{REPORTS}/figures/mask_sweep.{{format}}", format=["png", "svg", "json"]
+        ),
+        *expand(f"{REPORTS}/figures/mask_foreground.{{format}}", format=["png", "svg"]),
+    ]
+FINETUNED = [f"{RESULTS}/finetune/{i}/metrics.json" for i in PLAN.finetunings]
+PROBED = [f"{RESULTS}/probe/{i}/metrics.json" for i in PLAN.probes]
+PRETRAINED = [
+    f"{RESULTS}/pretrain/{i}/epoch_{epoch}.json"
+    for i, p in PLAN.pretrainings.items()
+    for epoch in p.epochs
 ]
 # Results and receipts are targets themselves: a new row's are made even where Snakemake has no record of older runs, and
 # deleted ones are made again. Checkpoints are not: they may be deleted once finetuning is done.
 RUNS = [
-    *[f"{RESULTS}/finetune/{i}/metrics.json" for i in PLAN.finetunings],
+    *FINETUNED,
     *[f"{RESULTS}/tracking/finetune/{i}.json" for i in PLAN.finetunings],
+    *PROBED,
+    *[f"{RESULTS}/tracking/probe/{i}.json" for i in PLAN.probes],
     *[
         f"{RESULTS}/tracking/pretrain/{i}_{epoch}.json"
         for i, p in PLAN.pretrainings.items()
