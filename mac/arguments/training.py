@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mac.arguments.common import Commands, paths, processor, resumable
+from mac.arguments.common import Commands, paths, processor, resumable, scaled
 
 
 def add(commands: Commands) -> None:
@@ -16,6 +16,15 @@ def add(commands: Commands) -> None:
     s.add_argument("--previous", type=Path, help="state to continue from")
     resumable(s)
     processor(s)
+    s = commands.stage("row", "row:row", "Run rows of a scale in one go, without Snakemake, MLflow or a network.")
+    scaled(s)
+    s.add_argument("--rows", nargs="+", required=True, metavar="TABLE: ROW", help="e.g. 'T4: Cross-entropy'")
+    s.add_argument("--seeds", type=int, nargs="+", help="only these")
+    s.add_argument("--data-root", type=Path, required=True, help="folder of the data sets' folders")
+    s.add_argument("--workers", type=int, default=1, help="processes that scan and extract")
+    s.add_argument("--max-unusable", nargs="+", default=["default=0"], metavar="NAME=SHARE", help="of a set's videos")
+    paths(s, "results", "out")
+    processor(s)
     s = commands.stage("weights", "training:weights", "Fetch torchvision's Kinetics-400 weights of a backbone.")
     s.add_argument("--backbone", required=True)
     paths(s, "out")
@@ -23,6 +32,10 @@ def add(commands: Commands) -> None:
     paths(s, "config", "store", "classifier", "journal", "predictions", "metrics")
     s.add_argument("--backbone", type=Path, help="checkpoint to start from")
     resumable(s)
+    processor(s)
+    s = commands.stage("probe", "probing:probe", "Measure weights without finetuning: linear probe and retrieval.")
+    paths(s, "config", "store", "journal", "predictions", "metrics")
+    s.add_argument("--backbone", type=Path, help="checkpoint to measure (default: random weights)")
     processor(s)
     s = commands.stage("gradcam", "gradcam:gradcam", "Draw figures 2–4: where two finetuned models look.")
     for name, text in {
