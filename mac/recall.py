@@ -42,7 +42,7 @@ def products(plan: Plan) -> dict[str, Product]:
         for i, dataset in plan.datasets.items()
     }
     if plan.cards:
-        pictures = _endings("figures/mask_foreground", "png", "svg")
+        pictures = ("figures/mask_card.png", *_endings("figures/mask_foreground", "png", "svg"))
         found["figures/mask"] = Product(
             (sweep_card(plan),), _endings("figures/mask_sweep", "json", "png", "svg") + pictures
         )

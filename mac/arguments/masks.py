@@ -18,6 +18,7 @@ def add(commands: Commands) -> None:
     paths(s, "config", "store", "out")
     s.add_argument("--pictures", type=Path, nargs="+", required=True)
     s.add_argument("--foreground", type=Path, nargs="+", required=True, help="pictures of how much is marked")
+    s.add_argument("--card", type=Path, required=True, help="picture of the setting's own card, on several clips")
     s = commands.nested(
         "masks",
         "preview",

@@ -114,7 +114,9 @@ def _totals(costs: Costs) -> list[str]:
     used = dict.fromkeys(source for stages in costs.hours.values() for h in stages for source in h.sources)
     lines += ["", "Videos counted by: " + ", ".join(f"{name}: {origin}" for name, origin in costs.origins.items())]
     lines += [f"{source}: {pace.SOURCES[source]}" for source in used]
-    lines += ["Not counted: downloading, decoding and extracting videos, person boxes, probes, start-ups, saving, MLflow."]
+    lines += [
+        "Not counted: downloading, decoding and extracting videos, person boxes, probes, start-ups, saving, MLflow."
+    ]
     return lines
 
 

@@ -26,11 +26,12 @@ def card(arguments: argparse.Namespace) -> None:
 
 
 def sweep(arguments: argparse.Namespace) -> None:
-    """Write the mask sweep's pictures and numbers."""
-    config = read_config(arguments.config, CardConfig)
-    for path in [*arguments.pictures, *arguments.foreground]:
+    """Write the mask sweep's pictures and numbers, and the card's picture."""
+    config, store = read_config(arguments.config, CardConfig), FrameStore(arguments.store.parent)
+    for path in [*arguments.pictures, *arguments.foreground, arguments.card]:
         path.parent.mkdir(parents=True, exist_ok=True)
-    found = cards.sweep(config, FrameStore(arguments.store.parent), arguments.pictures)
+    found = cards.sweep(config, store, arguments.pictures)
+    cards.run(config, store, arguments.card)
     note = f"{cards.CLIPS} training clips of {config.store.dataset.name}, preset {config.mask.preset}"
     draw_foreground(found, note, arguments.foreground)
     write_json(arguments.out, found)

@@ -33,6 +33,7 @@ CLAIMS = {
     "not comparable": "claims not comparable",
 }
 FIGURES = {
+    "mask_card": ("What the masks mark", "Some training clips under the default setting; what is not foreground is dimmed."),
     "mask_sweep": (
         "Foreground masks of one clip under every m and λ",
         "Algorithm 1; what is not foreground is dimmed.",

@@ -87,7 +87,8 @@ def summary(plan: Plan, results: Results) -> str:
     judgements = judge(plan, results)
     parts += ["## Which claims survive here", count_claims(judgements), claim_rows(judgements, True)]
     parts.append("[The claims alone, and how to read them](claims.md)")
-    parts += ["## Mask sweep", "![One clip's foreground under every m and λ](figures/mask_sweep.png)"]
+    parts += ["## Masks", "![What the masks mark in some training clips](figures/mask_card.png)"]
+    parts += ["![One clip's foreground under every m and λ](figures/mask_sweep.png)"]
     cards = [f"[{dataset.name}](data/{dataset.name}.md)" for dataset in plan.datasets.values()]
     parts += ["## Data", f"What each data set holds, and what was left out and why: {', '.join(cards)}."]
     parts += [

@@ -94,6 +94,11 @@ if PLAN.cards and "figures/mask" not in RECALLED.products:
                 caption="../report/mask_sweep.rst",
                 category="Figures",
             ),
+            card=report(
+                f"{REPORTS}/figures/mask_card.png",
+                caption="../report/mask_card.rst",
+                category="Figures",
+            ),
             foreground=report(
                 expand(
                     f"{REPORTS}/figures/mask_foreground.{{format}}",
@@ -111,4 +116,4 @@ if PLAN.cards and "figures/mask" not in RECALLED.products:
             runtime=60,
         shell:
             "python -m mac masks sweep --config {input.config} --store {input.store} --out {output.numbers}"
-            " --pictures {output.pictures} --foreground {output.foreground} > {log} 2>&1"
+            " --pictures {output.pictures} --foreground {output.foreground} --card {output.card} > {log} 2>&1"

@@ -24,6 +24,7 @@ REPORT_FILES = [
 ]
 if PLAN.cards:
     REPORT_FILES += [
+        f"{REPORTS}/figures/mask_card.png",
         *expand(
             f"{REPORTS}/figures/mask_sweep.{{format}}", format=["png", "svg", "json"]
         ),
