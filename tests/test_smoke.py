@@ -44,6 +44,12 @@ def test_every_planned_run_left_its_results(smoke, planned):
         correct = int((predictions["label"] == predictions["predicted"]).sum())
         assert metrics["top1"] == pytest.approx(100 * correct / len(predictions))
         assert journal.read(folder / "journal.jsonl")[-1]["event"] == "end"
+    for probe_id in planned.probes:
+        folder = smoke / "results" / "probe" / probe_id
+        metrics = json.loads((folder / "metrics.json").read_text())
+        predictions = pd.read_parquet(folder / "predictions.parquet")
+        near = 100 * (predictions["first_match"] <= 5).mean()
+        assert metrics["recall"]["5"] == pytest.approx(near)
     for pretrain_id, pretraining in planned.pretrainings.items():
         for epoch in pretraining.epochs:
             assert (smoke / "results" / "pretrain" / pretrain_id / f"epoch_{epoch}.safetensors").exists()
@@ -83,20 +89,21 @@ def test_the_figures_compare_the_default_model_with_the_supervised_one(smoke, pl
 def test_every_run_is_in_mlflow_under_its_parent(smoke, planned):
     client = store.connect(f"sqlite:///{smoke}/results/mlflow.db")
     runs = {run.data.tags[store.ID]: run for run in store.find(client, "")}
-    assert runs.keys() == planned.pretrainings.keys() | planned.finetunings.keys()
-    for finetune_id, finetuning in planned.finetunings.items():
-        run, parent = runs[finetune_id], finetuning.config.pretrain_id
+    tested = planned.finetunings | planned.probes
+    assert runs.keys() == planned.pretrainings.keys() | tested.keys()
+    for run_id, planned_run in tested.items():
+        run, parent = runs[run_id], planned_run.config.pretrain_id
         assert run.info.status == "FINISHED"
         assert run.data.tags.get(replay.PARENT) == (runs[parent].info.run_id if parent else None)
         assert run.data.tags["scale"] == "smoke"
-        assert run.data.tags["rows"] == "; ".join(finetuning.used_by)
-        assert run.data.params["optimiser.epochs"] == str(finetuning.config.optimiser.epochs)
+        assert run.data.tags["rows"] == "; ".join(planned_run.used_by)
+        assert run.data.params["evaluate.num_clips"] == str(planned_run.config.evaluate.num_clips)
         files = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
         results = {"config.yaml", "journal.jsonl", "metrics.json", "predictions.parquet"}
         assert files == results | {"confusion_matrix.png"}
         run = client.get_run(run.info.run_id)  # a search leaves models out
         (dataset,) = run.inputs.dataset_inputs
-        expected = finetuning.config.store.dataset.name, run.data.tags["index_digest"]
+        expected = planned_run.config.store.dataset.name, run.data.tags["index_digest"]
         assert (dataset.dataset.name, dataset.dataset.digest) == expected
         assert len(run.inputs.model_inputs) == (1 if parent else 0)
     for pretrain_id, pretraining in planned.pretrainings.items():
@@ -173,7 +180,7 @@ def history(uri):
 def test_a_lost_store_is_made_again_from_the_journals_and_a_second_sync_changes_nothing(smoke, planned, tmp_path):
     uri = f"sqlite:///{tmp_path}/again.db"
     sync = [sys.executable, "-m", "mac", "track", "sync", "--scale", "smoke", "--results", "results"]
-    runs = len(planned.pretrainings) + len(planned.finetunings)
+    runs = len(planned.pretrainings) + len(planned.finetunings) + len(planned.probes)
     for counts in (f"{runs} runs recorded, 0 there already, 0", f"0 runs recorded, {runs} there already, 0"):
         run = subprocess.run([*sync, "--tracking-uri", uri], cwd=smoke, capture_output=True, text=True, check=True)
         assert counts in run.stdout
