@@ -10,9 +10,10 @@ from typing import Any
 import jinja2
 from markdown_it import MarkdownIt
 
+from mac.config import RECALLS
 from mac.plan import Cell, PlannedRow, PlannedTable
 from mac.report import claims, comparisons, provenance, verdicts
-from mac.report.probes import HOW_TO_READ, RECALLS, probe_lines
+from mac.report.probes import HOW_TO_READ, probe_lines
 from mac.report.results import Results
 from mac.report.summary import data_note, held_out
 from mac.report.tables import NONE, how_to_read, row_label, score_text, title
@@ -33,7 +34,10 @@ CLAIMS = {
     "not comparable": "claims not comparable",
 }
 FIGURES = {
-    "mask_card": ("What the masks mark", "Some training clips under the default setting; what is not foreground is dimmed."),
+    "mask_card": (
+        "What the masks mark",
+        "Some training clips under the default setting; what is not foreground is dimmed.",
+    ),
     "mask_sweep": (
         "Foreground masks of one clip under every m and λ",
         "Algorithm 1; what is not foreground is dimmed.",

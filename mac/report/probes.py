@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
+from mac.config import RECALLS
 from mac.plan import PlannedRow
 from mac.report.results import Results
 from mac.report.scores import Score, score
 from mac.report.tables import NONE, row_label, score_text
-
-RECALLS = (1, 5, 10, 20, 50)
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ def run(
     videos = store.select(config.split, "test")
     model.eval()
     means = []
-    sizes = (clip.num_frames, clip.size, e.stride, e.num_clips, e.scale, config.optimiser.batch_size)
-    for view in read_test_views(store, world.share(videos), *sizes, device, loader_workers):
+    views = dict(e, num_frames=clip.num_frames, size=clip.size, clips_at_once=config.optimiser.batch_size)
+    for view in read_test_views(store, world.share(videos), device, loader_workers, **views):
         before_batch()
         with autocast(config.precision, device):
             scores = model(view).float()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mac.config import ProbeConfig
+from mac.config import RECALLS, ProbeConfig
 from mac.data.store import FrameStore
 from mac.models.backbones import Backbone
 from mac.models.classifier import ActionClassifier
@@ -16,7 +16,6 @@ from mac.training.evaluation_views import read_test_views
 from mac.training.processor import autocast, seeded, to_fast_layout
 
 CLIPS_AT_ONCE = 32
-RECALLS = (1, 5, 10, 20, 50)  # as the field reports them
 
 
 def run(
@@ -80,8 +79,8 @@ def features(
 ) -> torch.Tensor:
     """Compute the features (N, D) of videos (N,), each the mean over its test clips."""
     e, found = config.evaluate, []
-    sizes = (config.num_frames, config.size, e.stride, e.num_clips, e.scale, CLIPS_AT_ONCE)
-    for view in read_test_views(store, videos, *sizes, device, loader_workers):
+    views = dict(e, num_frames=config.num_frames, size=config.size, clips_at_once=CLIPS_AT_ONCE)
+    for view in read_test_views(store, videos, device, loader_workers, **views):
         with autocast(config.precision, device):
             own = backbone(view.contiguous(memory_format=torch.channels_last_3d)).float()
         found.append(own.unflatten(0, (-1, e.num_clips)).mean(1).cpu())

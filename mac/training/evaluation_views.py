@@ -16,28 +16,29 @@ from mac.training import batches
 def read_test_views(
     store: FrameStore,
     videos: np.ndarray,
+    device: torch.device,
+    loader_workers: int = 0,
+    *,
     num_frames: int,
     size: int,
     stride: int,
     num_clips: int,
     scale: list[int],
     clips_at_once: int,
-    device: torch.device,
-    loader_workers: int = 0,
 ) -> Iterator[torch.Tensor]:
     """Read videos in order, some at a time.
 
     Args:
         store: the frames.
         videos: (N,) of the store.
+        device: where the views are made.
+        loader_workers: reading processes.
         num_frames: T.
         size: S, pixels of the square cut out of the middle.
         stride: frames between two of a clip.
         num_clips: C clips a video.
         scale: width and height of the frames before.
         clips_at_once: about how many clips to give at a time; at least one video's.
-        device: where the views are made.
-        loader_workers: reading processes.
 
     Yields:
         Clips (B·C, 3, T, S, S), a video's one after the other.
