@@ -91,6 +91,14 @@ class Plan:
     supervised: str | None = None  # likewise of the figures' supervised model
 
     @property
+    def shown_card(self) -> str | None:
+        """The mask card whose setting a report shows and varies: the default row's, else the first of Algorithm 1."""
+        start = self.finetunings[self.default].config.pretrain_id if self.default else None
+        default = self.pretrainings[start].config.card.identify() if start else None
+        ours = [i for i, card in self.cards.items() if card.mask.source == "frame_difference"]
+        return default if default in ours else next(iter(ours), None)
+
+    @property
     def gradcam_pair(self) -> tuple[str, str] | None:
         """The two finetunings that figures 2–4 compare, MAC's and the supervised one; None where one isn't planned."""
         return (self.default, self.supervised) if self.default and self.supervised else None

@@ -15,6 +15,8 @@ from mac.plan import Plan, Pretraining
 from mac.runtime.folders import dataset_root
 from mac.validation import ConfigError, nearest
 
+NEEDED = ("json", "state.pt")  # of a finished segment, to go on from it
+
 
 def row(arguments: argparse.Namespace) -> None:
     """Index and extract what is missing, pretrain, finetune, test, probe; keep the small files beside the report.
@@ -123,7 +125,7 @@ def _start(config: FinetuneConfig, results: Path) -> list:
 def _pretrain(planned: Pretraining, last: int, arguments: argparse.Namespace) -> Iterator[list]:
     """The segments of a pretraining up to an epoch; those that other rows want on the way are kept too."""
     run, before = arguments.results / "pretrain" / planned.config.identify(), None
-    there = [e for e in planned.epochs if e <= last and (run / f"epoch_{e}.state.pt").exists()]
+    there = [e for e in planned.epochs if e <= last and all((run / f"epoch_{e}.{x}").exists() for x in NEEDED)]
     if (run / f"epoch_{last}.safetensors").exists() and (run / f"epoch_{last}.json").exists():
         return
     for epoch in sorted(planned.epochs):
@@ -156,7 +158,7 @@ def _frames(store: StoreConfig, arguments: argparse.Namespace) -> Iterator[list]
         out = ["--out", root / "embedded.json"]
         yield ["draw", "--config", data / "config.yaml", *out, "--workers", arguments.workers]
     config, index = data / "config.yaml", data / "index.parquet"
-    listing, scan = data / "listing.parquet", data / "scan.parquet"
+    listing, scan = data / "listing.parquet", data / "scan" / "0-of-1.parquet"
     if not index.exists():
         there = ["--root", root, "--config-dir", arguments.config_dir]
         yield ["list", "--config", config, *there, "--out", listing]

@@ -5,7 +5,7 @@ excluded from an id. A default, with its unit and the section it comes from, sta
 """
 
 from mac.config.data import BoxesConfig, DatasetConfig, DetectorConfig, Embedded, StoreConfig
-from mac.config.probing import RECALLS, ProbeConfig, ProbeSections
+from mac.config.probing import RETRIEVAL_KS, ProbeConfig, ProbeSections
 from mac.config.strict import Probability, Strict, Weight
 from mac.config.training import (
     CardConfig,
@@ -24,7 +24,7 @@ from mac.config.training import (
 )
 
 __all__ = [
-    "RECALLS",
+    "RETRIEVAL_KS",
     "BoxesConfig",
     "CardConfig",
     "ClipConfig",

@@ -8,7 +8,7 @@ from mac.config.data import StoreConfig
 from mac.config.strict import Strict
 from mac.config.training import EvaluateConfig, ModelConfig, Precision
 
-RECALLS = (1, 5, 10, 20, 50)  # of retrieval: how many neighbours are looked at, as the field reports it
+RETRIEVAL_KS = (1, 5, 10, 20, 50)  # of retrieval: how many neighbours are looked at, as the field reports it
 
 
 class ProbeSections(Strict):

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markdown_it import MarkdownIt
 
-from mac.config import RECALLS
+from mac.config import RETRIEVAL_KS
 from mac.plan import Cell, PlannedRow, PlannedTable
 from mac.report import claims, comparisons, provenance, verdicts
 from mac.report.probes import HOW_TO_READ, probe_lines
@@ -84,7 +84,7 @@ def render(results: Results, folder: Path, root: str, cost: dict[str, Any], ledg
         figures=_figures(folder),
         pretext=held_out(results),
         probes=_probes(results),
-        recalls=RECALLS,
+        recalls=RETRIEVAL_KS,
         how_to_probe=HOW_TO_READ,
         data=[_card(dataset.name, folder) for dataset in plan.datasets.values()],
         cost=cost,

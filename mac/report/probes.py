@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mac.config import RECALLS
+from mac.config import RETRIEVAL_KS
 from mac.plan import PlannedRow
 from mac.report.results import Results
 from mac.report.scores import Score, score
@@ -34,7 +34,7 @@ def probe_lines(results: Results) -> list[ProbeLine]:
         found = [results.probes[i] for i in ids if i in results.probes]
         top1 = score(found, len(ids)) if found else None
         recalls = {}
-        for k in RECALLS:  # a video counts as right if a video of its class is among the k nearest
+        for k in RETRIEVAL_KS:  # a video counts as right if a video of its class is among the k nearest
             near = [table.assign(predicted=table["label"].where(table["first_match"] <= k, -1)) for table in found]
             recalls[k] = score(near, len(ids)) if near else None
         lines.append(ProbeLine(tuple(labels), column, ids, top1, recalls))
@@ -46,10 +46,10 @@ def probe_rows(results: Results) -> list[str]:
     lines = probe_lines(results)
     if not lines:
         return []
-    head = ["Weights of", "data", "linear probe", *(f"R@{k}" for k in RECALLS), "runs"]
-    table = [head, ["---", "---", *["---:"] * (1 + len(RECALLS)), "---"]]
+    head = ["Weights of", "data", "linear probe", *(f"R@{k}" for k in RETRIEVAL_KS), "runs"]
+    table = [head, ["---", "---", *["---:"] * (1 + len(RETRIEVAL_KS)), "---"]]
     for line in lines:
-        recalls = [score_text(line.recalls[1]), *(_short(line.recalls[k]) for k in RECALLS[1:])]
+        recalls = [score_text(line.recalls[1]), *(_short(line.recalls[k]) for k in RETRIEVAL_KS[1:])]
         runs = ", ".join(results.link(i) for i in line.ids)
         table.append(["; ".join(line.labels), line.column, score_text(line.top1), *recalls, runs])
     text = "\n".join(f"| {' | '.join(cells)} |" for cells in table)

@@ -28,6 +28,7 @@ class Results:
     Attributes:
         finetunes: metrics of the finetunings that can be used, by id.
         pretrains: what pretrainings that can be used said of themselves, by id and epoch.
+        probe_metrics: metrics of the probes that can be used, by id.
         probes: what probes that can be used predicted, by id; with ``first_match``.
         problems: why others can't be used, by ``finetune/ID``, ``probe/ID`` or ``pretrain/ID/epoch_E``.
         digests: index digest of each data set's content that the numbers were measured on, by name.
@@ -46,7 +47,7 @@ class Results:
         self.pretrains: dict[tuple[str, int], dict[str, Any]] = {}
         self.probes: dict[str, pd.DataFrame] = {}
         self.problems: dict[str, str] = {}
-        self._probe_metrics: dict[str, dict[str, Any]] = {}
+        self.probe_metrics: dict[str, dict[str, Any]] = {}
         self._predictions: dict[str, pd.DataFrame] = {}
         self._scores: dict[tuple[str, ...], Score | None] = {}
         self._samples: dict[tuple[str, ...], dict[int, Sample]] = {}
@@ -127,7 +128,7 @@ class Results:
         expected = {"probe_id": run_id, "pretrain_id": config.pretrain_id, "seed": config.seed, "split": config.split}
         try:
             if found := probe(read, run_id, expected):
-                self._probe_metrics[run_id], self.probes[run_id] = found
+                self.probe_metrics[run_id], self.probes[run_id] = found
         except DamagedError as error:
             self.problems[f"probe/{run_id}"] = str(error)
 
@@ -141,7 +142,7 @@ class Results:
         runs += [
             (f"pretrain/{i}/epoch_{e}", self.plan.pretrainings[i].config, r) for (i, e), r in self.pretrains.items()
         ]
-        runs += [(f"probe/{i}", self.plan.probes[i].config, run) for i, run in self._probe_metrics.items()]
+        runs += [(f"probe/{i}", self.plan.probes[i].config, run) for i, run in self.probe_metrics.items()]
         for _, config, run in runs:
             seen.setdefault(config.store.dataset.identify(), Counter())[run["index_digest"]] += 1
         stored = {store.dataset.identify(): content_of_store(read, i) for i, store in self.plan.stores.items()}
@@ -192,6 +193,6 @@ class Results:
         if stage == "finetune":
             del self.finetunes[run_id], self._predictions[run_id]
         elif stage == "probe":
-            del self._probe_metrics[run_id], self.probes[run_id]
+            del self.probe_metrics[run_id], self.probes[run_id]
         else:
             del self.pretrains[run_id, int(epoch[0].removeprefix("epoch_"))]

@@ -13,7 +13,7 @@ class Spent:
     """One stage's cost so far.
 
     Attributes:
-        stage: ``pretraining`` or ``finetuning`` (with its test).
+        stage: ``pretraining``, ``finetuning`` (with its test) or ``probes``.
         runs: distinct runs with results.
         jobs: finished jobs; a pretraining that keeps several epochs has one for each.
         device_hours: seconds times devices, added up.
@@ -37,7 +37,8 @@ def spent(results: Results) -> list[Spent]:
         One entry a stage, in the order of the work; without runs its numbers are zero.
     """
     pretrainings = [(run_id, found) for (run_id, _), found in results.pretrains.items()]
-    return [_spent("pretraining", pretrainings), _spent("finetuning", list(results.finetunes.items()))]
+    tested = {"finetuning": results.finetunes, "probes": results.probe_metrics}
+    return [_spent("pretraining", pretrainings), *(_spent(stage, list(runs.items())) for stage, runs in tested.items())]
 
 
 def _spent(stage: str, finished: list[tuple[str, dict[str, Any]]]) -> Spent:

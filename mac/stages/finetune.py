@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mac.augment.views import ViewRecipe, draw_view
+from mac.augment.views import draw_view
 from mac.config import FinetuneConfig
 from mac.data.clips import training_frames
 from mac.data.store import FrameStore
 from mac.models.classifier import ActionClassifier
 from mac.randomness import uniform
+from mac.stages.learners import view_recipe
 from mac.training import batches, checkpoint
 from mac.training.batches import Batch
 from mac.training.distributed import ALONE, World
@@ -28,11 +29,8 @@ class ActionLearner(nn.Module):
 
     def __init__(self, config: FinetuneConfig, store: FrameStore, device: torch.device) -> None:
         super().__init__()
-        clip, colour = config.clip, config.colour
         self.config, self.device = config, device
-        self.recipe = ViewRecipe(
-            clip.scales, clip.size, clip.flip_probability, colour.jitter_probability, colour.gray_probability
-        )
+        self.recipe = view_recipe(config.clip, config.colour)
         self.labels = torch.tensor(learned_labels(config, store))
         with seeded((config.seed, "classifier")):
             self.classifier = ActionClassifier(

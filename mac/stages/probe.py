@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mac.config import RECALLS, ProbeConfig
+from mac.config import RETRIEVAL_KS, ProbeConfig
 from mac.data.store import FrameStore
 from mac.models.backbones import Backbone
 from mac.models.classifier import ActionClassifier
-from mac.models.probe import choose_penalty, first_matches, fit_linear, score_linear, standardise
+from mac.models.linear_probe import choose_penalty, fit_linear, score_linear, standardise
+from mac.models.retrieval import first_matches
 from mac.training import checkpoint
 from mac.training.evaluation_views import read_test_views
 from mac.training.processor import autocast, seeded, to_fast_layout
@@ -63,7 +64,7 @@ def run(
             "first_match": matches.numpy(),
         }
     )
-    recall = {str(k): 100 * float((matches <= k).double().mean()) for k in RECALLS}
+    recall = {str(k): 100 * float((matches <= k).double().mean()) for k in RETRIEVAL_KS}
     top1 = 100 * float((predicted == asked).double().mean())
     return {"top1": top1, "penalty": penalty, "recall": recall, "training_videos": len(train)}, table
 

@@ -7,7 +7,7 @@ import pytest
 from checkouts import Checkout
 
 from mac import plan
-from mac.recall import PROVENANCE, products
+from mac.kept import PROVENANCE, products
 
 MADE = ("README.md", "claims.md", "index.html", "tables", "figures")
 REPORTS = Path(__file__).resolve().parents[2] / "reports"

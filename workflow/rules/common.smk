@@ -9,7 +9,7 @@ from mac import plan as planning
 from mac.data import catalog
 from mac.runtime.user import UserConfig, check_gpus_per_run
 from mac.validation import ConfigError, validate
-from mac.recall import KeptError, files_of, recall, sweep_card
+from mac.kept import KeptError, files_of, recall
 from mac.runtime.folders import UnwritableError, check_writable, dataset_root
 
 try:

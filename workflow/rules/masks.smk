@@ -79,12 +79,12 @@ rule cards_passed:
         "echo {input} > {log}"
 
 
-if PLAN.cards and "figures/mask" not in RECALLED.products:
+if PLAN.shown_card and "figures/mask" not in RECALLED.products:
 
     rule sweep:
         input:
-            config=ancient(f"{RESULTS}/masks/{sweep_card(PLAN)}/config.yaml"),
-            store=ancient(store_file(PLAN.cards[sweep_card(PLAN)])),
+            config=ancient(f"{RESULTS}/masks/{PLAN.shown_card}/config.yaml"),
+            store=ancient(store_file(PLAN.cards[PLAN.shown_card])),
         output:
             numbers=f"{REPORTS}/figures/mask_sweep.json",
             pictures=report(

@@ -22,7 +22,7 @@ REPORT_FILES = [
     *expand(f"{REPORTS}/data/{{dataset}}.md", dataset=DATASETS),
     *LEARNING_CURVES,
 ]
-if PLAN.cards:
+if PLAN.shown_card:
     REPORT_FILES += [
         f"{REPORTS}/figures/mask_card.png",
         *expand(

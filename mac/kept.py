@@ -41,10 +41,10 @@ def products(plan: Plan) -> dict[str, Product]:
         f"data/{dataset.name}": Product((i,), _endings(f"data/{dataset.name}", "md", "json", "png", "svg"))
         for i, dataset in plan.datasets.items()
     }
-    if plan.cards:
+    if plan.shown_card:
         pictures = ("figures/mask_card.png", *_endings("figures/mask_foreground", "png", "svg"))
         found["figures/mask"] = Product(
-            (sweep_card(plan),), _endings("figures/mask_sweep", "json", "png", "svg") + pictures
+            (plan.shown_card,), _endings("figures/mask_sweep", "json", "png", "svg") + pictures
         )
     if plan.gradcam_pair:
         pictures = tuple(name for n in (2, 3, 4) for name in _endings(f"figures/F{n}", "png", "svg"))
@@ -52,16 +52,11 @@ def products(plan: Plan) -> dict[str, Product]:
     return found
 
 
-def sweep_card(plan: Plan) -> str:
-    """The mask card whose setting the report's mask figures vary: the first of the plan."""
-    return next(iter(plan.cards))
-
-
 def recall(plan: Plan, kept: Path) -> Recalled:
     """Find a plan's runs and products among what was kept.
 
     A pretraining is recalled if all its planned epochs are there and nothing that is still to run starts from it; a
-    product stands if all its files are there and it was made of the same data, setting or runs.
+    product stands if its files are there, as they were kept, and it was made of the same data, setting or runs.
 
     Args:
         plan: what is wanted.
@@ -81,7 +76,7 @@ def recall(plan: Plan, kept: Path) -> Recalled:
     standing = {
         name
         for name, product in products(plan).items()
-        if listed["report"].get(name) == list(product.of) and _is_there(product, kept.parent)
+        if listed["report"].get(name) == {"of": list(product.of), "files": digests(product, kept.parent)}
     }
     # Figures 2-4 look into classifiers, which are not kept.
     to_run = set() if "figures/gradcam" in standing else set(plan.gradcam_pair or ())
@@ -98,9 +93,28 @@ def recall(plan: Plan, kept: Path) -> Recalled:
     return Recalled(frozenset(pretrainings), frozenset(finetunings), frozenset(probes), frozenset(standing))
 
 
-def made(plan: Plan, report: Path) -> dict[str, list[str]]:
-    """What a report's folder holds of its plan's products: the ids each is made of, by its name."""
-    return {name: list(product.of) for name, product in products(plan).items() if _is_there(product, report)}
+def made(plan: Plan, report: Path, before: dict[str, Any]) -> dict[str, Any]:
+    """What a report's folder holds of its plan's products: the ids each is made of, and its files' digests.
+
+    Args:
+        plan: of the scale.
+        report: ``REPORTS/SCALE``.
+        before: the same, as it was kept last: files that haven't changed since are still made of what they were.
+    """
+    found = {name: (product, digests(product, report)) for name, product in products(plan).items()}
+    return {
+        name: before[name] if before.get(name, {}).get("files") == files else {"of": list(product.of), "files": files}
+        for name, (product, files) in found.items()
+        if files
+    }
+
+
+def digests(product: Product, report: Path) -> dict[str, str]:
+    """Digests of a product's files by name; none if one of them is missing."""
+    paths = [report / name for name in product.files]
+    if not all(path.is_file() for path in paths):
+        return {}
+    return {name: digest(path.read_bytes()) for name, path in zip(product.files, paths, strict=True)}
 
 
 def files_of(run: str) -> list[str]:
@@ -158,7 +172,3 @@ def _missing(kept: Path, name: str) -> KeptError:
 
 def _endings(stem: str, *endings: str) -> tuple[str, ...]:
     return tuple(f"{stem}.{ending}" for ending in endings)
-
-
-def _is_there(product: Product, report: Path) -> bool:
-    return all((report / name).is_file() for name in product.files)

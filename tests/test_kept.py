@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from checkouts import Checkout
 
-from mac import cli, plan, recall
-from mac.recall import KeptError, Recalled
+from mac import cli, kept, plan
+from mac.kept import KeptError, Recalled
 
 
 @pytest.fixture(scope="module")
@@ -23,18 +23,20 @@ def all_runs(planned):
     return runs + [f"pretrain/{i}/epoch_{e}" for i, p in planned.pretrainings.items() for e in p.epochs]
 
 
-def kept(planned, folder, runs, lost=(), of=()):
+def keep(planned, folder, runs, lost=(), of=()):
     """A report's folder that keeps these runs and all products, but for ``lost`` files; ``of`` says otherwise."""
-    for product in recall.products(planned).values():
+    for product in kept.products(planned).values():
         touch(folder, product.files)
     for run in runs:
-        touch(folder / "kept", recall.files_of(run))
+        touch(folder / "kept", kept.files_of(run))
     for name in lost:
         (folder / name).unlink()
     (folder / "kept").mkdir(exist_ok=True)
-    made = {name: list(product.of) for name, product in recall.products(planned).items()}
-    content = {"runs": {run: {} for run in runs}, "report": made | dict(of)}
-    (folder / "kept" / recall.PROVENANCE).write_text(json.dumps(content))
+    made = kept.made(planned, folder, {})
+    for name, ids in dict(of).items():
+        made[name]["of"] = ids
+    content = {"runs": {run: {} for run in runs}, "report": made}
+    (folder / "kept" / kept.PROVENANCE).write_text(json.dumps(content))
     return folder / "kept"
 
 
@@ -44,13 +46,13 @@ def touch(folder, names):
         (folder / name).touch()
 
 
-def test_nothing_is_recalled_where_nothing_was_kept(smoke, tmp_path):
-    assert recall.recall(smoke, tmp_path / "kept") == Recalled()
+def test_nothing_is_recalled_where_nothing_was_keep(smoke, tmp_path):
+    assert kept.recall(smoke, tmp_path / "kept") == Recalled()
 
 
 def test_everything_kept_needs_no_run_and_no_data(smoke, tmp_path):
-    found = recall.recall(smoke, kept(smoke, tmp_path, all_runs(smoke)))
-    assert found.products == set(recall.products(smoke))
+    found = kept.recall(smoke, keep(smoke, tmp_path, all_runs(smoke)))
+    assert found.products == set(kept.products(smoke))
     assert found.finetunings == set(smoke.finetunings)
     assert found.probes == set(smoke.probes)
     assert found.pretrainings == set(smoke.pretrainings)
@@ -59,8 +61,8 @@ def test_everything_kept_needs_no_run_and_no_data(smoke, tmp_path):
 @pytest.mark.parametrize("way", ["lost", "of another run"])
 def test_a_lost_picture_brings_back_the_runs_it_is_made_of_and_no_others(smoke, tmp_path, way):
     lost, of = (["figures/F3.png"], ()) if way == "lost" else ((), {"figures/gradcam": ["0123456789", "9876543210"]})
-    found = recall.recall(smoke, kept(smoke, tmp_path, all_runs(smoke), lost, of))
-    assert found.products == set(recall.products(smoke)) - {"figures/gradcam"}
+    found = kept.recall(smoke, keep(smoke, tmp_path, all_runs(smoke), lost, of))
+    assert found.products == set(kept.products(smoke)) - {"figures/gradcam"}
     pair = set(smoke.gradcam_pair)
     assert found.finetunings == set(smoke.finetunings) - pair
     assert found.pretrainings == set(smoke.pretrainings) - {smoke.finetunings[i].config.pretrain_id for i in pair}
@@ -69,26 +71,41 @@ def test_a_lost_picture_brings_back_the_runs_it_is_made_of_and_no_others(smoke, 
 
 @pytest.mark.parametrize("name", ["data/ucf101", "figures/mask"])
 def test_a_lost_card_brings_back_no_run(smoke, tmp_path, name):
-    lost = recall.products(smoke)[name].files[0]
-    found = recall.recall(smoke, kept(smoke, tmp_path, all_runs(smoke), [lost]))
-    assert found.products == set(recall.products(smoke)) - {name}
+    lost = kept.products(smoke)[name].files[0]
+    found = kept.recall(smoke, keep(smoke, tmp_path, all_runs(smoke), [lost]))
+    assert found.products == set(kept.products(smoke)) - {name}
     assert found.finetunings == set(smoke.finetunings)
     assert found.pretrainings == set(smoke.pretrainings)
 
 
 @pytest.mark.parametrize("damage", ["no JSON", "<<<<<<< HEAD", '{"runs": []}', '{"runs": {}, "report": []}'])
 def test_a_damaged_provenance_is_named(smoke, tmp_path, damage):
-    folder = kept(smoke, tmp_path, [])
-    (folder / recall.PROVENANCE).write_text(damage)
+    folder = keep(smoke, tmp_path, [])
+    (folder / kept.PROVENANCE).write_text(damage)
     with pytest.raises(KeptError, match="provenance.json: can't be read .*restore it, or delete .*kept"):
-        recall.recall(smoke, folder)
+        kept.recall(smoke, folder)
 
 
 def test_a_missing_kept_file_is_named(smoke, tmp_path):
     run = all_runs(smoke)[0]
-    folder = kept(smoke, tmp_path, [run], [f"kept/{run}/journal.jsonl"])
+    folder = keep(smoke, tmp_path, [run], [f"kept/{run}/journal.jsonl"])
     with pytest.raises(KeptError, match="journal.jsonl: is missing; restore it, or delete .*kept"):
-        recall.recall(smoke, folder)
+        kept.recall(smoke, folder)
+
+
+def test_a_product_is_of_what_it_was_made_of_until_it_is_made_again(smoke, tmp_path):
+    """Keeping again under another plan must not say that old figures are of new runs."""
+    keep(smoke, tmp_path, [])
+    old = kept.made(smoke, tmp_path, {})
+    old["figures/gradcam"]["of"] = ["0123456789", "9876543210"]
+    assert kept.made(smoke, tmp_path, old) == old
+    (tmp_path / "figures/F4.png").write_bytes(b"drawn anew")
+    assert kept.made(smoke, tmp_path, old)["figures/gradcam"]["of"] == list(smoke.gradcam_pair)
+
+
+def test_the_card_shown_is_the_default_rows(smoke):
+    default = smoke.finetunings[smoke.default].config.pretrain_id
+    assert smoke.shown_card == smoke.pretrainings[default].config.card.identify()
 
 
 @pytest.mark.parametrize("stage", ["finetune", "probe"])
@@ -97,7 +114,7 @@ def test_a_run_that_was_not_kept_brings_back_its_pretraining(smoke, tmp_path, st
     own = [i for i, run in planned.items() if run.config.pretrain_id and i not in smoke.gradcam_pair]
     lost = own[-1]
     runs = [run for run in all_runs(smoke) if run != f"{stage}/{lost}"]
-    found = recall.recall(smoke, kept(smoke, tmp_path, runs))
+    found = kept.recall(smoke, keep(smoke, tmp_path, runs))
     assert planned[lost].config.pretrain_id not in found.pretrainings
     assert lost not in (found.finetunings | found.probes)
     assert set(smoke.gradcam_pair) <= found.finetunings
@@ -106,7 +123,7 @@ def test_a_run_that_was_not_kept_brings_back_its_pretraining(smoke, tmp_path, st
 def test_a_pretraining_lacking_an_epoch_runs_but_what_was_made_of_it_need_not(smoke, tmp_path):
     curve = next(i for i, p in smoke.pretrainings.items() if len(p.epochs) > 1)
     last = f"pretrain/{curve}/epoch_{max(smoke.pretrainings[curve].epochs)}"
-    found = recall.recall(smoke, kept(smoke, tmp_path, [run for run in all_runs(smoke) if run != last]))
+    found = kept.recall(smoke, keep(smoke, tmp_path, [run for run in all_runs(smoke) if run != last]))
     assert curve not in found.pretrainings
     made = {i for i, f in smoke.finetunings.items() if f.config.pretrain_id == curve}
     assert made <= found.finetunings
@@ -137,7 +154,7 @@ def finished(root, smoke, tmp_path):
 
 def test_small_files_are_kept_and_come_back_as_they_were(finished):
     folder, runs = finished
-    listed = json.loads((folder / "report" / "kept" / recall.PROVENANCE).read_text())
+    listed = json.loads((folder / "report" / "kept" / kept.PROVENANCE).read_text())
     assert sorted(listed["runs"]) == sorted(runs)
     assert not list((folder / "report").rglob("*.safetensors"))
     for run in runs:
@@ -145,6 +162,20 @@ def test_small_files_are_kept_and_come_back_as_they_were(finished):
     back = {p.relative_to(folder / "again"): p.read_bytes() for p in (folder / "again").rglob("*") if p.is_file()}
     assert len(back) == 2 * 3 + 2
     assert all((folder / "results" / name).read_bytes() == content for name, content in back.items())
+
+
+def test_what_the_plan_no_longer_has_is_dropped(finished, root):
+    folder, runs = finished
+    report = folder / "report"
+    path = report / "kept" / kept.PROVENANCE
+    listed = json.loads(path.read_text())
+    gone = "finetune/0123456789"
+    touch(report / "kept", kept.files_of(gone))
+    path.write_text(json.dumps(listed | {"runs": listed["runs"] | {gone: {}}}))
+    words = ["keep", "--scale", "smoke", "--config-dir", str(root / "config"), "--out", str(report)]
+    cli.main([*words, "--results", str(folder / "results")])
+    assert sorted(json.loads(path.read_text())["runs"]) == sorted(runs)
+    assert not list((report / "kept" / gone).glob("*"))
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "unknown"])
@@ -158,7 +189,7 @@ def test_a_kept_result_that_was_touched_is_refused(finished, damage):
     else:
         run = "finetune/0123456789"
     with pytest.raises(KeptError, match="restore it, or delete .*kept"):
-        recall.checked(folder / "report" / "kept", run)
+        kept.checked(folder / "report" / "kept", run)
 
 
 def test_the_workflow_runs_what_was_not_kept_and_nothing_else(root, smoke, tmp_path):
@@ -167,7 +198,7 @@ def test_the_workflow_runs_what_was_not_kept_and_nothing_else(root, smoke, tmp_p
     assert before["pretrain"] == sum(len(p.epochs) for p in smoke.pretrainings.values())
     report = tmp_path / "reports" / "smoke"
     runs = all_runs(smoke)
-    kept(smoke, report, runs)
+    keep(smoke, report, runs)
     jobs = checkout.jobs()
     assert (
         not {"pretrain", "finetune", "probe", "gradcam", "draw", "extract", "card", "sweep", "describe"} & jobs.keys()
@@ -176,11 +207,11 @@ def test_the_workflow_runs_what_was_not_kept_and_nothing_else(root, smoke, tmp_p
     assert jobs["recall_probe"] == before["probe"] == len(smoke.probes)
     assert jobs["recall_pretraining"] == before["pretrain"]
     other = next(i for i in smoke.probes if smoke.probes[i].config.initial == "random")
-    kept(smoke, report, [run for run in runs if run != f"probe/{other}"])
+    keep(smoke, report, [run for run in runs if run != f"probe/{other}"])
     jobs = checkout.jobs()
     assert jobs["probe"] == 1
     assert not {"pretrain", "finetune", "gradcam"} & jobs.keys()
-    kept(smoke, report, runs, lost=["figures/F2.png"])
+    keep(smoke, report, runs, lost=["figures/F2.png"])
     jobs = checkout.jobs()
     assert (jobs["gradcam"], jobs["finetune"]) == (1, 2)  # it looks into their classifiers
     assert jobs["pretrain"] >= 1
@@ -189,12 +220,12 @@ def test_the_workflow_runs_what_was_not_kept_and_nothing_else(root, smoke, tmp_p
 def test_a_run_that_is_there_is_not_written_over(root, smoke, tmp_path):
     """Kept files that are newer than one's own results, as after a pull, change nothing."""
     checkout = Checkout(root, tmp_path, "smoke")
-    kept(smoke, tmp_path / "reports" / "smoke", all_runs(smoke))
+    keep(smoke, tmp_path / "reports" / "smoke", all_runs(smoke))
     words = ["--scale", "smoke", "--config-dir", str(tmp_path / "config"), "--results", str(tmp_path / "results")]
     cli.main(["resolve", *words])
     recalled = checkout.jobs()["recall_finetuning"]
     own = f"finetune/{next(iter(smoke.finetunings))}"
-    touch(tmp_path / "results", recall.files_of(own))
+    touch(tmp_path / "results", kept.files_of(own))
     later = time.time() + 10
     for path in (tmp_path / "reports" / "smoke" / "kept").rglob("*"):
         os.utime(path, (later, later))
@@ -204,7 +235,7 @@ def test_a_run_that_is_there_is_not_written_over(root, smoke, tmp_path):
 def test_the_report_waits_for_recalled_pretrainings(root, smoke, tmp_path):
     """Nothing else leads to them: no checkpoint is asked for."""
     checkout = Checkout(root, tmp_path, "smoke")
-    kept(smoke, tmp_path / "reports" / "smoke", all_runs(smoke))
+    keep(smoke, tmp_path / "reports" / "smoke", all_runs(smoke))
     for target in ("README.md", "index.html"):
         jobs = checkout.jobs(f"reports/smoke/{target}")
         assert jobs["recall_pretraining"] == sum(len(p.epochs) for p in smoke.pretrainings.values())

@@ -1,11 +1,11 @@
-"""Linear probe and retrieval against independent computations."""
+"""The linear probe against independent computations."""
 
 import numpy as np
 import pytest
 import scipy.optimize
 import torch
 
-from mac.models.probe import choose_penalty, first_matches, fit_linear, score_linear, standardise
+from mac.models.linear_probe import choose_penalty, fit_linear, score_linear, standardise
 
 CLASSES, WIDTH = 3, 5
 
@@ -69,22 +69,3 @@ def test_a_penalty_is_chosen_on_whole_groups():
         expected = max(sorted(penalties, reverse=True), key=lambda p, parts=parts: accuracy(p, parts))
         assert choose_penalty(features, labels, chosen_by, CLASSES, penalties, 4) == expected
     assert accuracy(1e-4, torch.arange(120)) > accuracy(1e-4, torch.from_numpy(groups)) + 20  # groups do matter here
-
-
-def test_the_first_match_is_what_a_plain_search_finds():
-    gallery, own = drawn(40, 2, shift=0.3)
-    queries, asked = drawn(15, 3, shift=0.3)
-    asked[0] = 7  # a class that the gallery lacks
-    found = first_matches(queries, asked, gallery, own)
-    for query, label, rank in zip(queries.numpy(), asked, found, strict=True):
-        near = [
-            (-float(query @ other / np.linalg.norm(query) / np.linalg.norm(other)), i)
-            for i, other in enumerate(gallery.numpy())
-        ]
-        ranks = [place for place, (_, i) in enumerate(sorted(near), 1) if own[i] == label]
-        assert int(rank) == (ranks[0] if ranks else 41)
-
-
-def test_equally_near_videos_stand_in_the_gallerys_order():
-    gallery, own = torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1, 1])
-    assert first_matches(torch.tensor([[1.0, 0.0]]), torch.tensor([1]), gallery, own).tolist() == [2]
