@@ -8,7 +8,9 @@ from mac.arguments.common import Commands, paths, scaled
 def add(commands: Commands) -> None:
     """Add these commands."""
     s = commands.stage(
-        "report", "reporting:report", "Write tables, curve, claims and summary from results, or MLflow alone."
+        "report",
+        "reporting:report",
+        "Write the summary and claims, or tables, from results; all of them from MLflow alone.",
     )
     scaled(s)
     s.add_argument("--table", nargs="*", help="only these tables; the summary is then left alone")

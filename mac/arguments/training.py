@@ -16,7 +16,7 @@ def add(commands: Commands) -> None:
     s.add_argument("--previous", type=Path, help="state to continue from")
     resumable(s)
     processor(s)
-    s = commands.stage("row", "row:row", "Run rows of a scale in one go, without Snakemake, MLflow or a network.")
+    s = commands.stage("rows", "rows:rows", "Run rows of a scale in one go, without Snakemake, MLflow or a network.")
     scaled(s)
     s.add_argument("--rows", nargs="+", required=True, metavar="TABLE: ROW", help="e.g. 'T4: Cross-entropy'")
     s.add_argument("--seeds", type=int, nargs="+", help="only these")

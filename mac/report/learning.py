@@ -51,7 +51,7 @@ def draw(plan: Plan, table: PlannedTable, events: Events, paths: list[Path]) -> 
             if not losses:  # no pretext: labels, or contrast alone
                 epochs, losses = _series(journal, "loss")
             left.plot(epochs, [loss / (losses[0] or 1.0) for loss in losses], **style)
-    _label(left, "pretraining epoch", "pretext loss ÷ first epoch's")
+    _label(left, "pretraining epoch", "loss ÷ first epoch's")
     _label(right, "finetuning epoch", "training accuracy [percent]")
     right.set_ylim(0, 102)
     figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=3, fontsize=7, frameon=False)

@@ -115,7 +115,7 @@ def test_jobs_ask_for_a_gpu_only_where_they_train_or_look_into_a_network(cluster
     for job, rule in jobs:
         facts = cluster.run("scontrol", "show", "job", job)
         assert "JobState=COMPLETED" in facts
-        assert ("TresPerJob=gres:gpu:1" in facts) == (rule in ("pretrain", "finetune", "gradcam"))
+        assert ("TresPerJob=gres:gpu:1" in facts) == (rule in ("pretrain", "finetune", "probe", "gradcam"))
 
 
 class Workflow:

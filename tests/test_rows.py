@@ -25,7 +25,7 @@ def run(root, tmp_path_factory):
 
 
 def row(root, folder, *rows, more=()):
-    words = ["row", "--scale", "smoke", "--data-root", "data", "--results", "results", "--out", "reports/smoke"]
+    words = ["rows", "--scale", "smoke", "--data-root", "data", "--results", "results", "--out", "reports/smoke"]
     environment = os.environ | {"PYTHONPATH": f"{folder / 'bare'}:{root}"}
     command = [sys.executable, "-m", "mac", *words, "--rows", *rows, "--device", "cpu", *more]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)

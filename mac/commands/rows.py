@@ -1,4 +1,4 @@
-"""``row``: rows of a scale in one uninterrupted run that needs neither Snakemake nor MLflow nor a network."""
+"""``rows``: rows of a scale in one uninterrupted run that needs neither Snakemake nor MLflow nor a network."""
 
 import argparse
 import signal
@@ -18,7 +18,7 @@ from mac.validation import ConfigError, nearest
 NEEDED = ("json", "state.pt")  # of a finished segment, to go on from it
 
 
-def row(arguments: argparse.Namespace) -> None:
+def rows(arguments: argparse.Namespace) -> None:
     """Index and extract what is missing, pretrain, finetune, test, probe; keep the small files beside the report.
 
     The same command goes on where it was cut off. Its results have the ids and the places that the workflow gives them.
@@ -34,13 +34,13 @@ def row(arguments: argparse.Namespace) -> None:
     keeping.keep(arguments)
 
 
-def _chosen(plan: Plan, rows: list[str], seeds: list[int] | None) -> list[str]:
+def _chosen(plan: Plan, names: list[str], seeds: list[int] | None) -> list[str]:
     """Ids of the finetunings of rows, named as ``TABLE: ROW``; of these seeds alone, where some are given."""
     known = {f"{t.name}: {row.label}": row for t in plan.tables.values() for row in t.rows if not row.cited}
-    problems = [f"--rows: no row {name!r} that trains{nearest(name, known)}" for name in rows if name not in known]
+    problems = [f"--rows: no row {name!r} that trains{nearest(name, known)}" for name in names if name not in known]
     if problems:
         raise ConfigError(problems)
-    every = list(dict.fromkeys(i for name in rows for cell in known[name].cells for i in cell.finetunes))
+    every = list(dict.fromkeys(i for name in names for cell in known[name].cells for i in cell.finetunes))
     found = [i for i in every if seeds is None or plan.finetunings[i].config.seed in seeds]
     if not found:
         there = sorted({plan.finetunings[i].config.seed for i in every})
