@@ -6,8 +6,8 @@ from mlflow import MlflowClient
 
 NOTE = (
     "Runs of the MAC pipeline. A run is known by the hash of its configuration (tag `mac.id`); finetunings and"
-    " probes stand under the pretraining they start from; `rows` names the table rows that share it; `final_top1` is what"
-    " the reports show."
+    " probes stand under the pretraining they start from; `rows` names the table rows that share it; `final_top1` is"
+    " what the reports show."
 )
 KEY = "mac"  # of the shared view, as addresses name it
 COLUMNS = (
