@@ -9,6 +9,7 @@ from checkouts import Checkout
 from mac import plan
 from mac.kept import PROVENANCE, products
 
+pytestmark = pytest.mark.full
 MADE = ("README.md", "claims.md", "index.html", "tables", "figures")
 REPORTS = Path(__file__).resolve().parents[2] / "reports"
 COMMITTED = sorted(path.parent.parent.name for path in REPORTS.glob(f"*/kept/{PROVENANCE}"))
