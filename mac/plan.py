@@ -49,10 +49,9 @@ def load(folder: Path, scale: str) -> Plan:
             found = f"belongs to scales {every[name]['scales']} alone" if name in every else "no such table"
             problems.append(f"{folder}/scales/{scale}.yaml: tables.{name}: {found}{nearest(name, known)}")
     for name, content in every.items():
-        for named in (isinstance(content, dict) and content.get("scales")) or []:
-            if named not in scales(folder):
-                what = f"no scale {named!r}{nearest(named, scales(folder))}"
-                problems.append(f"{folder}/tables.yaml: {name}: scales: {what}")
+        named = (isinstance(content, dict) and content.get("scales")) or []
+        if named and not set(named) & set(scales(folder)):  # a scale may be deleted, a table must not get lost
+            problems.append(f"{folder}/tables.yaml: {name}: scales: none of {named}{nearest(named[0], scales(folder))}")
     try:
         tables = parse_tables(merge(known, table_overrides), f"{folder}/tables.yaml")
     except ConfigError as error:

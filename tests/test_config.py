@@ -74,13 +74,23 @@ def row(label="new", **settings):
     return {"rows": [{"label": label, "printed": [None], **settings}], "claims": [], "only": None}
 
 
+def test_a_table_of_no_scale_is_named_and_one_of_another_scale_can_not_be_changed(folder):
+    path = folder / "tables.yaml"
+    tree = read_yaml(path)
+    tree["X1"]["scales"] = ["papre"]
+    path.write_text(yaml.safe_dump(tree, allow_unicode=True))
+    assert "X1: scales: none of ['papre'] — did you mean 'paper'?" in problems(folder)
+    spoil(folder, tables={"X2": {"title": "x"}})
+    assert "tables.X2: belongs to scales ['ucf101-21', 'ucf101-21-cpu'] alone" in problems(folder)
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
         (row(), "row 'new' overrides nothing: give it `set`"),
         (row(set={"pretrain.mask.threshold": 30.0}), "overrides nothing: every value is the default's"),
         (row(set={"pretrain.mask.treshold": 3.0}), "T4, row 'new': pretrain.mask.treshold: unknown key"),
-        (row(set={"pretrain.pretext.k": 3}, default=True), "exactly one of `set`, `default` and `cited`"),
+        (row(set={"pretrain.pretext.k": 3}, default=True), "exactly one of `set` (or `random`), `default` and `cited`"),
         ({"rows": row(default=True)["rows"] * 2, "claims": [], "only": None}, "row 'new' stands twice"),
         (
             {"rows": [*row("a", default=True)["rows"], *row("b", default=True)["rows"]], "claims": [], "only": None},

@@ -78,7 +78,7 @@ def finals(results):
     """What a report reads of finished runs."""
     pretrains = {(p.parent.name, p.stem): json.loads(p.read_text()) for p in results.glob("pretrain/*/epoch_*.json")}
     finetunes = {p.parent.name: json.loads(p.read_text()) for p in results.glob("finetune/*/metrics.json")}
-    return SimpleNamespace(pretrains=pretrains, finetunes=finetunes)
+    return SimpleNamespace(pretrains=pretrains, finetunes=finetunes, probe_metrics={})
 
 
 @pytest.fixture
@@ -241,7 +241,7 @@ def test_several_devices_share_the_hours(finished):
     rates = {o.device: o.clips_per_second for o in throughput.own_rates(results)}
     assert rates["NVIDIA X"] == pytest.approx(TRAINING_RATE / 4)
     before, after = (
-        spent(SimpleNamespace(pretrains=found, finetunes={}))[0]
+        spent(SimpleNamespace(pretrains=found, finetunes={}, probe_metrics={}))[0]
         for found in ({}, {(run_id, 1): json.loads(path.read_text())})
     )
     assert (before.device_hours, before.runs) == (0.0, 0)
