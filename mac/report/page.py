@@ -175,6 +175,7 @@ def _probes(results: Results) -> list[dict[str, Any]]:
         {
             "labels": line.labels,
             "column": line.column,
+            "over": line.over,
             "runs": line.ids,
             "scores": [
                 {"text": score_text(found).replace("**", ""), "value": found.top1 if found else ""}

@@ -1,6 +1,7 @@
 """Probes in a report: one line for each set of weights, recalls from ranks."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -51,6 +52,20 @@ def test_numbers_are_those_of_the_predictions(smoke):
     text = "\n".join(probe_rows(found))
     assert "**25.0** [" in text
     assert f"| {100 * np.mean(rank <= 50):.1f} |" in text
+
+
+def test_a_probe_is_compared_with_the_one_on_random_weights(smoke):
+    random = next(i for i, p in smoke.probes.items() if p.config.initial == "random")
+    trained = smoke.finetunings[smoke.default].probe
+    right = np.arange(400) % 4 == 0
+    better = right | (np.arange(400) % 10 == 1)
+    content = files(smoke, random, right, np.ones(400, int)) | files(smoke, trained, better, np.ones(400, int))
+    lines = {line.ids: line for line in probe_lines(Results(smoke, from_mapping(content)))}
+    low, high = re.match(r"\+(.*) \[\+(.*), \+(.*)\], p < 0.001, these models", lines[trained,].over).groups()[1:]
+    assert lines[trained,].over.startswith(f"{100 * (better.mean() - right.mean()):+.1f} [")
+    assert 0 < float(low) < 100 * (better.mean() - right.mean()) < float(high)
+    assert lines[random,].over == ""
+    assert sum(bool(line.over) for line in lines.values()) == 1
 
 
 def test_a_scale_without_probes_says_nothing_of_them(paper):
