@@ -1,6 +1,26 @@
 # What a rule reads, as functions of its wildcards.
 
 
+def any_of(names):
+    """A pattern of these names; of none it matches nothing."""
+    return "|".join(sorted(names)) or "none"
+
+
+def not_of(recalled, planned):
+    """A pattern of the planned ids that are not recalled."""
+    return any_of(set(planned) - recalled) if recalled else "[0-9a-f]{10}"
+
+
+def kept_files(run):
+    """The kept files of a run that has wildcards in its name; what they say is older than any run."""
+    return ancient([f"{KEPT}/{name}" for name in files_of(run)])
+
+
+def recalled_files(run):
+    """Where a recalled run's files go: where the run would have left them."""
+    return [f"{RESULTS}/{name}" for name in files_of(run)]
+
+
 def resolved(stage, wildcard):
     """The resolved configuration of a run: its path is its content, so its age means nothing."""
     return ancient(f"{RESULTS}/{stage}/{{{wildcard}}}/config.yaml")

@@ -1,25 +1,6 @@
 # Results committed with a report stand in for their runs: decided by id when the workflow is read.
 
 
-def any_of(names):
-    """A pattern of these names; of none it matches nothing."""
-    return "|".join(sorted(names)) or "none"
-
-
-def not_of(recalled, planned):
-    """A pattern of the planned ids that are not recalled."""
-    return any_of(set(planned) - recalled) if recalled else "[0-9a-f]{10}"
-
-
-def kept_files(run):
-    """The kept files of a run that has wildcards in its name; what they say is older than any run."""
-    return ancient([f"{KEPT}/{name}" for name in files_of(run)])
-
-
-def recalled_files(run):
-    return [f"{RESULTS}/{name}" for name in files_of(run)]
-
-
 rule recall_pretraining:
     input:
         config=resolved("pretrain", "pretrain_id"),
