@@ -130,12 +130,10 @@ class Experiment(Strict):
         """Resolve the probe of the weights a finetuning starts from, on the same data; None where none is wanted."""
         if self.probe is None:
             return None
-        f = finetuning
-        shared = ("seed", "split", "store", "model", "precision", "initial", "pretrain_id", "epoch", "evaluate")
         return stages.ProbeConfig(
-            **{name: getattr(f, name) for name in shared},
-            num_frames=f.clip.num_frames,
-            size=f.clip.size,
+            **{name: getattr(finetuning, name) for name in stages.StartConfig.model_fields},
+            num_frames=finetuning.clip.num_frames,
+            size=finetuning.clip.size,
             **dict(self.probe),
         )
 

@@ -67,9 +67,9 @@ def recall(plan: Plan, kept: Path) -> Recalled:
     """
     if not (kept / PROVENANCE).is_file():
         return Recalled()
-    listed, runs = read_provenance(kept), set()
-    for run in listed["runs"]:
-        runs.add(run)
+    listed = read_provenance(kept)
+    runs = set(listed["runs"])
+    for run in runs:
         for name in files_of(run):
             if not (kept / name).is_file():
                 raise _missing(kept, name)

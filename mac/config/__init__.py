@@ -21,6 +21,7 @@ from mac.config.training import (
     PretextConfig,
     PretrainConfig,
     PretrainSections,
+    StartConfig,
 )
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Probability",
     "ProbeConfig",
     "ProbeSections",
+    "StartConfig",
     "StoreConfig",
     "Strict",
     "Weight",

@@ -185,14 +185,13 @@ class EvaluateConfig(Strict):
     scale: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
 
 
-class FinetuneConfig(Strict):
-    """A finetuning and its evaluation; what it starts from is named by ``pretrain_id`` and ``epoch``.
+class StartConfig(Strict):
+    """What a finetuning or a probe starts from, and the data it is tested on.
 
-    ``initial``: ``pretrained`` (a checkpoint of ``pretrain_id``), ``random``, or ``kinetics400`` (torchvision's
-    supervised weights). ``shuffle_labels`` permutes the training videos' labels: a control, whose test is at chance.
+    ``initial``: ``pretrained`` (a checkpoint, named by ``pretrain_id`` and ``epoch``), ``random``, or ``kinetics400``
+    (torchvision's supervised weights).
     """
 
-    version: int = 1
     seed: int
     split: Literal[1, 2, 3]
     store: StoreConfig
@@ -201,13 +200,22 @@ class FinetuneConfig(Strict):
     initial: Literal["pretrained", "random", "kinetics400"]
     pretrain_id: str | None
     epoch: PositiveInt | None
+    evaluate: EvaluateConfig
+
+
+class FinetuneConfig(StartConfig):
+    """A finetuning and its evaluation.
+
+    ``shuffle_labels`` permutes the training videos' labels: a control, whose test is at chance.
+    """
+
+    version: int = 1
     videos_per_class: PositiveInt | None
     shuffle_labels: bool
     clip: ClipConfig
     colour: ColourConfig
     dropout: Probability
     optimiser: OptimiserConfig
-    evaluate: EvaluateConfig
 
     @model_validator(mode="after")
     def _scale_fits(self) -> Self:
