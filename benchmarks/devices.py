@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
 
@@ -20,10 +20,11 @@ from mac.config import PretrainConfig
 from mac.runtime.ending import end_with
 from mac.stages.learners import MacLearner
 from mac.training import distributed, processor
-from mac.training.batches import Batch
-from mac.training.distributed import ALONE, MEETING, World
+from mac.training.batches import Batch, Plan
+from mac.training.distributed import ALONE, MEETING, STARTER, World
 from mac.training.loop import Loop
 from mac.training.optim import build_optimiser
+from mac.training.transfer import send
 
 COUNTS, STEPS, MESSAGES, REPEATS = (1, 2, 4), 20, 200, 5
 # What devices of one machine tell each other by, where it can't be measured: seconds a message, bytes a second.
@@ -90,8 +91,8 @@ def _step(config: PretrainConfig, device: torch.device, size: int, world: World)
     videos = np.arange(size * world.size)
 
     def take() -> None:
-        def read(planned: list[np.ndarray], _: int) -> list[Batch]:
-            return [Batch(own, torch.from_numpy(store.clips(own, frames)), None) for own in planned]
+        def read(planned: Plan) -> Generator[Batch]:
+            return (Batch(own, torch.from_numpy(store.clips(own, frames)), None) for _, own in planned)
 
         loop.train(loop.position.epoch + 1, lambda _: [videos] * STEPS, read)
 
@@ -105,7 +106,12 @@ def _median_seconds(call: Callable[[], None]) -> float:
 def _together(size: int) -> dict[str, float]:
     """Run this module in so many processes; the first tells what it measured."""
     with tempfile.TemporaryDirectory() as folder:
-        shared = os.environ | {"WORLD_SIZE": str(size), MEETING: f"file://{folder}/meeting", "PYTHONPATH": str(ROOT)}
+        shared = os.environ | {
+            "WORLD_SIZE": str(size),
+            MEETING: f"file://{folder}/meeting",
+            STARTER: str(os.getpid()),
+            "PYTHONPATH": str(ROOT),
+        }
         ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(size)]
         command = [sys.executable, "-m", "benchmarks.devices", f"{folder}/found.json"]
         processes = [subprocess.Popen(command, env=shared | rank) for rank in ranks]
@@ -142,7 +148,8 @@ def _messages(config: PretrainConfig, device: torch.device) -> dict[str, int]:
         if isinstance(module, torch.nn.BatchNorm3d):
             module.register_forward_hook(count)
     frames = torch.zeros(size, clip.num_frames, store.height, store.width, 3, dtype=torch.uint8)
-    learner(Batch(np.arange(size), frames, None), 0)
+    batch = Batch(np.arange(size), frames, None)
+    learner(batch.to(device), send(learner.draw(batch.videos, 0), device))
     return {"messages": sums[0], "gradient_bytes": 4 * sum(parameter.numel() for parameter in learner.trained)}
 
 

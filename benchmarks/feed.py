@@ -6,6 +6,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from benchmarks.sample import real_store
 from mac.data.clips import training_frames
 from mac.data.store import FrameStore
 from mac.training import processor
-from mac.training.batches import in_turn, read
+from mac.training.batches import in_turn, of_one_epoch, read
 
 SIZES = ((171, 128), (192, 144))
 FRAMES, STRIDES, BATCH, BATCHES, REPEATS = 16, [1, 2, 3, 4], 32, 9, 5
@@ -63,12 +64,7 @@ def _feed(store: FrameStore, workers: int, turn: int) -> tuple[float, float]:
     """Read some batches; returns clips per second by the clock and per second of processor time."""
     videos = np.random.default_rng(turn).integers(0, len(store.lengths), BATCHES * BATCH)
     before = _processor_time()
-    batches = read(
-        store,
-        in_turn(videos, BATCH),
-        lambda chosen: training_frames(store.lengths[chosen], FRAMES, STRIDES, ("feed", turn, chosen)),
-        workers=workers,
-    )
+    batches = read(store, of_one_epoch(turn, in_turn(videos, BATCH)), partial(_choose, store.lengths), workers=workers)
     next(batches)
     began = time.perf_counter()
     for batch in batches:
@@ -76,6 +72,10 @@ def _feed(store: FrameStore, workers: int, turn: int) -> tuple[float, float]:
     seconds = time.perf_counter() - began
     del batches  # its workers end, and their time is counted
     return (BATCHES - 1) * BATCH / seconds, BATCHES * BATCH / (_processor_time() - before)
+
+
+def _choose(lengths: np.ndarray, turn: int, videos: np.ndarray) -> np.ndarray:
+    return training_frames(lengths[videos], FRAMES, STRIDES, ("feed", turn, videos))
 
 
 def _processor_time() -> float:

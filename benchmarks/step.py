@@ -2,8 +2,9 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from mac.training import batches, processor
 from mac.training.batches import Batch
 from mac.training.loop import Loop
 from mac.training.optim import build_optimiser
+from mac.training.transfer import send
 
 REPEATS = 5
 # The demo's network on a CPU, the paper's on a GPU: scale, batches of clips, steps a turn.
@@ -33,14 +35,23 @@ Config = PretrainConfig | FinetuneConfig
 
 @dataclass(frozen=True)
 class Way:
-    """One way to take steps: the precision, whether plainly or as our trainings do it, and what is special."""
+    """One way to take steps: the precision, whether plainly or as our trainings do it, and what is special.
+
+    ``free`` lets CUDA take algorithms whose results differ from run to run; ``tries`` lets cuDNN choose by trying.
+    """
 
     name: str
     precision: str
     plain: bool = False
     fast_layout: bool = True
-    compiled: bool = False
+    free: bool = False
+    tries: bool = False
     feeds: bool = False
+
+    def prepare(self, device: torch.device) -> None:
+        """Set threads and numerics."""
+        processor.prepare(device.type, 1, self.precision, deterministic=not self.free)
+        torch.backends.cudnn.benchmark = self.free or self.tries
 
 
 def _ways(device: torch.device, precision: str) -> list[Way]:
@@ -52,13 +63,14 @@ def _ways(device: torch.device, precision: str) -> list[Way]:
             Way("ours, read from a store", precision, feeds=True),
         ]
     return [
-        Way("eager, fp32", "fp32", plain=True, fast_layout=False),
-        Way("eager, TF32", "tf32", plain=True, fast_layout=False),
-        Way("eager autocast, bf16", "bf16", plain=True, fast_layout=False),
+        Way("bare loop, TF32, any algorithm", "tf32", plain=True, fast_layout=False, free=True),
         Way("ours, TF32 (the recipe)", "tf32"),
         Way("ours, bf16", "bf16"),
-        Way("ours, bf16, read from a store by two workers", "bf16", feeds=True),
-        Way("ours, bf16, network compiled", "bf16", compiled=True),
+        Way("ours, TF32, any algorithm", "tf32", free=True),
+        Way("bare loop, bf16, any algorithm", "bf16", plain=True, fast_layout=False, free=True),
+        Way("ours, bf16, any algorithm", "bf16", free=True),
+        Way("ours, TF32, deterministic algorithms chosen by trying", "tf32", tries=True),
+        Way("ours, fp32", "fp32"),
     ]
 
 
@@ -103,14 +115,16 @@ def _table(title: str, found: dict[str, dict], peak: float) -> str:
     for name, values in found.items():
         rate = values["clips_per_second"]
         if rate is None:
-            rows.append([name, "does not fit", "", ""])
+            rows.append([name, "not measured", "", ""])
         else:
             share = 100 * rate * values["flops_per_clip"] / peak
             rows.append([name, f"{rate:.4g}", f"{rate / first:.2f}" if first else "–", f"{share:.1f} %"])
     return markdown([title, "clips/s", "÷ first", "of the matrix product's rate"], rows)
 
 
-def _measure(config: Config, store: FrameStore, device: torch.device, batch: int, steps: int) -> dict[str, dict]:
+def _measure(
+    config: Config, store: FrameStore, device: torch.device, batch: int, steps: int, repeats: int = REPEATS
+) -> dict[str, dict]:
     ready = {}
     for way in _ways(device, config.precision):
         own = config.model_copy(update={"precision": way.precision})
@@ -120,10 +134,18 @@ def _measure(config: Config, store: FrameStore, device: torch.device, batch: int
             ready[way.name] = take
         except torch.cuda.OutOfMemoryError:
             pass  # the table says so
-    speed = rates(alternate(ready, REPEATS), batch * steps)
+    speed = rates(alternate(ready, repeats), batch * steps)
     flops = _flops(config, store, device, batch) / batch
     names = [way.name for way in _ways(device, config.precision)]
     return {name: {"clips_per_second": speed.get(name), "flops_per_clip": flops} for name in names}
+
+
+def _measure_one(
+    way: Way, config: Config, store: FrameStore, device: torch.device, batch: int, steps: int, repeats: int
+) -> float:
+    """Clips a second of one way, by the median of its turns after one that isn't counted."""
+    take = _taker(way, config, store, device, batch, steps)
+    return rates(alternate({way.name: take}, repeats), batch * steps)[way.name]
 
 
 def _taker(
@@ -132,21 +154,22 @@ def _taker(
     """Build the networks; returns what takes ``steps`` steps on every call."""
     learner, o = _learner(config, store, device), config.optimiser
     videos = np.random.default_rng(1).integers(0, len(store.lengths), (steps, batch))
-    kept = list(_read(config, store, list(videos), 0))
+    kept = [batch.pin_memory() if device.type == "cuda" else batch for batch in _read(config, store, list(videos))]
     backbone = learner.backbone if isinstance(learner, MacLearner) else learner.classifier.backbone
     if not way.fast_layout:
         _use_default_layout(learner, backbone)
     if way.plain:
-        return _plain_steps(learner, config, kept, device)
-    if way.compiled:
-        backbone.compile()
+        return _plain_steps(way, learner, config, kept, device)
     optimiser = build_optimiser(learner.trained, o.name, RATE, o.sgd_momentum, o.weight_decay)
     loop = Loop("benchmark", learner, optimiser, lambda _: RATE, o.gradient_clip, NoFolder())
-    workers = 2 if device.type == "cuda" else 0
+
+    def read(planned: batches.Plan) -> Generator[Batch]:
+        if way.feeds:
+            return batches.read(store, planned, partial(_choose, store.lengths, config))
+        return (batch for batch in kept)
 
     def take(_: int) -> None:
-        processor.prepare(device.type, 1, config.precision)
-        read = (lambda planned, _: _read(config, store, planned, workers)) if way.feeds else (lambda *_: iter(kept))
+        way.prepare(device)
         loop.train(loop.position.epoch + 1, lambda _: list(videos), read)
         _finish(device)
 
@@ -161,7 +184,7 @@ def _use_default_layout(learner: torch.nn.Module, backbone: torch.nn.Module) -> 
 
 
 def _plain_steps(
-    learner: torch.nn.Module, config: Config, kept: list[Batch], device: torch.device
+    way: Way, learner: torch.nn.Module, config: Config, kept: list[Batch], device: torch.device
 ) -> Callable[[int], None]:
     """Take the steps that a short script takes."""
     o = config.optimiser
@@ -170,10 +193,10 @@ def _plain_steps(
     optimiser = kind(learner.trained, RATE, weight_decay=o.weight_decay, foreach=False, **options)
 
     def take(_: int) -> None:
-        processor.prepare(device.type, 1, config.precision)
+        way.prepare(device)
         learner.train()
         for one in kept:
-            loss, metrics = learner(one, 0)
+            loss, metrics = learner(one.to(device), send(learner.draw(one.videos, 0), device))
             for value in (loss, *metrics.values()):
                 float(value.detach())
             optimiser.zero_grad()
@@ -204,19 +227,21 @@ def _follow_plainly(learner: MacLearner) -> None:
         key.mul_(learner.contrast.momentum).add_((1 - learner.contrast.momentum) * query)
 
 
-def _read(config: Config, store: FrameStore, planned: list[np.ndarray], workers: int) -> Iterator[Batch]:
-    def choose(videos: np.ndarray) -> np.ndarray:
-        return training_frames(store.lengths[videos], config.clip.num_frames, config.clip.strides, ("step", videos))
+def _choose(lengths: np.ndarray, config: Config, _: int | str, videos: np.ndarray) -> np.ndarray:
+    return training_frames(lengths[videos], config.clip.num_frames, config.clip.strides, ("step", videos))
 
-    return batches.read(store, planned, choose, workers=workers)
+
+def _read(config: Config, store: FrameStore, planned: list[np.ndarray]) -> Generator[Batch]:
+    return batches.read(store, batches.of_one_epoch(0, planned), partial(_choose, store.lengths, config))
 
 
 def _flops(config: Config, store: FrameStore, device: torch.device, batch: int) -> int:
     """Operations of one step's passes, forward and backward."""
     learner = _learner(config, store, device)
-    one = next(_read(config, store, [np.arange(batch) % len(store.lengths)], 0))
+    one = next(_read(config, store, [np.arange(batch) % len(store.lengths)]))
+    drawn = send(learner.draw(one.videos, 0), device)
     with FlopCounterMode(display=False) as counter:
-        learner(one, 0)[0].backward()
+        learner(one.to(device), drawn)[0].backward()
     return counter.get_total_flops()
 
 

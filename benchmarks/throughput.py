@@ -7,8 +7,8 @@ and loop run on random frames: what reading clips costs is in ``benchmarks clips
 import argparse
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from mac.costs.work import kinds_of
 from mac.stages import evaluate
 from mac.stages.finetune import ActionLearner
 from mac.stages.learners import MacLearner, SupervisedLearner
-from mac.training.batches import Batch
+from mac.training.batches import Batch, Plan
 from mac.training.loop import Loop
 from mac.training.optim import build_optimiser
 from mac.training.processor import describe, prepare
@@ -35,9 +35,11 @@ class _Rates(NoFolder):
 
     def __init__(self) -> None:
         self.ends: list[float] = []
+        self.gpu_megabytes = 0.0
 
     def write(self, event: str, **values: Any) -> None:
         self.ends.append(time.perf_counter())
+        self.gpu_megabytes = values.get("system/gpu_memory_peak_megabytes", 0.0)
 
 
 def main() -> None:
@@ -58,7 +60,7 @@ def main() -> None:
     for (training, testing), config in sorted(configs.items(), key=lambda entry: entry[0][0].operations):
         device = prepare(arguments.device, arguments.threads, config.precision)
         batch = arguments.batch or config.optimiser.batch_size
-        for kind, rate in _measure(config, device, batch, arguments.steps, training, testing, measured):
+        for kind, rate, _ in _measure(config, device, batch, arguments.steps, training, testing, measured):
             entry = {"device": describe(device), **asdict(kind), "batch": batch, "threads": arguments.threads}
             entry |= {"clips_per_second": float(f"{rate:.3g}"), "date": str(date.today()), "where": arguments.where}
             print("- " + yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=1000).strip())
@@ -73,7 +75,8 @@ def _measure(
     training: object,
     testing: object,
     measured: set,
-) -> Iterator[tuple[Any, float]]:
+) -> Iterator[tuple[Any, float, float]]:
+    """Yield each kind that isn't in ``measured``, its clips a second, and the megabytes of a GPU it took at most."""
     store = RandomStore(batch * steps, config.store.width, config.store.height)
     if isinstance(config, PretrainConfig):
         kind = MacLearner if config.task == "mac" else SupervisedLearner
@@ -82,27 +85,29 @@ def _measure(
         learner = ActionLearner(config, store, device).to(device, memory_format=torch.channels_last_3d)
     if training not in measured:
         measured.add(training)
-        yield training, _train(learner, config, store, batch, steps)
+        yield training, *_train(learner, config, store, batch, steps)
     if testing not in measured and isinstance(learner, ActionLearner):
         measured.add(testing)
-        yield testing, _test(learner, config, store, device, batch)
+        yield testing, _test(learner, config, store, device, batch), 0.0
 
 
-def _train(learner: torch.nn.Module, config: Any, store: RandomStore, batch: int, steps: int) -> float:
-    """Clips a second of the last of two epochs; the first lets caches and kernels settle."""
+def _train(learner: torch.nn.Module, config: Any, store: RandomStore, batch: int, steps: int) -> tuple[float, float]:
+    """Clips a second of the last of two epochs, and its memory; the first lets caches and kernels settle."""
     folder, o = _Rates(), config.optimiser
     optimiser = build_optimiser(learner.trained, o.name, o.lr, o.sgd_momentum, o.weight_decay)
     loop = Loop("benchmark", learner, optimiser, lambda _: 1e-5, o.gradient_clip, folder)
     videos = np.arange(batch * steps).reshape(steps, batch)
 
-    def read(planned: list[np.ndarray], epoch: int) -> Iterator[Batch]:
-        for chosen in planned:
-            frames = np.broadcast_to(np.arange(config.clip.num_frames), (batch, config.clip.num_frames))
-            boxes = torch.zeros(batch, config.clip.num_frames, 1, 4)
-            yield Batch(chosen, torch.from_numpy(store.clips(chosen, frames)), boxes)
+    frames = np.broadcast_to(np.arange(config.clip.num_frames), (batch, config.clip.num_frames))
+    one = Batch(videos[0], torch.from_numpy(store.clips(videos[0], frames)), torch.zeros(*frames.shape, 1, 4))
+    one = one.pin_memory() if torch.cuda.is_available() else one
+
+    def read(planned: Plan) -> Generator[Batch]:
+        for _, chosen in planned:
+            yield replace(one, videos=chosen)
 
     loop.train(2, lambda epoch: list(videos if epoch else videos[:5]), read)
-    return batch * steps / (folder.ends[1] - folder.ends[0])
+    return batch * steps / (folder.ends[1] - folder.ends[0]), folder.gpu_megabytes
 
 
 def _test(learner: ActionLearner, config: Any, store: RandomStore, device: torch.device, batch: int) -> float:

@@ -14,11 +14,12 @@ from benchmarks.sample import real_clips
 from benchmarks.stand_ins import default_row
 from mac.augment.blend import blend
 from mac.augment.colour import BRIGHTNESS, CONTRAST, HUE, MEAN, SATURATION, STD
-from mac.augment.views import draw_view
+from mac.augment.views import make_views
 from mac.models.operators import declare_missing_operators
 from mac.stages.learners import MacLearner
 from mac.training import processor
 from mac.training.batches import Batch
+from mac.training.transfer import send
 
 declare_missing_operators()
 from torchvision.transforms import v2  # noqa: E402
@@ -75,9 +76,8 @@ def _ours(frames: torch.Tensor, device: torch.device) -> Callable[[int], tuple[t
     batch = Batch(np.arange(CLIPS), frames, None)
 
     def views(turn: int) -> tuple[torch.Tensor, torch.Tensor]:
-        keys = (config.seed, turn, batch.videos)
-        attenuated, _ = learner._attenuated(batch, frames, ("mac", *keys))
-        return attenuated, draw_view(frames, learner.recipe, ("natural", *keys))
+        drawn = send(learner.draw(batch.videos, turn), device)
+        return learner._attenuated(batch, drawn), make_views(batch.frames, drawn["natural"], SIDE)
 
     return views
 

@@ -1,9 +1,13 @@
 """The MAC blend (method §1): attenuate the moving foreground of each segment by its α, and label which α it was."""
 
+from typing import TypeVar
+
 import numpy as np
 import torch
 
 from mac.randomness import choose, uniform
+
+Indices = TypeVar("Indices", np.ndarray, torch.Tensor)
 
 
 def alpha_values(k: int, preset: str = "paper") -> tuple[float, ...]:
@@ -31,9 +35,12 @@ def sample_alphas(count: int, segments: int, keys: tuple[int | str | np.ndarray,
     return 1 - np.broadcast_to(uniform(keys, segments), (count, segments))
 
 
-def pretext_labels(alpha_index: np.ndarray, k: int) -> np.ndarray:
+def pretext_labels(alpha_index: Indices, k: int) -> Indices:
     """Read α indices (B, segments) as digits base k, the first segment most significant: int64 (B,) in 0 … k^n − 1."""
-    return alpha_index @ (k ** np.arange(alpha_index.shape[1])[::-1])
+    label = alpha_index[:, 0]
+    for digit in alpha_index.T[1:]:
+        label = label * k + digit
+    return label
 
 
 def blend(clip: torch.Tensor, mask: torch.Tensor, alphas: torch.Tensor, reverse: bool = False) -> torch.Tensor:

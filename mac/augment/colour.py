@@ -1,6 +1,8 @@
 """Colour jitter, grayscale and normalisation (method §3): one draw per clip, all frames alike."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,8 +14,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet, RGB in [0,
 BRIGHTNESS, CONTRAST, HUE, SATURATION = 32 / 255, 0.2, 12 / 180, 0.1
 
 
-@dataclass(frozen=True)
-class ColourShift:
+class ColourShift(NamedTuple):
     """Per clip, each (B,): added brightness, contrast factor, hue shift in turns, saturation factor, gray (bool).
 
     A shift of 0 (factor 1, gray False) leaves the clip as it is.
@@ -52,30 +53,43 @@ def shift_colour(clip: torch.Tensor, shift: ColourShift) -> torch.Tensor:
 
     Args:
         clip: (B, 3, T, H, W), RGB in [0, 1].
-        shift: one per clip.
+        shift: one per clip, on the device of the clips.
 
     Returns:
         A new clip of the same shape and range.
     """
 
     def wide(values: torch.Tensor) -> torch.Tensor:
-        return values.to(clip.device).view(-1, 1, 1, 1)
+        return values.view(-1, 1, 1, 1)
 
     lit = (clip + wide(shift.brightness)[:, None]).clamp_(0, 1).mul_(wide(shift.contrast)[:, None]).clamp_(0, 1)
     turned = (shift.hue != 0) | (shift.saturation != 1)
-    if turned.any():
-        chosen = _chosen(turned, clip.device)
-        lit[chosen] = _turn(lit[chosen], wide(shift.hue[turned]), wide(shift.saturation[turned]))
-    if shift.gray.any():
-        chosen = _chosen(shift.gray, clip.device)
-        red, green, blue = lit[chosen].unbind(1)
-        lit[chosen] = (0.299 * red).add_(0.587 * green).add_(0.114 * blue)[:, None].expand(-1, 3, -1, -1, -1)
-    return lit
+    lit = _change(lit, turned, lambda clips, at: _turn(clips, wide(shift.hue[at]), wide(shift.saturation[at])))
+    return _change(lit, shift.gray, lambda clips, _: _to_gray(clips))
 
 
-def _chosen(which: torch.Tensor, device: torch.device) -> torch.Tensor | slice:
-    """Index the clips that ``which`` (B,) bool marks; all of them without a copy."""
-    return slice(None) if which.all() else which.nonzero().ravel().to(device)
+def _change(
+    clip: torch.Tensor,
+    which: torch.Tensor,
+    change: Callable[[torch.Tensor, torch.Tensor | slice], torch.Tensor],
+) -> torch.Tensor:
+    """Change the clips that ``which`` (B,) bool marks; ``change`` gets them and where they are in the batch.
+
+    On a CPU nothing is computed for the others. The host of a GPU doesn't know which those are without waiting for it:
+    there all are changed, and the old ones kept.
+    """
+    if clip.device.type != "cpu":
+        return torch.where(which.view(-1, 1, 1, 1, 1), change(clip, slice(None)), clip)
+    if not which.any():
+        return clip
+    chosen = slice(None) if which.all() else which.nonzero().ravel()
+    clip[chosen] = change(clip[chosen], chosen)
+    return clip
+
+
+def _to_gray(clip: torch.Tensor) -> torch.Tensor:
+    red, green, blue = clip.unbind(1)
+    return (0.299 * red).add_(0.587 * green).add_(0.114 * blue)[:, None].expand(-1, 3, -1, -1, -1)
 
 
 def _turn(clip: torch.Tensor, hue: torch.Tensor, saturation: torch.Tensor) -> torch.Tensor:
@@ -111,6 +125,11 @@ def _turn(clip: torch.Tensor, hue: torch.Tensor, saturation: torch.Tensor) -> to
 
 def normalise(clip: torch.Tensor) -> torch.Tensor:
     """Subtract the ImageNet mean and divide by its standard deviation; (B, 3, T, H, W), RGB in [0, 1] → about ±2.6."""
-    mean = clip.new_tensor(MEAN).view(1, 3, 1, 1, 1)
-    std = clip.new_tensor(STD).view(1, 3, 1, 1, 1)
+    mean, std = _mean_and_std(clip.device, clip.dtype)
     return (clip - mean).div_(std)
+
+
+@cache
+def _mean_and_std(device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Put the constants on a device, once: a copy in every step would make the host wait in every step."""
+    return tuple(torch.tensor(values, dtype=dtype).view(1, 3, 1, 1, 1).to(device) for values in (MEAN, STD))

@@ -1,6 +1,6 @@
 """Scale, crop and flip (method §3): one draw per clip, all frames alike."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from mac.randomness import choose, uniform
 
 
-@dataclass(frozen=True)
-class Crops:
+class Crops(NamedTuple):
     """What to cut out of each clip's frames.
 
     ``windows`` is (B, 4) float32, (x0, y0, x1, y1) as fractions of the stored frame; ``flips`` is (B,) bool.
@@ -56,7 +55,7 @@ def crop(frames: torch.Tensor, crops: Crops, size: int) -> torch.Tensor:
 
     Args:
         frames: uint8 (B, T, H, W, 3) RGB.
-        crops: one window and flip per clip.
+        crops: one window and flip per clip, on the device of the frames.
         size: side of the square result in pixels.
 
     Returns:
@@ -65,8 +64,8 @@ def crop(frames: torch.Tensor, crops: Crops, size: int) -> torch.Tensor:
     batch, num_frames, height, width, _ = frames.shape
     planes = frames.permute(0, 4, 1, 2, 3).reshape(batch, 3 * num_frames, height, width).float().div_(255)
     steps = (torch.arange(size, device=frames.device) + 0.5) / size
-    window = crops.windows.to(frames.device)
-    along = torch.where(crops.flips.to(frames.device)[:, None], 1 - steps, steps)
+    window = crops.windows
+    along = torch.where(crops.flips[:, None], 1 - steps, steps)
     x = window[:, 0:1] + (window[:, 2:3] - window[:, 0:1]) * along
     y = window[:, 1:2] + (window[:, 3:4] - window[:, 1:2]) * steps
     grid = torch.stack([x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], dim=-1) * 2 - 1

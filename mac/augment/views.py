@@ -1,6 +1,7 @@
 """One view of a batch: scale, crop, flip and colour, drawn per clip from named keys (method §3)."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -21,31 +22,31 @@ class ViewRecipe:
     gray_probability: float
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """The parameters of B views: what to cut out and how to change its colours."""
+class ViewParameters(NamedTuple):
+    """The random parameters of B views: what to cut out and how to change its colours."""
 
     crops: Crops
     colours: ColourShift
 
-    def __getitem__(self, part: slice) -> "Drawn":
-        """Cut the parameters of a part of the batch out."""
-        crops = Crops(*(getattr(self.crops, field.name)[part] for field in fields(Crops)))
-        return Drawn(crops, ColourShift(*(getattr(self.colours, field.name)[part] for field in fields(ColourShift))))
+    def part(self, chosen: slice) -> "ViewParameters":
+        """Take the parameters of a part of the batch."""
+        crops = Crops(*(values[chosen] for values in self.crops))
+        return ViewParameters(crops, ColourShift(*(values[chosen] for values in self.colours)))
 
 
-def sample_views(count: int, recipe: ViewRecipe, keys: tuple[Key, ...]) -> Drawn:
-    """Draw the parameters of ``count`` views; arrays among the keys have shape (B,)."""
+def sample_views(count: int, recipe: ViewRecipe, keys: tuple[Key, ...]) -> ViewParameters:
+    """Draw the parameters of ``count`` views, on the CPU; arrays among the keys have shape (B,)."""
     crops = sample_crops(count, recipe.scales, recipe.size, recipe.flip_probability, ("crop", *keys))
-    return Drawn(crops, sample_colour(count, recipe.jitter_probability, recipe.gray_probability, ("colour", *keys)))
+    colours = sample_colour(count, recipe.jitter_probability, recipe.gray_probability, ("colour", *keys))
+    return ViewParameters(crops, colours)
 
 
-def apply_views(frames: torch.Tensor, drawn: Drawn, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+def apply_views(frames: torch.Tensor, drawn: ViewParameters, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Cut and colour frames.
 
     Args:
         frames: uint8 (B, T, H, W, 3) RGB.
-        drawn: the parameters of the B views.
+        drawn: the parameters of the B views, on the device of the frames.
         size: side of the square result in pixels.
 
     Returns:
@@ -56,19 +57,18 @@ def apply_views(frames: torch.Tensor, drawn: Drawn, size: int) -> tuple[torch.Te
     return plain, normalise(shift_colour(plain, drawn.colours))
 
 
-def draw_view(frames: torch.Tensor, recipe: ViewRecipe, keys: tuple[Key, ...]) -> torch.Tensor:
-    """Draw a fresh view of each clip.
+def make_views(frames: torch.Tensor, drawn: ViewParameters, size: int) -> torch.Tensor:
+    """Make the view of each clip that its parameters describe.
 
     Args:
         frames: uint8 (B, T, H, W, 3) RGB.
-        recipe: what to draw from.
-        keys: of the draw; arrays have shape (B,).
+        drawn: the parameters of the B views, on the device of the frames.
+        size: side of the square result in pixels.
 
     Returns:
         The views, (B, 3, T, size, size), coloured and normalised.
     """
-    drawn = sample_views(len(frames), recipe, keys)
-    view = torch.empty((len(frames), 3, frames.shape[1], recipe.size, recipe.size), device=frames.device)
+    view = torch.empty((len(frames), 3, frames.shape[1], size, size), device=frames.device)
     for part in working_sets(frames):
-        view[part] = apply_views(frames[part], drawn[part], recipe.size)[1]
+        view[part] = apply_views(frames[part], drawn.part(part), size)[1]
     return view

@@ -36,13 +36,17 @@ class FrameStore:
         self.labels: list[str] = facts["labels"]
         self.videos = pd.read_parquet(folder / "videos.parquet")
         self.lengths: np.ndarray = self.videos["num_frames"].to_numpy()
-        self._folder = folder
+        self._folder, self._boxes_path = folder, boxes
         self._shape = (facts["height"], facts["width"], 3)
         self._stored = self.videos["stored"].tolist()
         self._first = self.videos["first"].to_numpy()
         self._offsets = np.load(folder / "offsets.npy", mmap_mode="r")
         self._sizes = np.load(folder / "sizes.npy", mmap_mode="r")
         self._boxes = _Boxes(boxes, self.videos) if boxes else None
+
+    def __reduce__(self) -> tuple[type, tuple[Path, Path | None]]:
+        """Let another process open the store anew, instead of sending it the tables."""
+        return FrameStore, (self._folder, self._boxes_path)
 
     def select(self, split: int, side: str) -> np.ndarray:
         """Positions (N,) of the videos on one side (train, test) of a split."""

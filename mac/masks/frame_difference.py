@@ -80,7 +80,8 @@ def threshold_differences(differences: torch.Tensor, threshold: float, preset: s
         kept = F.threshold(differences, threshold, 0.0)
         low, high = kept.amin((-2, -1), keepdim=True), kept.amax((-2, -1), keepdim=True)
         span = (high - low).clamp_min_(torch.finfo(kept.dtype).tiny)
-        mask = kept.sub_(low).div_(span).mul_(255).floor_().div_(255)
+        # CUDA divides by a number as it multiplies by its inverse, which isn't exact; by a tensor it divides.
+        mask = kept.sub_(low).div_(span).mul_(255).floor_().div_(torch.full_like(span, 255.0))
     return dilate(mask)[:, None]
 
 

@@ -31,7 +31,7 @@ def class_activation_maps(network: Explainable, clips: torch.Tensor, classes: to
     Args:
         network: a module of two halves, see :class:`Explainable`.
         clips: (B, 3, T, H, W), normalised.
-        classes: (B,) int64, the class whose score is explained.
+        classes: (B,) int64 on the device of the clips, the class whose score is explained.
 
     Returns:
         (B, T, H, W) float32 in [0, 1]: the map upsampled trilinearly (half-pixel centres) and divided by its clip's
@@ -45,7 +45,7 @@ def class_activation_maps(network: Explainable, clips: torch.Tensor, classes: to
             found = network.activations(clips)
         with torch.enable_grad():
             leaf = found.detach().requires_grad_()
-            score = network.classify(leaf).gather(1, classes[:, None].to(leaf.device)).sum()
+            score = network.classify(leaf).gather(1, classes[:, None]).sum()
         (gradient,) = torch.autograd.grad(score, leaf)
     finally:
         for module, mode in modes:

@@ -1,6 +1,5 @@
 """The action classifier that finetuning trains: a backbone and a linear head."""
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -17,9 +16,9 @@ class ActionClassifier(nn.Module):
         self.backbone = Backbone(backbone, width)
         self.head = DropoutLinear(self.backbone.features, classes, dropout)
 
-    def forward(self, clip: torch.Tensor, keys: tuple[int | str | np.ndarray, ...] | None = None) -> torch.Tensor:
-        """Map clips (B, 3, T, H, W), normalised, to logits (B, classes); ``keys`` turn dropout on."""
-        return self.head(self.backbone(clip.contiguous(memory_format=torch.channels_last_3d)), keys)
+    def forward(self, clip: torch.Tensor, kept: torch.Tensor | None = None) -> torch.Tensor:
+        """Map clips (B, 3, T, H, W), normalised, to logits (B, classes); ``kept`` (B, D) bool turns dropout on."""
+        return self.head(self.backbone(clip.contiguous(memory_format=torch.channels_last_3d)), kept)
 
     def activations(self, clip: torch.Tensor) -> torch.Tensor:
         """Map clips (B, 3, T, H, W), normalised, to the last stage's activations (B, D, T', H', W')."""

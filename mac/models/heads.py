@@ -19,11 +19,17 @@ class DropoutLinear(nn.Linear):
         nn.init.zeros_(self.bias)
         self.dropout = dropout
 
-    def forward(self, features: torch.Tensor, keys: tuple[int | str | np.ndarray, ...] | None = None) -> torch.Tensor:
-        """Map features (B, D) to outputs (B, outputs); without ``keys`` nothing is dropped (evaluation)."""
-        if keys is not None and self.dropout:
-            draws = np.broadcast_to(uniform(keys, self.in_features), features.shape)
-            kept = torch.from_numpy(draws >= self.dropout).to(features.device)
+    def draw(self, count: int, keys: tuple[int | str | np.ndarray, ...]) -> torch.Tensor | None:
+        """Draw which of the features of B clips are kept: bool (B, D) on the CPU; None where none are ever dropped."""
+        if not self.dropout:
+            return None
+        return torch.from_numpy(
+            np.broadcast_to(uniform(keys, self.in_features), (count, self.in_features)) >= self.dropout
+        )
+
+    def forward(self, features: torch.Tensor, kept: torch.Tensor | None = None) -> torch.Tensor:
+        """Map features (B, D) to outputs (B, outputs); ``kept`` (B, D) bool drops the others, None drops nothing."""
+        if kept is not None:
             features = features * kept / (1 - self.dropout)
         return super().forward(features)
 

@@ -54,12 +54,12 @@ class MomentumContrast(nn.Module):
             The mean loss, and the share of queries closest to their own key, in [0, 1].
         """
         query = F.normalize(query.to(self.queue.dtype), dim=1)
-        own = torch.arange(first, first + len(query), device=query.device)
-        positive = (query * keys[own]).sum(1, keepdim=True)
+        positive = (query * keys[first : first + len(query)]).sum(1, keepdim=True)
         # Until the first keys are queued the loss would be identically zero: the batch's other keys stand in.
         others = self.queue[: self.filled] if self.filled else keys
         negative = query @ others.T
         if not self.filled:
+            own = torch.arange(first, first + len(query), device=query.device)
             negative = negative.scatter(1, own[:, None], -torch.inf)
         logits = torch.cat([positive, negative], 1) / self.temperature
         target = torch.zeros(len(query), dtype=torch.long, device=query.device)
@@ -67,9 +67,10 @@ class MomentumContrast(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, key: torch.Tensor) -> None:
-        """Put keys (B, Z) into the queue, over the oldest ones."""
+        """Put keys (B, Z) into the queue, over the oldest ones; B is at most the queue's length."""
         size = len(self.queue)
-        rows = (self.cursor + torch.arange(len(key), device=key.device)) % size
-        self.queue[rows] = key
+        until_end = min(len(key), size - self.cursor)
+        self.queue[self.cursor : self.cursor + until_end] = key[:until_end]
+        self.queue[: len(key) - until_end] = key[until_end:]
         self.cursor = (self.cursor + len(key)) % size
         self.filled = min(self.filled + len(key), size)

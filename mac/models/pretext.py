@@ -1,6 +1,7 @@
 """The α objective (method §1, supplementary §6): draw α's, predict them, score the prediction."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,8 +11,7 @@ from mac.augment.blend import alpha_values, pretext_labels, sample_alpha_indices
 from mac.randomness import Key
 
 
-@dataclass(frozen=True)
-class Attenuation:
+class Attenuation(NamedTuple):
     """What was done to a batch: ``alphas`` (B, n) float32 in (0, 1]; ``labels`` (B,) int64, or None for mse_n."""
 
     alphas: torch.Tensor
@@ -42,7 +42,7 @@ class AlphaObjective:
         return None if self.kind == "mse_n" else float(self.k) ** -self.segments
 
     def draw(self, count: int, keys: tuple[Key, ...]) -> Attenuation:
-        """Draw the α's of B clips; arrays among the keys have shape (B,)."""
+        """Draw the α's of B clips, on the CPU; arrays among the keys have shape (B,)."""
         if self.kind == "mse_n":
             return Attenuation(torch.from_numpy(sample_alphas(count, self.segments, keys)).float(), None)
         index = sample_alpha_indices(count, self.k, self.segments, keys)
@@ -52,15 +52,15 @@ class AlphaObjective:
     def loss(self, outputs: torch.Tensor, drawn: Attenuation) -> torch.Tensor:
         """Mean loss of head outputs (B, outputs): cross-entropy, or the squared error of the sigmoids."""
         if self.kind == "cross_entropy":
-            return F.cross_entropy(outputs, drawn.labels.to(outputs.device))
-        return F.mse_loss(outputs.sigmoid(), drawn.alphas.to(outputs.device))
+            return F.cross_entropy(outputs, drawn.labels)
+        return F.mse_loss(outputs.sigmoid(), drawn.alphas)
 
     def correct(self, outputs: torch.Tensor, drawn: Attenuation) -> torch.Tensor | None:
         """Which clips (B,) got every segment right: the top class, or the nearest preset α's; None for mse_n."""
         if drawn.labels is None:
             return None
         if self.kind == "cross_entropy":
-            return outputs.argmax(1).cpu() == drawn.labels
-        presets = torch.tensor(alpha_values(self.k, self.preset))
-        nearest = (outputs.sigmoid().float().cpu()[..., None] - presets).abs().argmin(-1)
-        return torch.from_numpy(pretext_labels(nearest.numpy(), self.k)) == drawn.labels
+            return outputs.argmax(1) == drawn.labels
+        predicted = outputs.sigmoid().float()
+        nearest = torch.stack([(predicted - value).abs() for value in alpha_values(self.k, self.preset)]).argmin(0)
+        return pretext_labels(nearest, self.k) == drawn.labels

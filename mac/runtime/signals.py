@@ -14,10 +14,10 @@ def stop_request() -> Callable[[], bool]:
     return lambda: bool(came)
 
 
-def die_with_parent() -> None:
-    """Let the kernel kill this process when its parent has ended, however that ended (Linux; elsewhere nothing)."""
+def die_with_parent(parent: int) -> None:
+    """Let the kernel kill this process when ``parent``, its parent, has ended, however (Linux; elsewhere nothing)."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() == 1:  # it has ended already
+    if os.getppid() != parent:  # it has ended already
         os.kill(os.getpid(), signal.SIGKILL)

@@ -47,8 +47,8 @@ def run(
         before_batch()
         with autocast(config.precision, device):
             scores = model(view).float()
-        means.append(scores.unflatten(0, (-1, e.num_clips)).mean(1).cpu())
-    logits = torch.cat([mean for part in world.collect(means) for mean in part]).numpy()
+        means.append(scores.unflatten(0, (-1, e.num_clips)).mean(1))
+    logits = torch.cat(world.collect(torch.cat(means).cpu())).numpy()
     rows = store.videos.iloc[videos]
     return pd.DataFrame(
         {

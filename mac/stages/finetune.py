@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mac.augment.views import draw_view
+from mac.augment.views import make_views, sample_views
 from mac.config import FinetuneConfig
 from mac.data.clips import training_frames
 from mac.data.store import FrameStore
 from mac.models.classifier import ActionClassifier
 from mac.randomness import uniform
-from mac.stages.learners import view_recipe
+from mac.stages.learners import Drawn, Metrics, view_recipe
 from mac.training import batches, checkpoint
 from mac.training.batches import Batch
 from mac.training.distributed import ALONE, World
@@ -31,7 +31,7 @@ class ActionLearner(nn.Module):
         super().__init__()
         self.config, self.device = config, device
         self.recipe = view_recipe(config.clip, config.colour)
-        self.labels = torch.tensor(learned_labels(config, store))
+        self.labels = learned_labels(config, store)
         with seeded((config.seed, "classifier")):
             self.classifier = ActionClassifier(
                 config.model.backbone, config.model.width, len(store.labels), config.dropout
@@ -42,15 +42,22 @@ class ActionLearner(nn.Module):
         """Parameters the optimiser moves."""
         return list(self.classifier.parameters())
 
-    def forward(self, batch: Batch, epoch: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Compute the cross-entropy of one step."""
-        keys = (self.config.seed, epoch, batch.videos)
-        view = draw_view(batch.frames.to(self.device, non_blocking=True), self.recipe, ("finetune", *keys))
+    def draw(self, videos: np.ndarray, epoch: int) -> Drawn:
+        """Draw all random parameters of a step on videos (B,), and look their labels up."""
+        keys, count = (self.config.seed, epoch, videos), len(videos)
+        return {
+            "view": sample_views(count, self.recipe, ("finetune", *keys)),
+            "kept": self.classifier.head.draw(count, ("dropout", *keys)),
+            "label": torch.from_numpy(self.labels[videos]),
+        }
+
+    def forward(self, batch: Batch, drawn: Drawn) -> tuple[torch.Tensor, Metrics]:
+        """Compute the cross-entropy of one step; the batch and what was drawn for it are on the device."""
+        view = make_views(batch.frames, drawn["view"], self.recipe.size)
         with autocast(self.config.precision, self.device):
-            logits = self.classifier(view, ("dropout", *keys)).float()
-        label = self.labels[batch.videos].to(self.device)
-        loss = F.cross_entropy(logits, label)
-        top1 = 100 * (logits.detach().argmax(1) == label).float().mean()
+            logits = self.classifier(view, drawn["kept"]).float()
+        loss = F.cross_entropy(logits, drawn["label"])
+        top1 = 100 * (logits.detach().argmax(1) == drawn["label"]).float().mean()
         return loss, {"loss": loss.detach(), "train_top1": top1}
 
     def after_step(self) -> None:
@@ -113,10 +120,10 @@ def run(
     loop.train(
         o.epochs,
         lambda epoch: batches.epoch_order(train, o.batch_size, (config.seed, "order", epoch)),
-        lambda planned, epoch: batches.read(
+        partial(
+            batches.read,
             store,
-            planned,
-            partial(_choose, store.lengths, config, epoch),
+            choose=partial(_choose, store.lengths, config),
             workers=loader_workers,
             pinned=device.type == "cuda",
         ),

@@ -23,6 +23,7 @@ from mac.models.classifier import ActionClassifier
 from mac.randomness import uniform
 from mac.training import batches, checkpoint
 from mac.training.processor import to_fast_layout
+from mac.training.transfer import send
 
 FIGURES = ("F2", "F3", "F4")
 
@@ -185,25 +186,27 @@ def _look(
     """Compute the middle test clip of chosen test videos (by position), its masks, and each model's maps."""
     config = models[0].config
     e, clip = config.evaluate, config.clip
-    middle = e.num_clips // 2
-
-    def choose(numbers: np.ndarray) -> np.ndarray:
-        return test_frames(store.lengths[numbers], clip.num_frames, e.stride, e.num_clips)[:, middle]
-
-    found = []
     parts = batches.in_turn(chosen, config.optimiser.batch_size)
-    read = batches.read(store, [videos[part] for part in parts], choose, workers=workers, pinned=device.type == "cuda")
+    planned = batches.of_one_epoch("test", [videos[part] for part in parts])
+    choose = partial(_middle_clip, store.lengths, config)
+    read = batches.read(store, planned, choose, workers=workers, pinned=device.type == "cuda")
+    found = []
     for part, batch in zip(parts, read, strict=True):
-        plain = crop(batch.frames.to(device), centre_crops(len(part), e.scale, clip.size), clip.size)
+        crops = send(centre_crops(len(part), e.scale, clip.size), device)
+        plain = crop(batch.to(device).frames, crops, clip.size)
         masks = foreground_masks(plain, mask.momentum, mask.threshold, mask.preset)[:, 0]
         view = normalise(plain)
-        maps = [
-            class_activation_maps(m.network, view, torch.tensor(m.predictions["predicted"].to_numpy()[part]).to(device))
-            for m in models
-        ]
+        classes = send([torch.tensor(m.predictions["predicted"].to_numpy()[part]) for m in models], device)
+        maps = [class_activation_maps(m.network, view, own) for m, own in zip(models, classes, strict=True)]
         found.append([value.cpu() for value in (plain, masks, *maps)])
     plain, masks, *maps = (torch.cat(values) for values in zip(*found, strict=True))
     return Looks(plain, masks, tuple(maps))
+
+
+def _middle_clip(lengths: np.ndarray, config: FinetuneConfig, _: int | str, videos: np.ndarray) -> np.ndarray:
+    """Frame numbers (B, T) of the middle one of each video's test clips."""
+    e = config.evaluate
+    return test_frames(lengths[videos], config.clip.num_frames, e.stride, e.num_clips)[:, e.num_clips // 2]
 
 
 def _rows(models: tuple[Model, Model], store: FrameStore, looks: Looks, chosen: np.ndarray) -> tuple[list[Row], list]:

@@ -1,6 +1,7 @@
 """What a pretraining learns: MAC (α's and momentum contrast), or labels for the figures' supervised stand-in."""
 
 from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mac.augment.blend import blend
-from mac.augment.views import ViewRecipe, apply_views, draw_view, sample_views
+from mac.augment.views import ViewRecipe, apply_views, make_views, sample_views
 from mac.config import ClipConfig, ColourConfig, PretrainConfig
 from mac.masks.frame_difference import foreground_masks
 from mac.masks.person_boxes import box_masks
@@ -23,6 +24,7 @@ from mac.training.processor import autocast, seeded, to_fast_layout
 from mac.working_set import working_sets
 
 Metrics = dict[str, torch.Tensor]
+Drawn = dict[str, Any]  # the random parameters of a batch, by name: tensors, or tuples of them
 
 
 def view_recipe(clip: ClipConfig, colour: ColourConfig) -> ViewRecipe:
@@ -62,34 +64,43 @@ class MacLearner(nn.Module):
             else {"pretext_chance": 100 * self.objective.chance}
         )
 
-    def forward(self, batch: Batch, epoch: int) -> tuple[torch.Tensor, Metrics]:
-        """Compute the loss of one step and its parts.
+    def draw(self, videos: np.ndarray, epoch: int) -> Drawn:
+        """Draw all random parameters of a step on videos (B,): CPU tensors, which :meth:`forward` gets back."""
+        keys, count = (self.config.seed, epoch, videos), len(videos)
+        drawn: Drawn = {"view": sample_views(count, self.recipe, ("mac", *keys))}
+        if self.objective and self.head:
+            drawn["attenuation"] = self.objective.draw(count, ("alpha", "mac", *keys))
+            drawn["kept"] = self.head.draw(count, ("dropout", *keys))
+        if self.contrast:
+            drawn["natural"] = sample_views(count, self.recipe, ("natural", *keys))
+        return drawn
+
+    def forward(self, batch: Batch, drawn: Drawn) -> tuple[torch.Tensor, Metrics]:
+        """Compute the loss of one step and its parts; the batch and what was drawn for it are on the device.
 
         The natural view is made of the same frames with its own scale, crop, flip and colour (method §1). Without a
         pretext the other view is made likewise: nothing is attenuated.
         """
         p, c = self.config.pretext, self.config.contrast
-        frames = batch.frames.to(self.device, non_blocking=True)
-        keys = (self.config.seed, epoch, batch.videos)
         losses: list[torch.Tensor] = []
         metrics: Metrics = {}
         if p and self.objective and self.head:
-            view, drawn = self._attenuated(batch, frames, ("mac", *keys))
+            view = self._attenuated(batch, drawn)
             with self._autocast():
                 features = self.backbone(view)
-                outputs = self.head(features, ("dropout", *keys)).float()
-            pretext_loss = self.objective.loss(outputs, drawn)
+                outputs = self.head(features, drawn["kept"]).float()
+            pretext_loss = self.objective.loss(outputs, drawn["attenuation"])
             metrics["pretext_loss"] = pretext_loss.detach()
-            correct = self.objective.correct(outputs.detach(), drawn)
+            correct = self.objective.correct(outputs.detach(), drawn["attenuation"])
             if correct is not None:
                 metrics["pretext_top1"] = 100 * correct.float().mean()
             losses.append(p.weight * pretext_loss)
         else:
-            view = draw_view(frames, self.recipe, ("mac", *keys))
+            view = make_views(batch.frames, drawn["view"], self.recipe.size)
             with self._autocast():
                 features = self.backbone(view)
         if c and self.contrast and self.projector:
-            natural = draw_view(frames, self.recipe, ("natural", *keys))
+            natural = make_views(batch.frames, drawn["natural"], self.recipe.size)
             with self._autocast():
                 pairs = [(self.projector(features), natural)]
                 if c.symmetric:
@@ -111,17 +122,24 @@ class MacLearner(nn.Module):
             self.contrast.enqueue(self._new_keys)
             self.contrast.follow(nn.Sequential(self.backbone, self.projector))
 
+    def draw_held_out(self, videos: np.ndarray) -> Drawn:
+        """Draw the random parameters of :meth:`held_out` on videos (B,); none where there is no pretext."""
+        if not self.objective:
+            return {}
+        keys, count = ("held out", self.config.seed, 0, videos), len(videos)
+        attenuation = self.objective.draw(count, ("alpha", *keys))
+        return {"view": sample_views(count, self.recipe, keys), "attenuation": attenuation}
+
     @torch.no_grad()
-    def held_out(self, batch: Batch) -> Metrics:
+    def held_out(self, batch: Batch, drawn: Drawn) -> Metrics:
         """Score the pretext, if there is one, on clips of videos that were not trained on; (B,) values."""
         if not (self.objective and self.head):
             return {}
-        keys = (self.config.seed, 0, batch.videos)
-        view, drawn = self._attenuated(batch, batch.frames.to(self.device, non_blocking=True), ("held out", *keys))
+        view = self._attenuated(batch, drawn)
         with self._autocast():
             outputs = self.head(self.backbone(view)).float()
-        scores = {"pretext_loss_held_out": self.objective.loss(outputs, drawn).expand(len(view))}
-        correct = self.objective.correct(outputs, drawn)
+        scores = {"pretext_loss_held_out": self.objective.loss(outputs, drawn["attenuation"]).expand(len(view))}
+        correct = self.objective.correct(outputs, drawn["attenuation"])
         if correct is not None:
             scores["pretext_top1_held_out"] = 100 * correct.float()
         return scores
@@ -129,22 +147,20 @@ class MacLearner(nn.Module):
     def _autocast(self) -> AbstractContextManager:
         return autocast(self.config.precision, self.device)
 
-    def _attenuated(self, batch: Batch, frames: torch.Tensor, keys: tuple[Key, ...]) -> tuple[torch.Tensor, ...]:
-        """Draw the MAC view (B, 3, T, S, S) and what was done to it."""
-        m, size = self.config.mask, self.recipe.size
-        views = sample_views(len(frames), self.recipe, keys)
-        drawn = self.objective.draw(len(frames), ("alpha", *keys))
-        alphas = drawn.alphas.to(self.device)
+    def _attenuated(self, batch: Batch, drawn: Drawn) -> torch.Tensor:
+        """Make the MAC view (B, 3, T, S, S)."""
+        m, size, frames = self.config.mask, self.recipe.size, batch.frames
         shape = (len(frames), 3, frames.shape[1], size, size)
         view = torch.empty(shape, device=self.device, memory_format=torch.channels_last_3d)
         for part in working_sets(frames):
-            plain, coloured = apply_views(frames[part], views[part], size)
+            parameters = drawn["view"].part(part)
+            plain, coloured = apply_views(frames[part], parameters, size)
             if m.source == "person_boxes":
-                mask = box_masks(batch.boxes[part].to(self.device), views[part].crops, size)
+                mask = box_masks(batch.boxes[part], parameters.crops, size)
             else:
                 mask = foreground_masks(plain, m.momentum, m.threshold, m.preset)
-            view[part] = blend(coloured, mask, alphas[part], self.config.pretext.reverse)
-        return view, drawn
+            view[part] = blend(coloured, mask, drawn["attenuation"].alphas[part], self.config.pretext.reverse)
+        return view
 
 
 class SupervisedLearner(nn.Module):
@@ -155,7 +171,7 @@ class SupervisedLearner(nn.Module):
         super().__init__()
         self.config, self.device = config, device
         self.recipe = view_recipe(config.clip, config.colour)
-        self.labels = torch.tensor(labels)
+        self.labels = labels
         with seeded((config.seed, "weights")):
             self.backbone = Backbone(config.model.backbone, config.model.width)
             self.head = DropoutLinear(self.backbone.features, int(labels.max()) + 1, config.pretext.dropout)
@@ -171,24 +187,36 @@ class SupervisedLearner(nn.Module):
         """No pretext, no chance level."""
         return {}
 
-    def forward(self, batch: Batch, epoch: int) -> tuple[torch.Tensor, Metrics]:
+    def draw(self, videos: np.ndarray, epoch: int) -> Drawn:
+        """Draw all random parameters of a step on videos (B,), and look their labels up."""
+        keys = (self.config.seed, epoch, videos)
+        drawn = self._draw(videos, keys)
+        return drawn | {"kept": self.head.draw(len(videos), ("dropout", *keys))}
+
+    def forward(self, batch: Batch, drawn: Drawn) -> tuple[torch.Tensor, Metrics]:
         """Compute the cross-entropy of one step."""
-        outputs = self._outputs(batch, (self.config.seed, epoch, batch.videos), dropout=True)
-        label = self.labels[batch.videos].to(self.device)
-        loss = F.cross_entropy(outputs, label)
-        return loss, {"loss": loss.detach(), "top1": 100 * (outputs.argmax(1) == label).float().mean()}
+        outputs = self._outputs(batch, drawn)
+        loss = F.cross_entropy(outputs, drawn["label"])
+        return loss, {"loss": loss.detach(), "top1": 100 * (outputs.argmax(1) == drawn["label"]).float().mean()}
 
     def after_step(self) -> None:
         """Nothing follows."""
 
-    @torch.no_grad()
-    def held_out(self, batch: Batch) -> Metrics:
-        """Score one random clip of each held-out video, (B,) values."""
-        outputs = self._outputs(batch, ("held out", self.config.seed, batch.videos), dropout=False)
-        return {"top1_held_out": 100 * (outputs.argmax(1).cpu() == self.labels[batch.videos]).float()}
+    def draw_held_out(self, videos: np.ndarray) -> Drawn:
+        """Draw the random parameters of :meth:`held_out` on videos (B,), and look their labels up."""
+        return self._draw(videos, ("held out", self.config.seed, videos))
 
-    def _outputs(self, batch: Batch, keys: tuple[Key, ...], dropout: bool) -> torch.Tensor:
-        view = draw_view(batch.frames.to(self.device, non_blocking=True), self.recipe, ("natural", *keys))
+    @torch.no_grad()
+    def held_out(self, batch: Batch, drawn: Drawn) -> Metrics:
+        """Score one random clip of each held-out video, (B,) values."""
+        return {"top1_held_out": 100 * (self._outputs(batch, drawn).argmax(1) == drawn["label"]).float()}
+
+    def _draw(self, videos: np.ndarray, keys: tuple[Key, ...]) -> Drawn:
+        view = sample_views(len(videos), self.recipe, ("natural", *keys))
+        return {"view": view, "label": torch.from_numpy(self.labels[videos])}
+
+    def _outputs(self, batch: Batch, drawn: Drawn) -> torch.Tensor:
+        view = make_views(batch.frames, drawn["view"], self.recipe.size)
         with autocast(self.config.precision, self.device):
             features = self.backbone(view.contiguous(memory_format=torch.channels_last_3d))
-            return self.head(features, ("dropout", *keys) if dropout else None).float()
+            return self.head(features, drawn.get("kept")).float()

@@ -1,5 +1,6 @@
 """Pretraining: one segment, from a checkpoint epoch (or nothing) to the next."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,11 +13,13 @@ from mac.data.clips import training_frames
 from mac.data.store import FrameStore
 from mac.stages.learners import MacLearner, SupervisedLearner
 from mac.training import batches, checkpoint
+from mac.training.batches import Batch
 from mac.training.distributed import ALONE, World
 from mac.training.loop import Loop
 from mac.training.optim import build_optimiser, schedule_of
 from mac.training.processor import describe
 from mac.training.run_folder import RunFolder
+from mac.training.transfer import send
 
 
 @dataclass(frozen=True)
@@ -85,15 +88,16 @@ def run(
             videos=len(train),
             facts=facts or {},
         )
-    boxes = config.mask.source == "person_boxes"
-    read = partial(batches.read, store, boxes=boxes, workers=loader_workers, pinned=device.type == "cuda")
-    choose = partial(_choose, store.lengths, config)
-    loop.train(
-        until,
-        lambda epoch: batches.epoch_order(train, o.batch_size, (config.seed, "order", epoch)),
-        lambda planned, epoch: read(planned, partial(choose, epoch)),
+    read = partial(
+        batches.read,
+        store,
+        choose=partial(_choose, store.lengths, config),
+        boxes=config.mask.source == "person_boxes",
+        workers=loader_workers,
+        pinned=device.type == "cuda",
     )
-    held_out = _held_out(learner, read, choose, test, o.batch_size, folder, world)
+    loop.train(until, lambda epoch: batches.epoch_order(train, o.batch_size, (config.seed, "order", epoch)), read)
+    held_out = _held_out(learner, read, test, o.batch_size, folder, device, world)
     folder.write("metrics", epoch=until, step=loop.position.step, **held_out)
     folder.write("end", epoch=until, final=held_out)
     if world.is_first:
@@ -130,22 +134,22 @@ def _choose(lengths: np.ndarray, config: PretrainConfig, epoch: int | str, video
 
 def _held_out(
     learner: torch.nn.Module,
-    read: partial,
-    choose: partial,
+    read: Callable[[batches.Plan], Iterator[Batch]],
     videos: np.ndarray,
     size: int,
     folder: RunFolder,
+    device: torch.device,
     world: World,
 ) -> dict[str, float]:
     """Average the learner's held-out scores over the split's test videos."""
     learner.eval()
-    own: dict[str, list[torch.Tensor]] = {}
-    for batch in read(batches.in_turn(world.share(videos), size), partial(choose, "held out")):
+    found: dict[str, list[torch.Tensor]] = {}
+    for batch in read(batches.of_one_epoch("held out", batches.in_turn(world.share(videos), size))):
         folder.leave_if_asked()
-        for name, values in learner.held_out(batch).items():
-            own.setdefault(name, []).append(values.cpu())
-    scores: dict[str, list[torch.Tensor]] = {}
-    for part in world.collect(own):
-        for name, values in part.items():
-            scores.setdefault(name, []).extend(values)
-    return {name: float(torch.cat(values).mean()) for name, values in scores.items()}
+        for name, values in learner.held_out(
+            batch.to(device), send(learner.draw_held_out(batch.videos), device)
+        ).items():
+            found.setdefault(name, []).append(values)
+    parts = world.collect({name: torch.cat(values).cpu() for name, values in found.items()})
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: float(torch.cat([part[name] for part in parts if name in part]).mean()) for name in names}

@@ -84,8 +84,8 @@ def features(
     for view in read_test_views(store, videos, device, loader_workers, **views):
         with autocast(config.precision, device):
             own = backbone(view.contiguous(memory_format=torch.channels_last_3d)).float()
-        found.append(own.unflatten(0, (-1, e.num_clips)).mean(1).cpu())
-    return torch.cat(found)
+        found.append(own.unflatten(0, (-1, e.num_clips)).mean(1))
+    return torch.cat(found).cpu()
 
 
 def _backbone(config: ProbeConfig, classes: int, weights: Path | None) -> Backbone:

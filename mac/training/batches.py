@@ -1,7 +1,9 @@
 """Batches of clips: which videos in which order, read by any number of worker processes with the same result."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mac.data.store import FrameStore
 from mac.randomness import uniform
+from mac.training import readers
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,16 @@ class Batch:
     videos: np.ndarray
     frames: torch.Tensor
     boxes: torch.Tensor | None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the frames and boxes."""
+        return self.frames.nbytes + (0 if self.boxes is None else self.boxes.nbytes)
+
+    def to(self, device: torch.device) -> "Batch":
+        """Put frames and boxes on a device; from page-locked memory the host doesn't wait for it."""
+        boxes = None if self.boxes is None else self.boxes.to(device, non_blocking=True)
+        return Batch(self.videos, self.frames.to(device, non_blocking=True), boxes)
 
     def pin_memory(self) -> "Batch":
         """Move to page-locked memory, from where a GPU copies while it computes; the loader calls it."""
@@ -36,41 +49,64 @@ def in_turn(videos: np.ndarray, batch_size: int) -> list[np.ndarray]:
     return [videos[i : i + batch_size] for i in range(0, len(videos), batch_size)]
 
 
+Plan = Iterable[tuple[int | str, np.ndarray]]  # an epoch (or what else frames are chosen for) and the videos of a batch
+
+
+def of_one_epoch(epoch: int | str, batches: list[np.ndarray]) -> Plan:
+    """Plan the batches of one epoch."""
+    return [(epoch, batch) for batch in batches]
+
+
 class _Batches(Dataset):
     """One item is one whole batch, so that a worker reads a batch at a time."""
 
-    def __init__(
-        self, store: FrameStore, batches: list[np.ndarray], choose: Callable[[np.ndarray], np.ndarray], boxes: bool
-    ) -> None:
-        self.store, self.batches, self.choose, self.boxes = store, batches, choose, boxes
+    def __init__(self, store: FrameStore, choose: Callable[[int | str, np.ndarray], np.ndarray], boxes: bool) -> None:
+        self.store, self.choose, self.boxes = store, choose, boxes
 
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, i: int) -> Batch:
-        videos = self.batches[i]
-        frames = self.choose(videos)
+    def __getitem__(self, planned: tuple[int | str, np.ndarray]) -> Batch:
+        epoch, videos = planned
+        frames = self.choose(epoch, videos)
         boxes = torch.from_numpy(self.store.boxes(videos, frames)) if self.boxes else None
         return Batch(videos, torch.from_numpy(self.store.clips(videos, frames)), boxes)
 
 
 def read(
     store: FrameStore,
-    batches: list[np.ndarray],
-    choose: Callable[[np.ndarray], np.ndarray],
+    planned: Plan,
+    choose: Callable[[int | str, np.ndarray], np.ndarray],
     boxes: bool = False,
     workers: int = 0,
     pinned: bool = False,
-) -> Iterator[Batch]:
-    """Read batches in order.
+) -> Generator[Batch]:
+    """Read batches in order, until all are read or the generator is closed.
 
     Args:
         store: where frames come from.
-        batches: videos of each batch.
-        choose: gives the frame numbers (B, T) of videos (B,).
+        planned: all batches that will be read, of any number of epochs: the workers live until the last.
+        choose: gives the frame numbers (B, T) of an epoch's videos (B,); workers need it to be picklable.
         boxes: read person boxes too.
         workers: reading processes; 0 reads in this one. Changes nothing but the time.
         pinned: put them into page-locked memory, for a GPU.
+
+    Raises:
+        mac.training.readers.ReadersError: this machine's shared memory or temporary folder doesn't suffice for workers.
     """
-    source = _Batches(store, batches, choose, boxes)
-    return iter(DataLoader(source, batch_size=None, num_workers=workers, pin_memory=pinned))
+    source = _Batches(store, choose, boxes)
+    if not workers:
+        yield from DataLoader(source, sampler=planned, batch_size=None, pin_memory=pinned)
+        return
+    first = next(iter(planned), None)
+    if first is not None:
+        readers.check(workers, source[first].nbytes)
+    loader = DataLoader(
+        source,
+        sampler=planned,
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=pinned,
+        multiprocessing_context=readers.START_METHOD,
+        worker_init_fn=partial(readers.begin, os.getpid()),
+    )
+    with readers.starting():
+        batches = iter(loader)
+    yield from batches

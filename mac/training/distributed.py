@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mac.runtime.signals import die_with_parent
 
+STARTER = "MAC_STARTER"  # the process that started ours, by number
 MEETING = "MAC_MEETING"  # where processes that we started find each other; torchrun's find each other by its address
 
 
@@ -108,7 +109,7 @@ def join(device: torch.device) -> Iterator[World]:
         yield World()
         return
     if MEETING in os.environ:
-        die_with_parent()
+        die_with_parent(int(os.environ[STARTER]))
     # Counts and flags go by CPU: they must not wait for the GPU's queue.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     rank, meeting = int(os.environ["RANK"]), os.environ.get(MEETING, "env://")

@@ -11,6 +11,7 @@ from mac.augment.spatial import centre_crops, crop
 from mac.data.clips import test_frames
 from mac.data.store import FrameStore
 from mac.training import batches
+from mac.training.transfer import send
 
 
 def read_test_views(
@@ -44,12 +45,14 @@ def read_test_views(
         Clips (B·C, 3, T, S, S), a video's one after the other.
     """
     choose = partial(_all_clips, store.lengths, num_frames, stride, num_clips)
-    planned = batches.in_turn(videos, max(clips_at_once // num_clips, 1))
+    planned = batches.of_one_epoch("test", batches.in_turn(videos, max(clips_at_once // num_clips, 1)))
     for batch in batches.read(store, planned, choose, workers=loader_workers, pinned=device.type == "cuda"):
-        frames = batch.frames.to(device, non_blocking=True).flatten(0, 1).unflatten(0, (-1, num_frames))
-        yield normalise(crop(frames, centre_crops(len(frames), scale, size), size))
+        frames = batch.to(device).frames.flatten(0, 1).unflatten(0, (-1, num_frames))
+        yield normalise(crop(frames, send(centre_crops(len(frames), scale, size), device), size))
 
 
-def _all_clips(lengths: np.ndarray, num_frames: int, stride: int, num_clips: int, videos: np.ndarray) -> np.ndarray:
+def _all_clips(
+    lengths: np.ndarray, num_frames: int, stride: int, num_clips: int, _: int | str, videos: np.ndarray
+) -> np.ndarray:
     """Frame numbers (B, num_clips·T) of all test clips, one after the other."""
     return test_frames(lengths[videos], num_frames, stride, num_clips).reshape(len(videos), -1)

@@ -7,7 +7,7 @@ import sys
 import time
 from tempfile import TemporaryDirectory
 
-from mac.training.distributed import MEETING
+from mac.training.distributed import MEETING, STARTER
 from mac.training.run_folder import Interrupted
 
 PATIENCE = 30.0  # seconds that the others get to end after one has failed
@@ -33,7 +33,7 @@ def launch(processes: int, words: list[str]) -> None:
         ProcessError: one failed; the others were ended.
     """
     with TemporaryDirectory(prefix="mac-processes-") as folder:
-        shared = {"WORLD_SIZE": str(processes), MEETING: f"file://{folder}/meeting"}
+        shared = {"WORLD_SIZE": str(processes), MEETING: f"file://{folder}/meeting", STARTER: str(os.getpid())}
         workers: list[subprocess.Popen] = []
         signal.signal(signal.SIGTERM, lambda number, _: _tell(workers, number))
         for rank in range(processes):

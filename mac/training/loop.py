@@ -1,16 +1,19 @@
 """The training loop that all stages share: a position that can be saved and continued after any step."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from mac.training import batches
 from mac.training.batches import Batch
 from mac.training.distributed import ALONE, World
 from mac.training.run_folder import RunFolder
+from mac.training.transfer import Readback, send
 from mac.training.usage import Usage
 
 
@@ -19,12 +22,17 @@ class NotFiniteError(Exception):
 
 
 class Learner(Protocol):
-    """What a stage trains: networks, the losses of a step, and what follows a step."""
+    """What a stage trains: networks, the random parameters and the losses of a step, and what follows a step.
+
+    ``draw`` gives a tree of CPU tensors for videos (B,); ``forward`` gets it back on the device, with the batch.
+    """
 
     @property
     def trained(self) -> list[torch.nn.Parameter]: ...  # noqa: D102
 
-    def forward(self, batch: Batch, epoch: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]: ...  # noqa: D102
+    def draw(self, videos: np.ndarray, epoch: int) -> Any: ...  # noqa: D102
+
+    def forward(self, batch: Batch, drawn: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]: ...  # noqa: D102
 
     def after_step(self) -> None: ...  # noqa: D102
 
@@ -40,6 +48,17 @@ class Position:
     seconds: float = 0.0
     last_loss: float = float("nan")
     sums: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A step whose loss and metrics are on their way from the device."""
+
+    number: int
+    epoch: int
+    rate: float
+    names: list[str]
+    values: Readback
 
 
 class Loop:
@@ -73,8 +92,9 @@ class Loop:
         self.run, self.learner, self.optimiser, self.rate = run, learner, optimiser, rate
         self.gradient_clip, self.folder, self.world = gradient_clip, folder, world
         self.position = Position()
-        device = next(learner.parameters()).device
-        self._losses, self._usage = world.wrap(learner, device), Usage(device)
+        self.device = next(learner.parameters()).device
+        self._losses, self._usage = world.wrap(learner, self.device), Usage(self.device)
+        self._unread: _Step | None = None
 
     def state(self) -> dict[str, Any]:
         """Everything the training needs to continue with the next step, bit for bit."""
@@ -102,41 +122,51 @@ class Loop:
         self,
         until: int,
         order: Callable[[int], list[np.ndarray]],
-        read: Callable[[list[np.ndarray], int], Iterator[Batch]],
+        read: Callable[[batches.Plan], Generator[Batch]],
     ) -> None:
         """Train up to an epoch, from wherever the position is.
 
         Args:
             until: epoch to end at.
             order: gives the batches (videos) of an epoch.
-            read: reads batches of an epoch, in order.
+            read: reads all batches of the training, in order, until it is closed.
 
         Raises:
             NotFiniteError: the loss diverged.
             mac.training.distributed.DistributedError: a batch can't be shared out evenly.
             mac.training.run_folder.Interrupted: the run was asked to leave, and has saved itself.
         """
+        remaining = _Remaining(order, self.world, self.position.epoch, self.position.batch, until)
+        with closing(read(remaining)) as found:  # the reading processes end with it
+            self._train(until, order, found)
+
+    def _train(self, until: int, order: Callable[[int], list[np.ndarray]], found: Iterator[Batch]) -> None:
         while self.position.epoch < until:
-            epoch = self.position.epoch
-            planned = order(epoch)
+            epoch, count = self.position.epoch, len(order(self.position.epoch))
             self.learner.train()
-            began = time.perf_counter()
-            remaining = [self.world.equal_share(batch) for batch in planned[self.position.batch :]]
-            for batch in read(remaining, epoch):
-                self._step(batch, epoch + self.position.batch / len(planned))
+            while self.position.batch < count:
+                began = time.perf_counter()
+                self._step(next(found), epoch + self.position.batch / count)
+                if self.position.batch == count:
+                    self._read_step()
                 self.position.seconds += time.perf_counter() - began  # reading included, saving not
                 self._usage.look()
-                if self.position.batch < len(planned):
-                    self.folder.keep(self.state, at_end_of_epoch=False)
-                began = time.perf_counter()
+                if self.position.batch < count:
+                    self._keep(at_end_of_epoch=False)
             p = self.position
-            means = {name: value / len(planned) for name, value in p.sums.items()}
+            means = {name: value / count for name, value in p.sums.items()}
             speed = float(f"{p.clips / p.seconds:.4g}")  # a large network on a CPU makes hundredths
             lr = self.optimiser.param_groups[0]["lr"]
             use = self._usage.read()
             self.folder.write("metrics", epoch=epoch + 1, step=p.step, lr=lr, clips_per_second=speed, **means, **use)
             self.position = Position(epoch=epoch + 1, step=p.step, last_loss=p.last_loss)
-            self.folder.keep(self.state, at_end_of_epoch=True)
+            self._keep(at_end_of_epoch=True)
+
+    def _keep(self, at_end_of_epoch: bool) -> None:
+        """Save the training, if it is time to."""
+        if self.folder.is_due(at_end_of_epoch):
+            self._read_step()
+            self.folder.save(self.state())
 
     def _step(self, batch: Batch, progress: float) -> None:
         p = self.position
@@ -144,23 +174,56 @@ class Loop:
         rate = self.rate(progress)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        # 2. losses of the batch's views
-        loss, metrics = self._losses(batch, p.epoch)
-        # 3. one step of the optimiser
+        # 2. the batch and its random parameters go to the device
+        drawn = send(self.learner.draw(batch.videos, p.epoch), self.device)
+        # 3. losses of the batch's views
+        loss, metrics = self._losses(batch.to(self.device), drawn)
+        # 4. one step of the optimiser
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.learner.trained, self.gradient_clip)
         self.optimiser.step()
-        # 4. what follows it (the key encoder)
+        # 5. what follows it (the key encoder)
         self.learner.after_step()
-        # 5. what the step gave: one copy from the device, when all its work is queued; nothing is saved before this
-        value, *means = self.world.mean(torch.stack([loss.detach(), *metrics.values()]).tolist())
+        p.batch, p.step = p.batch + 1, p.step + 1
+        p.clips += len(batch.videos) * self.world.size
+        # 6. what the step before gave: read now that the device has work again, so that it waits for nobody
+        values = Readback(torch.stack([loss.detach(), *metrics.values()]))
+        self._read_step()
+        self._unread = _Step(p.step, p.epoch + 1, rate, list(metrics), values)
+
+    def _read_step(self) -> None:
+        """Read the newest step's loss and metrics, if they are unread; nothing is saved before they are known.
+
+        Raises:
+            NotFiniteError: the loss is not a finite number.
+        """
+        if self._unread is None:
+            return
+        step, self._unread = self._unread, None
+        value, *means = self.world.mean(step.values.wait())
+        p = self.position
         if not np.isfinite(value):
             raise NotFiniteError(
-                f"run {self.run}: loss {value} in step {p.step + 1}, epoch {p.epoch + 1}, at rate {rate:g}; the last"
-                f" finite loss was {p.last_loss:g}. A smaller `lr` or `gradient_clip` may help"
+                f"run {self.run}: loss {value} in step {step.number}, epoch {step.epoch}, at rate {step.rate:g}; the"
+                f" last finite loss was {p.last_loss:g}. A smaller `lr` or `gradient_clip` may help"
             )
-        for name, one in zip(metrics, means, strict=True):
+        for name, one in zip(step.names, means, strict=True):
             p.sums[name] = p.sums.get(name, 0.0) + one
-        p.batch, p.step, p.last_loss = p.batch + 1, p.step + 1, value
-        p.clips += len(batch.videos) * self.world.size
+        p.last_loss = value
+
+
+@dataclass(frozen=True)
+class _Remaining:
+    """The batches that are left of a training, in order: this process's part of each."""
+
+    order: Callable[[int], list[np.ndarray]]
+    world: World
+    epoch: int
+    batch: int
+    until: int
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        for epoch in range(self.epoch, self.until):
+            for batch in self.order(epoch)[self.batch if epoch == self.epoch else 0 :]:
+                yield epoch, self.world.equal_share(batch)

@@ -14,6 +14,7 @@ from mac.training.checkpoint import CheckpointError
 from mac.training.distributed import ALONE, World
 from mac.training.snapshots import Snapshots
 
+SHARE = 0.01  # of a training's time, at most, goes into snapshots at the ends of epochs
 PATIENCE = 120.0  # seconds to wait for a process that is saving itself
 
 
@@ -49,7 +50,7 @@ class RunFolder:
         Args:
             folder: made if it is missing; nobody else's.
             run: the run's id.
-            save_every: seconds between two snapshots within an epoch.
+            save_every: seconds after which a snapshot is old, whatever another one costs.
             is_stopping: whether the run was asked to leave.
             world: the processes of the run.
 
@@ -73,29 +74,39 @@ class RunFolder:
                     f" delete {folder} to train anew"
                 )
             self._journal = Journal(path, keep)
-        self._saved = time.monotonic()
+        self._saved, self._cost, self._is_leaving = time.monotonic(), 0.0, False
 
     def write(self, event: str, **values: Any) -> None:
         """Append an event to the run's journal."""
         if self._journal:
             self._journal.write(event, **values)
 
-    def keep(self, make_state: Callable[[], dict[str, Any]], at_end_of_epoch: bool) -> None:
-        """Save at the end of an epoch, when the last snapshot has grown old, and when the run was asked to leave.
+    def is_due(self, at_end_of_epoch: bool) -> bool:
+        """Whether to save now: the run was asked to leave, or the last snapshot has grown old.
+
+        Within an epoch it is old after ``save_every`` seconds. At the end of one it is as soon as another costs at most
+        ``SHARE`` of the time since: long epochs end with a snapshot, of short ones some do.
+        """
+        age = time.monotonic() - self._saved
+        is_old = age >= self._save_every or (at_end_of_epoch and age >= self._cost / SHARE)
+        # All processes must come to the same decision: one that is asked speaks for all; the first one knows the cost.
+        wishes = [float(self._is_stopping()), float(is_old and self._world.is_first)]
+        self._is_leaving, is_due = (wish > 0 for wish in self._world.mean(wishes))
+        return self._is_leaving or is_due
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Save the state of the training; all processes call this, the first writes.
 
         Raises:
             Interrupted: after saving, if the run was asked to leave.
         """
-        # All processes must come to the same decision: one that is asked speaks for all.
-        wishes = [float(self._is_stopping()), float(time.monotonic() - self._saved >= self._save_every)]
-        stopping, is_due = (wish > 0 for wish in self._world.mean(wishes))
-        if not (stopping or at_end_of_epoch or is_due):
-            return
+        began = time.monotonic()
         if self._journal:
-            self._snapshots.save({"state": make_state(), "journal": self._journal.sync()})
+            self._snapshots.save({"state": state, "journal": self._journal.sync()})
             self._journal.write("saved")  # what stands before is final: it may be sent on
         self._saved = time.monotonic()
-        if stopping:
+        self._cost = self._saved - began
+        if self._is_leaving:
             raise Interrupted(f"saved in {self.folder}; the same command continues it")
 
     def leave_if_asked(self) -> None:

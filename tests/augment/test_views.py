@@ -6,7 +6,7 @@ import torch
 
 from mac.augment.colour import MEAN, STD, normalise, shift_colour
 from mac.augment.spatial import crop
-from mac.augment.views import ViewRecipe, apply_views, draw_view, sample_views
+from mac.augment.views import ViewRecipe, apply_views, make_views, sample_views
 
 RECIPE = ViewRecipe([[40, 30], [48, 36]], 24, 0.5, 0.8, 0.2)
 KEYS = ("views", np.arange(12))
@@ -20,7 +20,7 @@ def test_a_view_made_clip_by_clip_is_the_batchs_bit_for_bit():
     drawn = sample_views(12, RECIPE, KEYS)
     assert drawn.colours.gray.any()
     whole = normalise(shift_colour(crop(frames(), drawn.crops, 24), drawn.colours))
-    assert torch.equal(draw_view(frames(), RECIPE, KEYS), whole)
+    assert torch.equal(make_views(frames(), drawn, 24), whole)
 
 
 def test_a_view_agrees_with_matplotlibs_colours_to_a_millionth():

@@ -32,12 +32,12 @@ def test_contrast_alone_attenuates_nothing_and_has_no_other_loss(root, frame_sto
     learner, batch = learner_and_batch(root, frame_store, **ALONE)
     monkeypatch.setattr("mac.stages.learners.blend", None)  # not to be called
     monkeypatch.setattr("mac.stages.learners.foreground_masks", None)
-    loss, metrics = learner(batch, 0)
+    loss, metrics = learner(batch, learner.draw(batch.videos, 0))
     assert set(metrics) == {"loss", "contrastive_loss", "contrastive_top1"}
     torch.testing.assert_close(loss, 0.7 * metrics["contrastive_loss"])
     loss.backward()
     assert all(parameter.grad is not None for parameter in learner.trained)
-    assert learner.held_out(batch) == {}
+    assert learner.held_out(batch, learner.draw_held_out(batch.videos)) == {}
     assert learner.chance == {}
 
 
@@ -50,7 +50,7 @@ def test_its_two_views_differ_from_each_other(root, frame_store, monkeypatch):
         return original(clip)
 
     monkeypatch.setattr(learner.backbone, "forward", look)
-    learner(batch, 0)
+    learner(batch, learner.draw(batch.videos, 0))
     assert len(seen) == 2
     assert not torch.equal(*seen)
 

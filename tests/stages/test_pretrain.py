@@ -84,15 +84,14 @@ def test_the_seed_changes_the_result(root, frame_store, tmp_path):
 def test_the_journal_tells_every_epoch_and_the_held_out_score(root, frame_store, tmp_path):
     config = configure(root)
     final, _ = train(config, frame_store, tmp_path, 2)
-    events = journal.read(tmp_path / "epoch_2.jsonl")
-    epoch = ["metrics", "saved"]
-    assert [event["event"] for event in events] == ["start", *epoch, *epoch, "metrics", "end"]
+    events = [event for event in journal.read(tmp_path / "epoch_2.jsonl") if event["event"] != "saved"]
+    assert [event["event"] for event in events] == ["start", "metrics", "metrics", "metrics", "end"]
     assert events[0]["index_digest"] == frame_store.digest
-    assert [event["lr"] for event in (events[1], events[3])] == [0.01, 0.001]
+    assert [event["lr"] for event in events[1:3]] == [0.01, 0.001]
     assert {"pretext_loss", "pretext_top1", "contrastive_loss", "contrastive_top1", "loss"} <= events[1].keys()
     assert final["pretext_chance"] == pytest.approx(100 / 16)
     assert 0 <= final["pretext_top1_held_out"] <= 100
-    for event in (events[1], events[3]):
+    for event in events[1:3]:
         assert event["loss"] == pytest.approx(0.5 * event["pretext_loss"] + 0.5 * event["contrastive_loss"], rel=1e-5)
 
 

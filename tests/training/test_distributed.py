@@ -252,12 +252,16 @@ def diverge(config, store, folder, world):
 
 
 def test_divergence_on_one_process_stops_all(root, frame_store, tmp_path, monkeypatch):
-    def spoil(learner, batch, epoch):
-        loss, metrics = original(learner, batch, epoch)
-        return (loss * float("nan") if learner.world.rank == 1 and epoch == 1 else loss), metrics
+    def spoil(learner, batch, drawn):
+        loss, metrics = original(learner, batch, drawn)
+        return (loss * float("nan") if learner.world.rank == 1 and drawn["epoch"] == 1 else loss), metrics
 
-    original = pretrain.MacLearner.forward
+    def draw(learner, videos, epoch):
+        return original_draw(learner, videos, epoch) | {"epoch": epoch}
+
+    original, original_draw = pretrain.MacLearner.forward, pretrain.MacLearner.draw
     monkeypatch.setattr(pretrain.MacLearner, "forward", spoil)
+    monkeypatch.setattr(pretrain.MacLearner, "draw", draw)
     messages = together(2, partial(diverge, pretraining(root, "MAC-SC-2"), frame_store, tmp_path / "run"), tmp_path)
     assert messages[0] == messages[1]
     assert "loss nan" in messages[0]

@@ -34,8 +34,9 @@ def step(config, store, seen=None):
         for name in ("backbone.layer4", "projector", "head"):
             learner.get_submodule(name).register_forward_hook(partial(note, seen, name))
     choose = partial(training_frames, num_frames=8, strides=[1], keys=(1,))
-    (batch,) = batches.read(store, [store.select(1, "train")[:8]], lambda videos: choose(store.lengths[videos]))
-    loss, _ = learner(batch, 0)
+    planned = batches.of_one_epoch(0, [store.select(1, "train")[:8]])
+    (batch,) = batches.read(store, planned, lambda _, videos: choose(store.lengths[videos]))
+    loss, _ = learner(batch, learner.draw(batch.videos, 0))
     loss.backward()
     return learner, loss
 

@@ -79,16 +79,18 @@ def test_fewer_videos_than_a_batch_make_one_batch():
     assert [len(b) for b in batches.epoch_order(np.arange(3), 8, (1,))] == [3]
 
 
+def _first_frames(epoch, videos):
+    return np.tile(np.arange(8) + epoch, (len(videos), 1))
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_batches_do_not_depend_on_reading_processes(frame_store, workers):
-    planned = batches.in_turn(np.arange(10), 4)
-
-    def frames(videos):
-        return np.tile(np.arange(8), (len(videos), 1))
+    planned = [*batches.of_one_epoch(0, batches.in_turn(np.arange(10), 4)), (1, np.arange(3))]
+    frames = _first_frames
 
     alone = list(batches.read(frame_store, planned, frames, boxes=True))
     others = list(batches.read(frame_store, planned, frames, boxes=True, workers=workers))
-    assert [len(b.videos) for b in alone] == [4, 4, 2]
+    assert [len(b.videos) for b in alone] == [4, 4, 2, 3]
     for a, b in zip(alone, others, strict=True):
         assert torch.equal(a.frames, b.frames)
         assert torch.equal(a.boxes, b.boxes)

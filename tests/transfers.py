@@ -1,0 +1,93 @@
+"""What :mod:`test_transfers` checks, in a process of its own: the pretend device can't leave one again."""
+
+import numpy as np
+import pytest
+import torch
+from kinds import STEPS, assert_equal, build, experiment, train
+from pretend_device import MixedDevicesError, PretendDevice, to_host
+
+from benchmarks.stand_ins import RandomStore
+from mac.models.backbones import Backbone
+from mac.models.cam import class_activation_maps
+from mac.stages import probe
+from mac.training.processor import to_fast_layout
+
+CPU = torch.device("cpu")
+
+
+def begin():
+    """Prepare the process: the device must be known before the first backward pass."""
+    torch.set_num_threads(1)
+    PretendDevice()
+
+
+def trains_alike(root, kind, overrides):
+    """A kind of training mixes no devices, gives the CPU's bits, and waits for the device once a step at most."""
+    settings, in_steps = experiment(root, **overrides), {}
+    expected = train(kind, settings, CPU)
+    with PretendDevice() as pretend:
+        found = train(kind, settings, pretend.device, pretend.waits.clear, lambda: in_steps.update(pretend.waits))
+    assert_equal(found, expected, to_host)
+    assert 0 < sum(in_steps.values()) <= STEPS, "\n".join(f"{count} × {where}" for where, count in in_steps.items())
+
+
+def looks_alike(root):
+    """Features and maps are the CPU's, and all features come back in one copy."""
+    store, config = RandomStore(8, 32, 24), experiment(root)
+    measured = config.probing(config.finetuning(1, 1, "random"))
+    classifier = build("finetuning", config, CPU)[2].classifier
+    clips = torch.rand(2, 3, 8, 16, 16, generator=torch.Generator().manual_seed(0))
+
+    def backbone(device):
+        network = to_fast_layout(Backbone("r2plus1d_10", 4), device).eval()
+        network.load_state_dict(classifier.backbone.state_dict())
+        return network
+
+    def explain(device):
+        network = to_fast_layout(build("finetuning", config, device)[2].classifier, device)
+        return class_activation_maps(network, clips.to(device), torch.tensor([0, 1]).to(device))
+
+    expected, maps = probe.features(measured, store, backbone(CPU), np.arange(8), CPU), explain(CPU)
+    with PretendDevice() as pretend:
+        network = backbone(pretend.device)
+        pretend.waits.clear()
+        found = probe.features(measured, store, network, np.arange(8), pretend.device)
+        assert sum(pretend.waits.values()) == 1, pretend.waits
+        assert torch.equal(to_host(found), expected)
+        pretend.waits.clear()
+        assert torch.equal(to_host(explain(pretend.device)), maps)
+
+
+def refuses():
+    """The device refuses what CUDA does."""
+    with PretendDevice() as pretend:
+        there = torch.ones(3).to(pretend.device)
+        with pytest.raises(
+            MixedDevicesError, match=r"aten.add.Tensor on pretend \(3,\), cpu \(3,\); CUDA would refuse"
+        ):
+            there + torch.ones(3)
+        with pytest.raises(MixedDevicesError, match=r"aten.stack"):
+            torch.stack([there[0], torch.tensor(1.0)])
+        assert to_host(there + torch.tensor(1.0)).tolist() == [2, 2, 2]  # CUDA takes a scalar of the CPU's
+
+
+def counts():
+    """The device counts every wait."""
+    with PretendDevice() as pretend:
+        there = torch.ones(3).to(pretend.device)
+        for wait in (
+            lambda: there.cpu(),
+            lambda: there.sum().item(),
+            lambda: there.tolist(),
+            lambda: there[there > 0],
+            lambda: there.nonzero(),
+            lambda: torch.ones(3).to(pretend.device),
+            lambda: there.new_tensor([1.0]),
+        ):
+            pretend.waits.clear()
+            wait()
+            assert sum(pretend.waits.values()) == 1, wait
+        pretend.waits.clear()
+        torch.ones(3).to(pretend.device, non_blocking=True)
+        there[1:] + there.mean()
+        assert not pretend.waits
