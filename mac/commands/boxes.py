@@ -16,7 +16,7 @@ def detect(arguments: argparse.Namespace) -> None:
     """Find (or read) the boxes of one shard of a data set's videos."""
     config = read_config(arguments.config, BoxesConfig)
     part = indexing.shard(indexing.usable(pd.read_parquet(arguments.index)), *arguments.shard)
-    device = processor.prepare(arguments.device, arguments.threads)
+    device = processor.prepare(arguments.device, arguments.threads, deterministic=False)
     write_table(arguments.out, detecting.run(config, arguments.root, part, arguments.weights, device))
 
 

@@ -48,7 +48,7 @@ def gradcam(arguments: argparse.Namespace) -> None:
         device,
         arguments.rows,
         arguments.sample,
-        arguments.loader_workers,
+        processor.count_readers(device, arguments.loader_workers, arguments.cores, arguments.threads),
     )
     own = {"device": processor.describe(device), "commit": git_commit(), "torch": torch.__version__}
     write_json(arguments.out, facts | own)

@@ -18,8 +18,9 @@ def probe(arguments: argparse.Namespace) -> None:
     """Measure weights without finetuning and write predictions, journal and metrics."""
     config = read_config(arguments.config, ProbeConfig)
     device = processor.prepare(arguments.device, arguments.threads, config.precision)
-    began, store, known = time.monotonic(), FrameStore(arguments.store.parent), facts()
-    final, table = stage.run(config, store, arguments.backbone, device, arguments.loader_workers)
+    began, store, known = time.monotonic(), FrameStore(arguments.store.parent), facts(config.precision, device)
+    readers = processor.count_readers(device, arguments.loader_workers, arguments.cores, arguments.threads)
+    final, table = stage.run(config, store, arguments.backbone, device, readers)
 
     def write(partial: Path) -> None:
         events = Journal(partial)

@@ -106,8 +106,10 @@ def _store_file(store: StoreConfig, arguments: argparse.Namespace) -> Path:
 
 
 def _device(arguments: argparse.Namespace) -> list:
-    workers = ["--loader-workers", arguments.loader_workers]
-    return ["--device", arguments.device, "--threads", arguments.threads, *workers]
+    readers, cores = arguments.loader_workers, arguments.cores
+    found = ["--device", arguments.device, "--threads", arguments.threads]
+    found += ["--loader-workers", "auto" if readers is None else readers]
+    return [*found, *([] if cores is None else ["--cores", cores])]
 
 
 def _start(config: FinetuneConfig, results: Path) -> list:

@@ -15,20 +15,34 @@ from mac.runtime.atomic import place
 from mac.stages import evaluate
 from mac.stages import finetune as finetuning
 from mac.stages import pretrain as pretraining
-from mac.training import checkpoint, distributed, launch, processor
+from mac.training import checkpoint, distributed, gpu_memory, launch, processor
 from mac.training.distributed import World
 from mac.training.run_folder import RunFolder
 
 
-def facts() -> dict[str, str]:
-    """What a run notes of its code."""
-    return {"commit": git_commit(), "torch": torch.__version__}
+def facts(precision: str, device: torch.device) -> dict[str, str]:
+    """What a run notes of its code, and what it really computes with."""
+    own = {"commit": git_commit(), "torch": torch.__version__}
+    return own | {"arithmetic": processor.arithmetic(precision, device)}
 
 
 def _run_folder(arguments: argparse.Namespace, config: Strict, store: FrameStore, world: World) -> RunFolder:
     """Open the run's folder, so that a SIGTERM makes the training save itself and leave."""
     run = f"{config.identify()} on data {store.digest}"
     return RunFolder(arguments.folder, run, 60 * arguments.save_minutes, signals.stop_request(), world)
+
+
+def _least_bytes(config: PretrainConfig | FinetuneConfig, views: int, world: World) -> int:
+    """Memory that each of a run's processes can't do without on its GPU, trained on so many views of each clip."""
+    clip, model = config.clip, config.model
+    shape = (config.optimiser.batch_size // world.size, 3, clip.num_frames, clip.size, clip.size)
+    return gpu_memory.least_bytes(model.backbone, model.width, shape, views, config.precision)
+
+
+def _readers(arguments: argparse.Namespace, device: torch.device) -> int:
+    return processor.count_readers(
+        device, arguments.loader_workers, arguments.cores, arguments.threads, arguments.processes
+    )
 
 
 def pretrain(arguments: argparse.Namespace) -> None:
@@ -38,12 +52,14 @@ def pretrain(arguments: argparse.Namespace) -> None:
         return
     config = read_config(arguments.config, PretrainConfig)
     device = processor.prepare(arguments.device, arguments.threads, config.precision)
-    with distributed.join(device) as world:
+    with distributed.join(device) as world, gpu_memory.explained(device):
+        gpu_memory.check(device, _least_bytes(config, 2 if config.contrast and config.contrast.symmetric else 1, world))
         _pretrain(arguments, config, device, world)
 
 
 def _pretrain(arguments: argparse.Namespace, config: PretrainConfig, device: torch.device, world: World) -> None:
     began, store = time.monotonic(), FrameStore(arguments.store.parent, arguments.boxes)
+    known = facts(config.precision, device)
     folder = _run_folder(arguments, config, store, world)
     final = pretraining.run(
         config,
@@ -53,13 +69,13 @@ def _pretrain(arguments: argparse.Namespace, config: PretrainConfig, device: tor
         pretraining.Outputs(arguments.backbone, arguments.state, arguments.journal),
         folder,
         device,
-        arguments.loader_workers,
-        facts(),
+        _readers(arguments, device),
+        known,
         world,
     )
     if world.is_first:
         seconds = round(time.monotonic() - began, 1)
-        write_json(arguments.metrics, {"pretrain_id": config.identify(), **final, "seconds": seconds, **facts()})
+        write_json(arguments.metrics, {"pretrain_id": config.identify(), **final, "seconds": seconds, **known})
     folder.discard()
 
 
@@ -77,14 +93,15 @@ def finetune(arguments: argparse.Namespace) -> None:
         return
     config = read_config(arguments.config, FinetuneConfig)
     device = processor.prepare(arguments.device, arguments.threads, config.precision)
-    with distributed.join(device) as world:
+    with distributed.join(device) as world, gpu_memory.explained(device):
+        gpu_memory.check(device, _least_bytes(config, 1, world))
         _finetune(arguments, config, device, world)
 
 
 def _finetune(arguments: argparse.Namespace, config: FinetuneConfig, device: torch.device, world: World) -> None:
-    began, store = time.monotonic(), FrameStore(arguments.store.parent)
-    folder, workers = _run_folder(arguments, config, store, world), arguments.loader_workers
-    model = finetuning.run(config, store, arguments.backbone, folder, device, workers, facts(), world)
+    began, store, known = time.monotonic(), FrameStore(arguments.store.parent), facts(config.precision, device)
+    folder, workers = _run_folder(arguments, config, store, world), _readers(arguments, device)
+    model = finetuning.run(config, store, arguments.backbone, folder, device, workers, known, world)
     predictions = evaluate.run(config, store, model, device, workers, folder.leave_if_asked, world)
     correct = int((predictions["label"] == predictions["predicted"]).sum())
     final = {"top1": 100 * correct / len(predictions), "correct": correct, "videos": len(predictions)}
@@ -92,8 +109,8 @@ def _finetune(arguments: argparse.Namespace, config: FinetuneConfig, device: tor
     folder.publish(arguments.journal)
     if not world.is_first:
         return
-    known = {"finetune_id": config.identify(), "classes": list(store.labels), "index_digest": store.digest}
-    checkpoint.save_classifier(arguments.classifier, model, known)
+    about = {"finetune_id": config.identify(), "classes": list(store.labels), "index_digest": store.digest}
+    checkpoint.save_classifier(arguments.classifier, model, about)
     place(arguments.predictions, lambda partial: predictions.to_parquet(partial, index=False))
     write_json(
         arguments.metrics,
@@ -109,7 +126,7 @@ def _finetune(arguments: argparse.Namespace, config: FinetuneConfig, device: tor
             "index_digest": store.digest,
             "device": processor.describe(device, world.size),
             "seconds": round(time.monotonic() - began, 1),
-            **facts(),
+            **known,
         },
     )
     folder.discard()

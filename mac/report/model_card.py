@@ -140,8 +140,9 @@ def _training(card: Card) -> str:
     start = "" if isinstance(card.config, PretrainConfig) else f" from {_origin(card.config)},"
     return (
         f"{until},{start} {o.name}, lr {o.lr:g}, batch {o.batch_size}, seed {card.config.seed}, split"
-        f" {card.config.split}, precision {card.config.precision}; on {metrics.get('device', 'unknown')}, commit"
-        f" `{metrics.get('commit', 'unknown')}`, torch {metrics.get('torch', 'unknown')}. All else is below."
+        f" {card.config.split}, precision {metrics.get('arithmetic', card.config.precision)}; on"
+        f" {metrics.get('device', 'unknown')}, commit `{metrics.get('commit', 'unknown')}`, torch"
+        f" {metrics.get('torch', 'unknown')}. All else is below."
     )
 
 

@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import fcntl
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import time
 from pathlib import Path
 
 PRETENDED = "MAC_DEVICES"  # names of devices to lease in place of the machine's, for tests
+ONLY_NAMES = "MAC_PRETEND_GPUS"  # set where a cluster's devices exist in name only, for tests: trainings use the CPU
 FOLDER = "MAC_LEASE_DIR"
 GRANTED = "CUDA_VISIBLE_DEVICES"
 CLUSTER_JOB = "SLURM_JOB_ID"
@@ -35,16 +37,75 @@ def devices() -> list[str]:
     """Names of the devices that may be leased here: those granted from outside, or all of the machine's.
 
     Returns:
-        Indices or UUIDs, as ``CUDA_VISIBLE_DEVICES`` takes them; none on a machine without a GPU.
+        What ``CUDA_VISIBLE_DEVICES`` takes, one name a device however it was written: UUIDs where ``nvidia-smi`` tells
+        them, indices elsewhere. None on a machine without a GPU.
+
+    Raises:
+        LeaseError: the machine has GPUs but ``nvidia-smi`` can't list them, or one was granted twice.
     """
-    for name in (PRETENDED, GRANTED):
-        if name in os.environ:
-            return [device for device in os.environ[name].split(",") if device.strip()]
+    if PRETENDED in os.environ:
+        return [name.strip() for name in os.environ[PRETENDED].split(",") if name.strip()]
+    cards = _cards()
+    if GRANTED in os.environ:
+        return _granted(os.environ[GRANTED], cards)
+    return [device for card in cards for device in card]
+
+
+def real_devices() -> list[str]:
+    """Name the devices that trainings must use: :func:`devices`, but for those that tests made up."""
+    return [] if {PRETENDED, ONLY_NAMES} & os.environ.keys() else devices()
+
+
+def _cards() -> list[list[str]]:
+    """List the machine's GPUs in the order of ``nvidia-smi``: the UUID of each, or of the instances it is cut into."""
     try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=60).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [str(number) for number, line in enumerate(line for line in listed.splitlines() if line.startswith("GPU "))]
+        told = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False, timeout=60)
+        listed, problem = told.stdout, told.returncode and (told.stdout + told.stderr).strip()
+    except (OSError, subprocess.SubprocessError) as error:
+        listed, problem = "", str(error)
+    if problem and any(Path("/dev").glob("nvidia[0-9]*")):
+        raise LeaseError(
+            f"this machine has an NVIDIA GPU (/dev/nvidia…), but `nvidia-smi -L` can't list it: {problem}. Mend the"
+            " driver, or set `device: cpu` in config/config.yaml to train without a GPU"
+        )
+    cards: list[list[str]] = []
+    for line in [] if problem else listed.splitlines():
+        if card := re.match(r"GPU \d+: .*\(UUID: (GPU-[^)]+)\)", line):
+            cards.append([card[1]])
+        elif (instance := re.match(r"\s+MIG .*\(UUID: (MIG-[^)]+)\)", line)) and cards:
+            cards[-1] = [device for device in cards[-1] if device.startswith("MIG-")] + [instance[1]]
+    return cards
+
+
+def _granted(text: str, cards: list[list[str]]) -> list[str]:
+    """Read ``CUDA_VISIBLE_DEVICES`` as CUDA does: indices or (the beginnings of) UUIDs; an invalid entry ends the list.
+
+    Indices are taken in the order of ``nvidia-smi``, which is CUDA's on machines whose GPUs are all alike.
+    """
+    found: list[str] = []
+    for entry in text.split(","):
+        device = _identify(entry.strip(), cards)
+        if device is None:
+            break
+        if device in found:
+            raise LeaseError(f"{GRANTED}={text} names the device {device} twice; CUDA would show none. Name it once")
+        found.append(device)
+    return found
+
+
+def _identify(entry: str, cards: list[list[str]]) -> str | None:
+    """Give the one name of a device, or None if there is no such device (CUDA takes a cut-up GPU's first instance)."""
+    if re.fullmatch(r"[0-9]+", entry):
+        number = int(entry)
+        if not cards:  # nothing is known of the machine's GPUs
+            return str(number)
+        return cards[number][0] if number < len(cards) else None
+    if not entry.startswith(("GPU-", "MIG-")):
+        return None
+    if not cards:
+        return entry
+    matching = [device for card in cards for device in card if device.startswith(entry)]
+    return matching[0] if len(matching) == 1 else None
 
 
 def lock_folder() -> Path:
@@ -122,13 +183,13 @@ def main() -> None:
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
         parser.error("name a command after --")
-    available = devices()
-    if arguments.gpus and available and LEASED not in os.environ:
+    if arguments.gpus and LEASED not in os.environ:
         try:
-            taken = lease(arguments.gpus, available, lock_folder(), arguments.per_device)
+            if available := devices():
+                taken = lease(arguments.gpus, available, lock_folder(), arguments.per_device)
+                os.environ[GRANTED] = os.environ[LEASED] = ",".join(taken)
         except LeaseError as error:
             sys.exit(f"lease: {error}")
-        os.environ[GRANTED] = os.environ[LEASED] = ",".join(taken)
     try:
         os.execvp(command[0], command)  # noqa: S606
     except OSError as error:

@@ -3,38 +3,123 @@
 import ctypes
 import os
 import platform
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
 from mac.randomness import Key, integer_seed
+from mac.runtime import lease
 
+MOST_READERS = 16  # of a process where nobody says how many; more than any GPU takes
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _LARGEST = 2**31 - 1  # bytes; mallopt takes an int
 
 
-def prepare(device: str, threads: int, precision: str = "tf32") -> torch.device:
-    """Choose the device (``auto`` takes CUDA where there is one) and set threads, numerics, deterministic algorithms.
+class GpuError(Exception):
+    """A GPU that is there, or asked for, can't be used; the message says why and the way out."""
 
-    Of several processes on a machine, each takes the device of its local rank (torchrun's ``LOCAL_RANK``).
+
+def prepare(device: str, threads: int, precision: str = "tf32", deterministic: bool = True) -> torch.device:
+    """Choose the device and set threads, numerics and deterministic algorithms.
+
+    ``auto`` takes CUDA where the machine, or who granted its devices, has a GPU, and the CPU elsewhere: a GPU that is
+    there is used, or this fails. Of several processes on a machine, each takes the device of its local rank (torchrun's
+    ``LOCAL_RANK``).
+
+    Args:
+        device: ``auto``, ``cpu`` or ``cuda``.
+        threads: of torch on the CPU.
+        precision: of the run. ``tf32`` lets convolutions and matrix products of float32 round their inputs to 10 bits
+            of mantissa; sums, normalisations, losses and the optimiser are float32. ``fp32`` forbids it.
+        deterministic: refuse CUDA algorithms whose results differ from one run to the next.
 
     Raises:
-        RuntimeError: ``cuda`` is asked for where there is none.
+        GpuError: CUDA is asked for or granted, and unusable; or the GPU hasn't the precision.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("device: cuda, but torch sees no GPU; set `device: auto` or `cpu` in config/config.yaml")
     torch.set_num_threads(threads)
     keep_freed_memory()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.backends.cudnn.deterministic = True
     rounding = "ieee" if precision == "fp32" else "tf32"
     torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = rounding
-    if device == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    own = _choose(device)
+    if own.type == "cpu":
+        return own
+    if precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise GpuError(
+            f"precision: bf16, but {torch.cuda.get_device_name(own)} computes bfloat16 only by emulation; allowed here"
+            " are tf32 and fp32: change `precision` in config/default.yaml or the scale"
+        )
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs time
+    torch.backends.cudnn.deterministic = deterministic
     torch.cuda.set_device(own)
     return own
+
+
+def count_readers(
+    device: torch.device, wanted: int | None = None, cores: int | None = None, threads: int = 1, processes: int = 1
+) -> int:
+    """Count the reading processes of each of a job's processes.
+
+    Args:
+        device: where it trains. A CPU is busy with the network and reads by itself; a GPU gets readers.
+        wanted: so many, whatever the rest says.
+        cores: of the job; None takes those that this process may use.
+        threads: of torch in each process.
+        processes: of the job, a GPU each.
+    """
+    if wanted is not None:
+        return wanted
+    if device.type == "cpu":
+        return 0
+    own = (cores or len(os.sched_getaffinity(0))) // processes
+    return min(max(own - threads, 1), MOST_READERS)
+
+
+def _choose(device: str) -> torch.device:
+    if device == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    granted = lease.real_devices()
+    if device == "auto" and not granted:
+        return torch.device("cpu")
+    wanted = f"this job was given the GPU {granted[0]}" if granted else "device: cuda"
+    build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs only"
+    raise GpuError(
+        f"{wanted}, but torch can't use it. torch {torch.__version__} was built for {build}; it says: {_refusal()}."
+        f" nvidia-smi says: {_driver()}. Install a build of torch that fits the driver, or a newer driver (CUDA 13"
+        " needs 580 or newer, CUDA 12 525): README.md, “On a machine with GPUs”. To train on the CPU all the same, set"
+        " `device: cpu` in config/config.yaml"
+    )
+
+
+def _refusal() -> str:
+    try:
+        torch.cuda.init()
+    except (AssertionError, RuntimeError) as error:
+        return str(error).strip().splitlines()[0].rstrip(".")
+    return "no device is visible"
+
+
+def _driver() -> str:
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(query, capture_output=True, text=True, check=False, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"nothing ({error})"
+    return "; ".join((told.stdout + told.stderr).split("\n")).strip("; ") or "nothing"
+
+
+def arithmetic(precision: str, device: torch.device) -> str:
+    """What a run of some precision really computes with on a device: ``fp32``, ``tf32`` or ``bf16``.
+
+    TF32 needs a GPU of compute capability 8.0; elsewhere it is float32.
+    """
+    has_tf32 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return "fp32" if precision == "tf32" and not has_tf32 else precision
 
 
 def keep_freed_memory() -> None:
