@@ -61,5 +61,16 @@ def resumable(sub: argparse.ArgumentParser) -> None:
 def processor(sub: argparse.ArgumentParser) -> None:
     """Let the user choose what computes."""
     sub.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    sub.add_argument("--threads", type=int, default=1, help="CPU threads")
-    sub.add_argument("--loader-workers", type=int, default=0, help="processes that read clips")
+    sub.add_argument("--threads", type=lambda text: _number(text) or 1, default=1, metavar="N", help="CPU threads")
+    sub.add_argument(
+        "--loader-workers",
+        type=_number,
+        metavar="N",
+        help="processes that read clips; 0 reads in this one (default and auto: 0 on a CPU, else the other cores)",
+    )
+    sub.add_argument("--cores", type=int, metavar="N", help="CPU cores of the job (default: all it may use)")
+
+
+def _number(text: str) -> int | None:
+    """Read a number, or ``auto`` as None."""
+    return None if text == "auto" else int(text)

@@ -85,6 +85,13 @@ def state_bytes(config: PretrainConfig, labels: int = 400) -> int:
     return NUMBER * (networks + keys + copies * (trained + head + projector))
 
 
+def finetuning_bytes(config: FinetuneConfig, labels: int = 400) -> int:
+    """Bytes of a finetuning's state: network, classifier, and the optimiser's copies; ``labels`` are its classes."""
+    trained, kept = flops.numbers(config.model.backbone, config.model.width)
+    head = (flops.features(config.model.width) + 1) * labels
+    return NUMBER * (kept + head + (2 if config.optimiser.name == "adamw" else 1) * (trained + head))
+
+
 def _state_of(sizes: Sizes) -> Callable[[PretrainConfig], int]:
     return lambda config: state_bytes(config, sizes.find(config.store.dataset).labels or 400)
 

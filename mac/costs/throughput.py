@@ -60,12 +60,24 @@ class FrameBytes(Strict):
     bytes: PositiveInt
 
 
+class Reading(Strict):
+    """Clips a second that one core reads from a frame store, at a size in pixels."""
+
+    width: PositiveInt
+    height: PositiveInt
+    num_frames: PositiveInt
+    clips_per_core_second: PositiveFloat
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    where: str
+
+
 class ThroughputFile(Strict):
     """``config/throughput.yaml``."""
 
     measured: list[Measurement] | None
     assumed: list[Assumption]
     frames: Annotated[list[FrameBytes], Field(min_length=1)]
+    reading: Annotated[list[Reading], Field(min_length=1)]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from mac.config import Probability, Strict
+from mac.costs.machine import Settings
 from mac.plan import Plan
 from mac.validation import ConfigError
 
@@ -23,15 +24,20 @@ class UserConfig(Strict):
     device: Literal["auto", "cpu", "cuda"]
     gpus_per_run: PositiveInt
     jobs_per_gpu: PositiveInt
-    loader_workers: Annotated[int, Field(ge=0)]
-    training_threads: PositiveInt
-    training_memory: PositiveInt
+    loader_workers: Annotated[int, Field(ge=0)] | Literal["auto"]
+    training_threads: PositiveInt | Literal["auto"]
+    training_memory: PositiveInt | Literal["auto"]
     training_minutes: PositiveInt
     save_minutes: PositiveFloat
     max_unusable: dict[str, Probability]
     videos_per_job: PositiveInt
     download: bool
     detector_weights: str | None
+
+    @property
+    def of_each_training(self) -> Settings:
+        """What the user wants a training to take of the machine."""
+        return Settings(self.loader_workers, self.training_threads, self.training_memory, self.gpus_per_run)
 
     @field_validator("max_unusable")
     @classmethod

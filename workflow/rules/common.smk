@@ -4,13 +4,33 @@ import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.settings import ExecMode
 
 from mac import plan as planning
+from mac.costs import machine, throughput
 from mac.data import catalog
+from mac.kept import KeptError, files_of, recall
+from mac.runtime import lease
+from mac.runtime.folders import UnwritableError, check_writable, dataset_root
 from mac.runtime.user import UserConfig, check_gpus_per_run
 from mac.validation import ConfigError, validate
-from mac.kept import KeptError, files_of, recall
-from mac.runtime.folders import UnwritableError, check_writable, dataset_root
+
+
+def machine_of_trainings():
+    """Where trainings run: here, or where jobs are submitted to, of which nothing but the settings is known."""
+    is_elsewhere = (
+        workflow.resource_settings.nodes is not None
+        or workflow.exec_mode != ExecMode.DEFAULT
+    )
+    if USER.device == "cpu" or lease.ONLY_NAMES in os.environ:
+        return machine.Machine(has_gpu=False)
+    if is_elsewhere:
+        return machine.Machine(has_gpu=True)
+    devices = lease.real_devices()
+    gpus = workflow.global_resources["gpu"].value or len(devices) or 1
+    cores = workflow.resource_settings.cores // gpus
+    return machine.Machine(bool(devices) or USER.device == "cuda", cores)
+
 
 try:
     USER = validate(UserConfig, dict(config))
@@ -22,8 +42,10 @@ try:
         check_writable(Path(USER.data_root), "data_root")
     REPORTS = f"{USER.reports}/{USER.scale}"
     KEPT = f"{REPORTS}/kept"
+    SPEEDS = throughput.load(Path(USER.config_dir) / "throughput.yaml")
+    MACHINE = machine_of_trainings()
     RECALLED = recall(PLAN, Path(KEPT))
-except (ConfigError, UnwritableError, KeptError) as error:
+except (ConfigError, UnwritableError, KeptError, lease.LeaseError) as error:
     raise WorkflowError(str(error)) from None
 
 ENVIRONMENT = "../../environment.yml"
@@ -31,7 +53,11 @@ RESULTS = USER.results
 LEDGER = f"{workflow.basedir}/docs/discrepancies.md"
 TRACKING = USER.tracking_uri or f"sqlite:///{RESULTS}/mlflow.db"
 SCALE = f"--scale {USER.scale} --config-dir {USER.config_dir}"
-PROCESSOR = f"--device {USER.device} --loader-workers {USER.loader_workers}"
+# A scheduler is asked for the cores of a job, {threads}; the job divides them between itself and its readers.
+PROCESSOR = (
+    f"--device {USER.device} --cores {{threads}} --threads {USER.training_threads}"
+    f" --loader-workers {USER.loader_workers}"
+)
 # `exec`: a SIGTERM to all processes of a job must not end the shell, and with it the job, while a training saves itself.
 LEASE = (
     "exec"
@@ -39,8 +65,7 @@ LEASE = (
     else f"exec python -m mac.runtime.lease --gpus {{resources.gpu}} --per-device {USER.jobs_per_gpu} --"
 )
 TRAINING = (
-    f"{PROCESSOR} --threads {USER.training_threads} --processes {{resources.gpu}}"
-    f" --save-minutes {USER.save_minutes}"
+    f"{PROCESSOR} --processes {{resources.gpu}} --save-minutes {USER.save_minutes}"
 )
 RUNS_PAGE = f"--runs-page '{USER.runs_page}'" if USER.runs_page else ""
 REPORT = f"{SCALE} --results {RESULTS} --out {REPORTS} {RUNS_PAGE}"

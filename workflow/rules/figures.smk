@@ -33,14 +33,14 @@ if PLAN.gradcam_pair and "figures/gradcam" not in RECALLED.products:
             f"{RESULTS}/logs/gradcam/{USER.scale}.tsv"
         conda:
             ENVIRONMENT
-        threads: USER.training_threads
+        threads: needs(PLAN.finetunings[PLAN.gradcam_pair[0]].config).cores
         resources:
             gpu=1,
-            mem_mb=USER.training_memory,
+            mem_mb=needs(PLAN.finetunings[PLAN.gradcam_pair[0]].config).memory,
             runtime=60,
         shell:
             f"{LEASE} python -m mac gradcam"
             " --configs {input.configs} --classifiers {input.classifiers} --predictions {input.predictions}"
             " --pretraining {input.pretraining} --store {input.store} --out {output.facts}"
             " --pictures {output.pictures} {output.drawings}"
-            f" {PROCESSOR} --threads {{threads}} > {{log}} 2>&1"
+            f" {PROCESSOR} > {{log}} 2>&1"

@@ -33,10 +33,10 @@ rule finetune:
     priority: 10
     conda:
         ENVIRONMENT
-    threads: USER.training_threads * USER.gpus_per_run
+    threads: lambda wildcards: needs_of_finetuning(wildcards).cores
     resources:
         gpu=USER.gpus_per_run,
-        mem_mb=USER.training_memory * USER.gpus_per_run,
+        mem_mb=lambda wildcards: needs_of_finetuning(wildcards).memory,
         runtime=USER.training_minutes,
     shell:
         f"{LEASE} python -m mac finetune"

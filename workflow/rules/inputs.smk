@@ -111,6 +111,23 @@ def gpus_of_boxes(wildcards):
     return 0 if PLAN.boxes[wildcards.boxes_id].detector == "published" else 1
 
 
+def needs(config):
+    """CPU cores, readers and memory of a run."""
+    return machine.needs(config, MACHINE, USER.of_each_training, SPEEDS)
+
+
+def needs_of_pretraining(wildcards):
+    return needs(PLAN.pretrainings[wildcards.pretrain_id].config)
+
+
+def needs_of_finetuning(wildcards):
+    return needs(PLAN.finetunings[wildcards.finetune_id].config)
+
+
+def needs_of_probe(wildcards):
+    return needs(PLAN.probes[wildcards.probe_id].config)
+
+
 def index_of_name(wildcards):
     return f"{RESULTS}/dataset/{DATASETS[wildcards.dataset]}/index.parquet"
 

@@ -13,17 +13,17 @@ rule detect:
         f"{RESULTS}/logs/detect/{{boxes_id}}_{{shard}}-of-{{shards}}.tsv"
     conda:
         ENVIRONMENT
-    threads: USER.training_threads
+    threads: machine.needs_of_detector(MACHINE, USER.of_each_training).cores
     resources:
         gpu=gpus_of_boxes,
-        mem_mb=USER.training_memory,
+        mem_mb=machine.needs_of_detector(MACHINE, USER.of_each_training).memory,
         runtime=USER.training_minutes,
     params:
         root=root_of_boxes,
     shell:
         f"{LEASE} python -m mac detect"
         " --config {input.config} --root {params.root} --index {input.index} --out {output}"
-        " --shard {wildcards.shard} {wildcards.shards} --threads {threads}"
+        " --shard {wildcards.shard} {wildcards.shards}"
         f" {PROCESSOR} {WEIGHTS} > {{log}} 2>&1"
 
 

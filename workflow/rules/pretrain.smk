@@ -21,10 +21,10 @@ rule pretrain:
         pretrain_id=not_of(RECALLED.pretrainings, PLAN.pretrainings),
     conda:
         ENVIRONMENT
-    threads: USER.training_threads * USER.gpus_per_run
+    threads: lambda wildcards: needs_of_pretraining(wildcards).cores
     resources:
         gpu=USER.gpus_per_run,
-        mem_mb=USER.training_memory * USER.gpus_per_run,
+        mem_mb=lambda wildcards: needs_of_pretraining(wildcards).memory,
         runtime=USER.training_minutes,
     shell:
         f"{LEASE} python -m mac pretrain"

@@ -19,13 +19,13 @@ rule probe:
     priority: 10
     conda:
         ENVIRONMENT
-    threads: USER.training_threads
+    threads: lambda wildcards: needs_of_probe(wildcards).cores
     resources:
         gpu=1,
-        mem_mb=USER.training_memory,
+        mem_mb=lambda wildcards: needs_of_probe(wildcards).memory,
         runtime=USER.training_minutes,
     shell:
         f"{LEASE} python -m mac probe --config {{input.config}} --store {{input.store}}"
         " $(test -z '{input.backbone}' || echo --backbone {input.backbone})"
         " --predictions {output.predictions} --journal {output.journal} --metrics {output.metrics}"
-        f" {PROCESSOR} --threads {{threads}} > {{log}} 2>&1"
+        f" {PROCESSOR} > {{log}} 2>&1"
