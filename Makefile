@@ -6,17 +6,21 @@ CORES ?= $(shell nproc)
 SCALE ?= demo
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: demo test test-full check bench ui plan
+.PHONY: demo test test-full test-gpu check bench bench-gpu ui plan
 
 demo: $(READY)
 	@$(RUN) python -m mac progress --scale $(SCALE) --results results --reports reports --log results/logs/snakemake-$(SCALE).log -- \
 	  snakemake --cores $(CORES) --resources gpu=$(CORES) --config scale=$(SCALE)
 
 test: $(READY)
-	$(RUN) python -m pytest -m "not full"
+	$(RUN) python -m pytest -m "not full and not gpu"
 
 test-full: $(READY)
 	$(RUN) python -m pytest -m full
+
+# At most 8 minutes on one GPU; elsewhere it says why each test is skipped.
+test-gpu: $(READY)
+	$(RUN) python -m pytest -m gpu tests/gpu
 
 check: $(READY)
 	$(RUN) ruff check .
@@ -28,6 +32,11 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
 	$(RUN) python -m benchmarks --data $(DATA)
+
+# At most 9 minutes on one GPU. DATA=FOLDER holds ucf101-originals; without it clips are generated.
+bench-gpu: $(READY)
+	$(RUN) python -m benchmarks.gpu $(if $(DATA),--data $(DATA))
+	$(RUN) python -m benchmarks.gpu --page
 
 ui: $(READY)
 	@$(RUN) python -m mac ui --tracking-uri sqlite:///results/mlflow.db
