@@ -26,6 +26,7 @@ FOLDER = "MAC_LEASE_DIR"
 GRANTED = "CUDA_VISIBLE_DEVICES"
 CLUSTER_JOB = "SLURM_JOB_ID"
 LEASED = "MAC_LEASED"  # set for the command: what it starts under a lease of its own needs no second one
+DEVICE_FILES = Path("/dev")
 PAUSE = 0.2  # seconds between two looks at devices that are taken
 
 
@@ -63,7 +64,7 @@ def _cards() -> list[list[str]]:
         listed, problem = told.stdout, told.returncode and (told.stdout + told.stderr).strip()
     except (OSError, subprocess.SubprocessError) as error:
         listed, problem = "", str(error)
-    if problem and any(Path("/dev").glob("nvidia[0-9]*")):
+    if problem and any(DEVICE_FILES.glob("nvidia[0-9]*")):
         raise LeaseError(
             f"this machine has an NVIDIA GPU (/dev/nvidia…), but `nvidia-smi -L` can't list it: {problem}. Mend the"
             " driver, or set `device: cpu` in config/config.yaml to train without a GPU"
