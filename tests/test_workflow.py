@@ -1,7 +1,9 @@
 """The workflow by dry runs: what runs, what an edit changes, and what changes nothing."""
 
 import os
+import re
 import shutil
+import subprocess
 import time
 
 import pytest
@@ -46,6 +48,37 @@ def test_a_number_of_gpus_that_no_batch_can_be_split_over_is_refused(paper):
     text = paper.snakemake("-n", gpus_per_run=3, check=False)
     assert "gpus_per_run: 3 doesn't divide the batch of 32 videos" in text
     assert paper.jobs(gpus_per_run=4)["pretrain"] == 24
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "allowed"),
+    [
+        ("loader_workers", "some", "found 'some' — allowed are auto and whole numbers from 0 on"),
+        ("loader_workers", -1, "found -1 — allowed are auto and whole numbers from 0 on"),
+        ("training_threads", 0, "found 0 — allowed are auto and whole numbers from 1 on"),
+        ("training_memory", 2.5, "found 2.5 — allowed are auto and whole numbers from 1 on"),
+    ],
+)
+def test_a_wrong_setting_of_the_machine_is_refused_with_what_is_allowed(paper, setting, value, allowed):
+    text = paper.snakemake("-n", check=False, **{setting: value})
+    assert f"{setting}: {allowed}" in text
+
+
+def test_the_cluster_is_asked_for_what_each_training_takes(paper):
+    # With a number of cores a dry run shows threads.
+    command = ["snakemake", "-n", "--cores", "99", "--profile", "workflow/profiles/slurm", "--config", "scale=paper"]
+    text = subprocess.run(command, cwd=paper.folder, capture_output=True, text=True, check=True).stdout
+    asked = {
+        rule: {
+            (int(threads), int(memory))
+            for threads, memory in re.findall(rf"^rule {rule}:.*?threads: (\d+).*?mem_mb=(\d+)", text, re.M | re.S)
+        }
+        for rule in ("pretrain", "finetune")
+    }
+    assert {threads for threads, _ in asked["pretrain"]} >= {2, 3}  # SC with one reader, S with two
+    for threads, memory in asked["pretrain"] | asked["finetune"]:
+        assert 2 <= threads <= 6
+        assert 4500 < memory < 12_000
 
 
 def test_a_single_table_is_a_target_of_its_own(paper):

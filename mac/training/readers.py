@@ -1,12 +1,14 @@
 """The processes that read clips for a training: how they start, what they need of the machine, and how they end."""
 
 import multiprocessing.resource_tracker
+import os
 import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 from mac.runtime.signals import die_with_parent
 
@@ -50,7 +52,7 @@ def check(workers: int, batch_bytes: int) -> None:
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Start readers inside: they are deaf to SIGTERM from their first moment on, as they inherit what is blocked here.
+    """Start readers inside: from their first moment on no SIGTERM ends them, for they inherit what is blocked here.
 
     A scheduler sends SIGTERM to all processes of a job. The training must save itself, and needs its readers until
     then. A SIGTERM that comes meanwhile is heard afterwards.
@@ -64,6 +66,13 @@ def starting() -> Iterator[None]:
 
 
 def begin(parent: int, _: int) -> None:
-    """Prepare a reader: it is deaf to SIGTERM, and ends with the process ``parent``, however that ends."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """Prepare a reader: it ends with the process ``parent``, however that ends, and when that one tells it to."""
     die_with_parent(parent)
+    Thread(target=_end_when_told, args=(parent,), daemon=True).start()
+
+
+def _end_when_told(parent: int) -> None:
+    """Of all SIGTERMs obey the parent's alone: with it Python ends a reader that is left at its exit."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)

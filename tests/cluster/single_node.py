@@ -8,6 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from mac.runtime.lease import ONLY_NAMES
+
 DAEMONS = ("munged", "slurmctld", "slurmd")
 COMMANDS = ("sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo", "sacct", "sacctmgr", "sshare")
 MARK = "MAC_TEST_CLUSTER"  # in the environment of every process of this cluster
@@ -72,6 +74,7 @@ class Cluster:
         path = f"{folder}/bin:{os.environ['PATH']}:/usr/sbin"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "CUDA_", "MAC_"))}
         self.environment = kept | {"PATH": path, MARK: str(folder), "MAC_LEASE_DIR": f"{folder}/lease"}
+        self.environment[ONLY_NAMES] = "1"  # trainings use the CPU
         for name in ("state", "spool", "bin"):
             (folder / name).mkdir()
         self._configure(gpus)

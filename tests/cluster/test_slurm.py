@@ -134,9 +134,10 @@ class Workflow:
         self.target = f"results/pretrain/{pretrain_id}/epoch_{EPOCHS}"
         self.running = folder / "results" / "pretrain" / pretrain_id / f"running_{EPOCHS}" / "journal.jsonl"
 
-    def run(self, environment, *arguments):
+    def run(self, environment, *arguments, readers=0):
+        settings = ["scale=long", f"loader_workers={readers}"]
         target = f"{self.target}.safetensors"
-        return snakemake(self.folder, environment, *arguments, "--config", "scale=long", "--", target)
+        return snakemake(self.folder, environment, *arguments, "--config", *settings, "--", target)
 
     def result(self):
         return (self.folder / f"{self.target}.safetensors").read_bytes()
@@ -156,7 +157,10 @@ class Workflow:
 
 @pytest.fixture(scope="module")
 def trained(cluster, smoke, tmp_path_factory):
-    """One pretraining three times, at once: undisturbed without SLURM, preempted, and with a limit of one minute."""
+    """One pretraining three times, at once: undisturbed without SLURM, preempted, and with a limit of one minute.
+
+    The two that SLURM disturbs have two reading processes each, which get its SIGTERM too.
+    """
     folder = tmp_path_factory.mktemp("interrupted")
     workflows = {name: Workflow(smoke[0], folder / name) for name in ("undisturbed", "preempted", "limited")}
     undisturbed, preempted, limited = workflows.values()
@@ -170,10 +174,10 @@ def trained(cluster, smoke, tmp_path_factory):
     ]
     with contextlib.ExitStack() as running:
         processes = [running.enter_context(undisturbed.run(cluster.environment, "--cores", "1"))]
-        processes.append(running.enter_context(preempted.run(cluster.environment, *PROFILE, *QUICK, *low)))
+        processes.append(running.enter_context(preempted.run(cluster.environment, *PROFILE, *QUICK, *low, readers=2)))
         preempted.wait_for_epochs(20)
         cluster.run("sbatch", "--partition=main", "--gpus=4", "--output=/dev/null", "--wrap=sleep 1")
-        processes.append(running.enter_context(limited.run(cluster.environment, *PROFILE, *QUICK, *minute)))
+        processes.append(running.enter_context(limited.run(cluster.environment, *PROFILE, *QUICK, *minute, readers=2)))
         for process, workflow in zip(processes, workflows.values(), strict=True):
             finish(process, workflow.folder)
     assert not undisturbed.events("continued")
@@ -183,7 +187,9 @@ def trained(cluster, smoke, tmp_path_factory):
 def test_a_preempted_pretraining_is_requeued_and_ends_bit_identical(cluster, trained):
     preempted = trained["preempted"]
     (job,) = preempted.jobs()  # submitted once: SLURM, not Snakemake, started it again
-    assert "Restarts=1" in cluster.run("scontrol", "show", "job", job)
+    facts = cluster.run("scontrol", "show", "job", job)
+    assert "Restarts=1" in facts
+    assert re.search(r"CPUs/Task=3\b", facts)  # asked for what is used: a thread and two readers
     assert preempted.events("continued")
     assert preempted.result() == trained["undisturbed"].result()
 

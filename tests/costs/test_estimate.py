@@ -208,8 +208,12 @@ def measurement(**changes):
     return base | {"date": "2026-11-22", "where": "here"} | changes
 
 
+SIZE = {"width": 1, "height": 1}
+READING = SIZE | {"num_frames": 16, "clips_per_core_second": 100.0, "date": "2026-11-22", "where": "here"}
+
+
 def listed(path, *measured):
-    content = {"measured": list(measured), "assumed": [], "frames": [{"width": 1, "height": 1, "bytes": 1}]}
+    content = {"measured": list(measured), "assumed": [], "frames": [SIZE | {"bytes": 1}], "reading": [READING]}
     path.write_text(yaml.safe_dump(content))
     return throughput.load(path)
 
@@ -318,5 +322,5 @@ def test_the_command_prints_runs_shares_and_totals(root, finished, capsys):
 def test_nothing_known_is_a_question_mark_not_a_number(root):
     planned = plan.load(root / "config", "paper")
     found = states(planned, None, Sizes(root / "config").sides)
-    nothing = throughput.ThroughputFile(measured=[], assumed=[], frames=[{"width": 1, "height": 1, "bytes": 1}])
+    nothing = throughput.ThroughputFile(measured=[], assumed=[], frames=[SIZE | {"bytes": 1}], reading=[READING])
     assert {h.total for h in hours(found, throughput.Throughput([], nothing), "A")} == {None}

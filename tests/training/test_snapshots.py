@@ -105,3 +105,62 @@ def test_a_journal_shorter_than_its_snapshot_says_is_refused(tmp_path):
     (tmp_path / "journal.jsonl").write_text("")
     with pytest.raises(CheckpointError, match="shorter than the .* bytes that the snapshot"):
         RunFolder(tmp_path, "run")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that goes when it is told to."""
+    now = [1000.0]
+    monkeypatch.setattr(run_folder.time, "monotonic", lambda: now[0])
+
+    def go(seconds):
+        now[0] += seconds
+
+    return go
+
+
+def save(folder, clock, seconds):
+    """Save a state that takes so long to write."""
+    write = folder._snapshots.save
+    folder._snapshots.save = lambda state: (clock(seconds), write(state))
+    folder.save({"x": 1})
+    folder._snapshots.save = write
+
+
+def test_snapshots_at_the_ends_of_epochs_take_at_most_a_hundredth_of_the_time(tmp_path, clock):
+    folder = RunFolder(tmp_path, "run", save_every=600.0)
+    saving = began = 0.0
+    for _ in range(300):  # epochs of 7 seconds, snapshots of 2
+        clock(7)
+        began += 7
+        if folder.is_due(at_end_of_epoch=True):
+            save(folder, clock, 2.0)
+            saving += 2
+    assert 0.005 < saving / began <= 0.01 + 2 / began
+
+
+def test_a_long_epoch_ends_with_a_snapshot_and_has_some_within(tmp_path, clock):
+    folder = RunFolder(tmp_path, "run", save_every=600.0)
+    save(folder, clock, 2.0)
+    clock(599)
+    assert not folder.is_due(at_end_of_epoch=False)
+    assert folder.is_due(at_end_of_epoch=True)
+    clock(1)
+    assert folder.is_due(at_end_of_epoch=False)
+    save(folder, clock, 2.0)
+    clock(199)
+    assert not folder.is_due(at_end_of_epoch=True)
+    clock(1)
+    assert folder.is_due(at_end_of_epoch=True)
+
+
+def test_a_run_that_is_asked_to_leave_saves_whatever_it_costs(tmp_path, clock):
+    asked = []
+    folder = RunFolder(tmp_path, "run", is_stopping=lambda: bool(asked))
+    save(folder, clock, 60.0)
+    assert not folder.is_due(at_end_of_epoch=False)
+    asked.append(1)
+    assert folder.is_due(at_end_of_epoch=False)
+    with pytest.raises(run_folder.Interrupted):
+        folder.save({"x": 2})
+    assert Snapshots(tmp_path, "run").load()["state"] == {"x": 2}

@@ -27,7 +27,7 @@ def machine_of_trainings():
     if is_elsewhere:
         return machine.Machine(has_gpu=True)
     devices = lease.real_devices()
-    gpus = workflow.global_resources["gpu"].value or len(devices) or 1
+    gpus = workflow.global_resources.get("gpu").value or len(devices) or 1
     cores = workflow.resource_settings.cores // gpus
     return machine.Machine(bool(devices) or USER.device == "cuda", cores)
 

@@ -1,0 +1,180 @@
+"""Reading processes: started once a training, deaf to SIGTERM, gone with the training; what they lack is told first."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mac.training import batches, readers
+from mac.training.readers import ReadersError
+
+
+class Witness:
+    """A store whose frames tell which process read them."""
+
+    def clips(self, videos, frames):
+        return np.full((len(videos), 1, 1, 1, 3), os.getpid() % 256, np.uint8)
+
+
+def first_frame(epoch, videos):
+    return np.zeros((len(videos), 1), int)
+
+
+def test_readers_live_for_the_whole_training():
+    planned = [(epoch, np.arange(2)) for epoch in range(6) for _ in range(4)]
+    seen = [int(batch.frames[0, 0, 0, 0, 0]) for batch in batches.read(Witness(), planned, first_frame, workers=2)]
+    assert len(set(seen)) == 2
+    assert len(seen) == 24
+    assert os.getpid() % 256 not in set(seen)
+
+
+def test_closing_ends_the_readers():
+    found = batches.read(Witness(), [(0, np.arange(2))] * 50, first_frame, workers=2)
+    next(found)
+    processes = multiprocessing.active_children()
+    assert len(processes) == 2
+    found.close()
+    assert not any(process.is_alive() for process in processes)
+
+
+def test_little_shared_memory_is_told_before_a_reader_starts(monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=64e6))
+    readers.check(1, 21_000_000)
+    message = r"64 MB free, but 2 readers need up to 105 MB for batches of 21 MB.*--shm-size.* to 1 or fewer"
+    with pytest.raises(ReadersError, match=message):
+        readers.check(2, 21_000_000)
+    with pytest.raises(ReadersError, match="readers need up to"):
+        next(batches.read(Huge(), [(0, np.arange(2))], first_frame, workers=1))
+
+
+class Huge:
+    """A store with batches of a gigabyte, as far as can be seen."""
+
+    def clips(self, videos, frames):
+        return np.zeros(2**30, np.uint8)
+
+
+def test_a_long_folder_for_temporary_files_is_told_before_a_reader_starts(monkeypatch):
+    readers.check(2, 1)
+    monkeypatch.setattr(tempfile, "tempdir", "/" + 90 * "x")
+    with pytest.raises(ReadersError, match=r"TMPDIR=/x+ has 91 characters, .* at most 75. Set TMPDIR to a shorter one"):
+        readers.check(2, 1)
+
+
+def test_as_long_a_folder_as_is_allowed_works(tmp_path):
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    folder = folder / ("x" * (readers.SOCKET_PATH - len(str(folder)) - 1))
+    folder.mkdir()
+    program = "from test_readers import read_some; read_some()"
+    environment = os.environ | {"TMPDIR": str(folder), "PYTHONPATH": f"{Path(__file__).parent}:{Path.cwd()}"}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=120)
+
+
+def read_some():
+    assert len(list(batches.read(Witness(), [(0, np.arange(2))] * 5, first_frame, workers=1))) == 5
+
+
+TRAINING = """
+import sys, time
+from mac.runtime.signals import stop_request
+from mac.training import batches
+from test_readers import Slow, first_frame
+import numpy as np
+if __name__ == "__main__":
+    stopping = stop_request()
+    print("started", flush=True)
+    found = batches.read(Slow(), [(0, np.arange(1))] * 400, first_frame, workers=int(sys.argv[1]))  # never closed
+    for i, batch in enumerate(found):
+        if i == 3:
+            print("reading", flush=True)
+        time.sleep(0.02)
+        if stopping():
+            time.sleep(0.3)  # the training saves itself
+            for _ in range(3):
+                next(found)  # and may need more batches until it is there
+            print("saved", flush=True)
+            sys.exit(75)
+"""
+
+
+class Slow:
+    """A store that takes its time."""
+
+    def clips(self, videos, frames):
+        time.sleep(0.03)
+        return np.zeros((1, 1, 2, 2, 3), np.uint8)
+
+
+@pytest.fixture
+def training(tmp_path):
+    """A training in a process group of its own, as a scheduler's job is."""
+    (tmp_path / "training.py").write_text(TRAINING)
+    paths = f"{Path(__file__).parent}:{Path(__file__).parents[2]}"
+    started = []
+
+    def start(workers):
+        started.append(
+            subprocess.Popen(
+                [sys.executable, tmp_path / "training.py", str(workers)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+                env=os.environ | {"PYTHONPATH": paths},
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+@pytest.mark.parametrize("when", ["started", "reading"])
+def test_a_sigterm_to_the_whole_job_lets_the_training_save_itself(training, workers, when):
+    process = training(workers)
+    while process.stdout.readline().strip() != when:
+        assert process.poll() is None
+    if when == "started":
+        time.sleep(0.4)  # the readers are starting
+    os.killpg(process.pid, signal.SIGTERM)
+    told, problems = process.communicate(timeout=60)
+    assert process.returncode == 75, problems
+    assert "saved" in told
+
+
+def test_readers_end_with_a_training_that_is_killed(training):
+    process = training(2)
+    while process.stdout.readline().strip() != "reading":
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    for _ in range(100):
+        if not alive(process.pid):
+            return
+        time.sleep(0.1)
+    raise AssertionError("they read on")
+
+
+def alive(session):
+    """Processes of a session that haven't ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, own = path.read_text().rsplit(") ", 1)[1].split()[:4]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(own) == session and state != "Z":
+            found.append(path)
+    return found
