@@ -14,6 +14,7 @@ def add(commands: Commands) -> None:
     scaled(s)
     s.add_argument("--results", type=Path, help="subtract what is done there, and reckon with its speed")
     s.add_argument("--device", help="only this one (a part of its name)")
+    s.add_argument("--gpus-per-run", type=int, default=1, metavar="N", help="devices that share each training")
     s.add_argument("--json", action="store_true", help="for programs")
     s = commands.stage(
         "resolve",

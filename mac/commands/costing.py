@@ -51,10 +51,11 @@ def reckon(arguments: argparse.Namespace) -> Costs:
             [f"--device {arguments.device}: nothing is known of it. Known: {found}; measure it and add it to {path}"]
         )
     runs = list(states(plan, results, sizes.sides))
+    waiting = listed.sharing.seconds if listed.sharing else 0.0
     return Costs(
         plan,
         runs,
-        {device: hours(runs, known, device) for device in devices},
+        {device: hours(runs, known, device, arguments.gpus_per_run, waiting) for device in devices},
         disk(plan, results, sizes, listed.frames),
         {f"{d.name} ({d.subset})" if d.subset else d.name: sizes.find(d).origin for d in plan.datasets.values()},
     )

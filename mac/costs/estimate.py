@@ -48,23 +48,35 @@ def amounts(states: Iterable[RunState]) -> dict[Stage, Amount]:
     return found
 
 
-def hours(states: Iterable[RunState], throughput: Throughput, device: str) -> list[Hours]:
-    """Estimate each stage's hours on one device."""
+def hours(
+    states: Iterable[RunState], throughput: Throughput, device: str, sharing: int = 1, waiting: float = 0.0
+) -> list[Hours]:
+    """Estimate each stage's hours on one kind of device.
+
+    Args:
+        states: of the runs.
+        throughput: of the device.
+        device: its name.
+        sharing: devices that share each training; all of them are counted.
+        waiting: seconds they take to wait for each other once (the batch normalisation is taken over all clips).
+    """
     states = list(states)
-    return [_hours([w for s in states for w in s.work if w.kind.stage == stage], throughput, device, stage)
+    lost = sharing * waiting if sharing > 1 else 0.0
+    return [_hours([w for s in states for w in s.work if w.kind.stage == stage], throughput, device, stage, lost)
             for stage in STAGES]  # fmt: skip
 
 
-def _hours(work: list[Work], throughput: Throughput, device: str, stage: Stage) -> Hours:
+def _hours(work: list[Work], throughput: Throughput, device: str, stage: Stage, lost: float) -> Hours:
     total = left = 0.0
     sources: dict[str, float] = {}
     for one in work:
         pace = throughput.pace(device, one.kind)
         if pace is None:
             return Hours(device, stage, None, None, {})
-        spent = pace.seconds(one.clips, one.steps) / 3600
+        a_step = lost * one.kind.synchronisations
+        spent = (pace.seconds(one.clips, one.steps) + a_step * one.steps) / 3600
         total += spent
-        left += pace.seconds(one.remaining, _steps_left(one)) / 3600
+        left += (pace.seconds(one.remaining, _steps_left(one)) + a_step * _steps_left(one)) / 3600
         sources[pace.source] = sources.get(pace.source, 0.0) + spent
     return Hours(device, stage, total, left, sources)
 

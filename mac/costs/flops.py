@@ -60,6 +60,12 @@ def numbers(backbone: str, width: int) -> tuple[int, int]:
     return parameters, parameters + sum(2 * c.outputs for c in layers)
 
 
+@cache
+def normalisations(backbone: str, width: int) -> int:
+    """Count the batch normalisations that a forward pass goes through: one behind each convolution."""
+    return sum(len(branch.main) + bool(branch.shortcut) for branch in _branches(backbone, width))
+
+
 def features(width: int) -> int:
     """Length of the feature vector, D."""
     return 512 * width // FULL_WIDTH

@@ -71,6 +71,13 @@ class Reading(Strict):
     where: str
 
 
+class Sharing(Strict):
+    """Seconds that processes which share a training take to wait for each other once, and where that is from."""
+
+    seconds: PositiveFloat
+    source: str
+
+
 class ThroughputFile(Strict):
     """``config/throughput.yaml``."""
 
@@ -78,6 +85,7 @@ class ThroughputFile(Strict):
     assumed: list[Assumption]
     frames: Annotated[list[FrameBytes], Field(min_length=1)]
     reading: Annotated[list[Reading], Field(min_length=1)]
+    sharing: Sharing | None = None
 
 
 @dataclass(frozen=True)

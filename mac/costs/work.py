@@ -36,6 +36,17 @@ class Kind:
         """Multiply–accumulates a clip."""
         return self.passes * flops.multiply_accumulates(self.backbone, self.width, self.num_frames, self.size)
 
+    @property
+    def synchronisations(self) -> int:
+        """How often processes that share a step wait for each other: at each normalisation, forward and backward.
+
+        A step of ``g`` views with gradient and ``k`` keys without has 3g + k passes; ``k`` is ``g`` or 0.
+        """
+        if self.stage == "test":
+            return 0
+        views, keys = (self.passes // 4, self.passes // 4) if not self.passes % 4 else (self.passes // 3, 0)
+        return (2 * views + keys) * flops.normalisations(self.backbone, self.width)
+
 
 @dataclass(frozen=True)
 class Work:

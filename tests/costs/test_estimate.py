@@ -32,8 +32,10 @@ def override(folder, scale, tree):
     path.write_text(yaml.safe_dump(merge(read_yaml(path), tree), allow_unicode=True))
 
 
-def reckon(folder, scale, results=None, device=None):
-    arguments = argparse.Namespace(config_dir=folder, scale=scale, results=results, device=device, json=False)
+def reckon(folder, scale, results=None, device=None, gpus_per_run=1):
+    arguments = argparse.Namespace(
+        config_dir=folder, scale=scale, results=results, device=device, json=False, gpus_per_run=gpus_per_run
+    )
     return costing.reckon(arguments)
 
 
@@ -252,6 +254,36 @@ def test_several_devices_share_the_hours(finished):
     assert (after.device_hours, after.wall_seconds, after.runs) == (4.0, 3600, 1)
 
 
+def test_gpus_that_share_a_training_wait_for_each_other(folder):
+    one, four = (
+        {h.stage: h.total for h in reckon(folder, "paper", gpus_per_run=n).hours["NVIDIA H200"]} for n in (1, 4)
+    )
+    once, (steps, finetuning) = throughput.load(folder / "throughput.yaml").sharing.seconds, (0, 0)
+    planned = plan.load(folder, "paper")
+    for state in states(planned, None, Sizes(folder).sides):
+        for work in state.work:
+            layers = {"r2plus1d_18": 37, "r2plus1d_10": 21, "r3d_18": 20}[work.kind.backbone]
+            passes = {8: 6, 4: 3, 3: 2, 1: 0}[work.kind.passes]  # forward and backward ones: a backward pass waits once
+            if work.kind.stage == "pretrain":
+                steps += work.steps * layers * passes
+            elif work.kind.stage == "finetune":
+                finetuning += work.steps * layers * passes
+    assert four["pretrain"] - one["pretrain"] == pytest.approx(4 * once * steps / 3600)
+    assert four["finetune"] - one["finetune"] == pytest.approx(4 * once * finetuning / 3600)
+    assert four["test"] == one["test"]
+
+
+@pytest.mark.parametrize("backbone", ["r2plus1d_18", "r2plus1d_10", "r3d_18"])
+def test_normalisations_are_the_networks(backbone):
+    from torch import nn
+
+    from mac.costs import flops
+    from mac.models.backbones import Backbone
+
+    found = sum(isinstance(module, nn.BatchNorm3d) for module in Backbone(backbone, 8).modules())
+    assert flops.normalisations(backbone, 8) == found
+
+
 def test_the_shipped_list_is_sound_and_says_what_it_assumes(root):
     found = throughput.load(root / "config" / "throughput.yaml")
     assert found.measured
@@ -307,7 +339,7 @@ def _tensors(tree):
 
 def test_the_command_prints_runs_shares_and_totals(root, finished, capsys):
     _, results, _ = finished
-    arguments = {"config_dir": root / "config", "scale": "demo", "results": results, "device": "cpu"}
+    arguments = {"gpus_per_run": 1, "config_dir": root / "config", "scale": "demo", "results": results, "device": "cpu"}
     costing.show(argparse.Namespace(**arguments, json=False))
     text = capsys.readouterr().out
     assert "22 pretrainings (25 jobs):" in text

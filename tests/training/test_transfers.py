@@ -9,10 +9,8 @@ import transfers
 from kinds import KINDS
 from torch.utils import backend_registration
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
-    reason=f"torch {torch.__version__} has no hook for a device made in Python (2.13 has)",
-)
+if not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"):
+    pytest.skip(f"torch {torch.__version__} has no hook for a device made in Python", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
