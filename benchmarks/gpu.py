@@ -288,7 +288,7 @@ def publish(facts: dict) -> None:
         )
     missing = [name for name in PARTS if name not in facts]
     if missing:
-        tables.append(f"Not measured, for lack of time: {', '.join(missing)}.")
+        tables.append(f"Not measured yet, for lack of time: {', '.join(missing)}.")
     save("gpu", "GPU", facts, tables)
 
 

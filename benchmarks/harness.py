@@ -94,9 +94,7 @@ def cuda_rate(run: Callable[[torch.device], object], units: int, repeats: int = 
 def on_gpu(rate: float | None, name: str) -> str:
     """Say what a GPU reached in clips a second, or how to measure it."""
     if rate is None:
-        return (
-            f"On a GPU: not measured, no GPU here (`python -m benchmarks {name} --data FOLDER` on a machine with one)."
-        )
+        return "On a GPU: see GPU (`make bench-gpu`)."
     return f"On {torch.cuda.get_device_name()}: {rate:,.0f} clips a second."
 
 

@@ -1,6 +1,7 @@
 """The overview: what all benchmarks found against their goals, computed from the results they left."""
 
 import json
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,17 @@ def _devices(facts: dict) -> Iterator[Finding]:
     yield Finding("exponent of one training's throughput in devices, simulated", facts["simulated"]["exponent"])
 
 
+def _gpu(facts: dict) -> Iterator[Finding]:
+    device = facts["machine"]["gpu"]
+    for one in (e["entry"] for e in facts.get("throughput", ())):
+        if one["backbone"] == "r2plus1d_18" and one["stage"] != "test":
+            what = f"{one['stage']}, {one['backbone']}, {one['passes']} passes, {one['precision']}, on one {device}"
+            yield Finding(f"{what}, clips/s", one["clips_per_second"])
+    if "snapshots" in facts:
+        seconds = statistics.median(facts["snapshots"]["seconds"])
+        yield Finding(f"a snapshot of the default pretraining, on one {device}, s", seconds)
+
+
 FINDINGS = {
     "masks": _masks,
     "views": _views,
@@ -121,4 +133,5 @@ FINDINGS = {
     "planning": _planning,
     "growth": _growth,
     "devices": _devices,
+    "gpu": _gpu,
 }
