@@ -1,12 +1,10 @@
 """Feed: clips per second from disk to tensor of each core that reads, as a training's loader does it."""
 
 import math
-import resource
 import shutil
 import statistics
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from mac.data.clips import training_frames
 from mac.data.store import FrameStore
 from mac.training import processor
 from mac.training.batches import in_turn, of_one_epoch, read
+from mac.training.usage import cpu_seconds
 
 SIZES = ((171, 128), (192, 144))
 FRAMES, STRIDES, BATCH, BATCHES, REPEATS = 16, [1, 2, 3, 4], 32, 9, 5
@@ -63,21 +62,14 @@ def run(data: Path) -> None:
 def _feed(store: FrameStore, workers: int, turn: int) -> tuple[float, float]:
     """Read some batches; returns clips per second by the clock and per second of processor time."""
     videos = np.random.default_rng(turn).integers(0, len(store.lengths), BATCHES * BATCH)
-    before = _processor_time()
-    batches = read(store, of_one_epoch(turn, in_turn(videos, BATCH)), partial(_choose, store.lengths), workers=workers)
+    batches = read(store, of_one_epoch(turn, in_turn(videos, BATCH)), _choose, workers=workers)
     next(batches)
-    began = time.perf_counter()
+    began, before = time.perf_counter(), cpu_seconds()
     for batch in batches:
         assert batch.frames.dtype == torch.uint8
-    seconds = time.perf_counter() - began
-    del batches  # its workers end, and their time is counted
-    return (BATCHES - 1) * BATCH / seconds, BATCHES * BATCH / (_processor_time() - before)
+        seconds, spent = time.perf_counter() - began, cpu_seconds() - before
+    return (BATCHES - 1) * BATCH / seconds, (BATCHES - 1) * BATCH / spent
 
 
 def _choose(lengths: np.ndarray, turn: int, videos: np.ndarray) -> np.ndarray:
-    return training_frames(lengths[videos], FRAMES, STRIDES, ("feed", turn, videos))
-
-
-def _processor_time() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    return training_frames(lengths, FRAMES, STRIDES, ("feed", turn, videos))

@@ -165,7 +165,7 @@ def _taker(
 
     def read(planned: batches.Plan) -> Generator[Batch]:
         if way.feeds:
-            return batches.read(store, planned, partial(_choose, store.lengths, config))
+            return batches.read(store, planned, partial(_choose, config))
         return (batch for batch in kept)
 
     def take(_: int) -> None:
@@ -227,12 +227,12 @@ def _follow_plainly(learner: MacLearner) -> None:
         key.mul_(learner.contrast.momentum).add_((1 - learner.contrast.momentum) * query)
 
 
-def _choose(lengths: np.ndarray, config: Config, _: int | str, videos: np.ndarray) -> np.ndarray:
-    return training_frames(lengths[videos], config.clip.num_frames, config.clip.strides, ("step", videos))
+def _choose(config: Config, lengths: np.ndarray, _: int | str, videos: np.ndarray) -> np.ndarray:
+    return training_frames(lengths, config.clip.num_frames, config.clip.strides, ("step", videos))
 
 
 def _read(config: Config, store: FrameStore, planned: list[np.ndarray]) -> Generator[Batch]:
-    return batches.read(store, batches.of_one_epoch(0, planned), partial(_choose, store.lengths, config))
+    return batches.read(store, batches.of_one_epoch(0, planned), partial(_choose, config))
 
 
 def _flops(config: Config, store: FrameStore, device: torch.device, batch: int) -> int:

@@ -61,16 +61,29 @@ def resumable(sub: argparse.ArgumentParser) -> None:
 def processor(sub: argparse.ArgumentParser) -> None:
     """Let the user choose what computes."""
     sub.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    sub.add_argument("--threads", type=lambda text: _number(text) or 1, default=1, metavar="N", help="CPU threads")
+    sub.add_argument("--threads", type=_threads, default=1, metavar="N", help="CPU threads")
     sub.add_argument(
         "--loader-workers",
-        type=_number,
+        type=_readers,
         metavar="N",
         help="processes that read clips; 0 reads in this one (default and auto: 0 on a CPU, else the other cores)",
     )
-    sub.add_argument("--cores", type=int, metavar="N", help="CPU cores of the job (default: all it may use)")
+    sub.add_argument("--cores", type=_cores, metavar="N", help="CPU cores of the job (default: all it may use)")
 
 
-def _number(text: str) -> int | None:
-    """Read a number, or ``auto`` as None."""
-    return None if text == "auto" else int(text)
+def _whole(text: str, least: int, also: str = "") -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"found {text!r} — allowed are {also}whole numbers from {least} on")
+    return int(text)
+
+
+def _cores(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _threads(text: str) -> int:
+    return 1 if text == "auto" else _whole(text, 1, "auto and ")
+
+
+def _readers(text: str) -> int | None:
+    return None if text == "auto" else _whole(text, 0, "auto and ")

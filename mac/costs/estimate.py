@@ -73,7 +73,7 @@ def _hours(work: list[Work], throughput: Throughput, device: str, stage: Stage, 
         pace = throughput.pace(device, one.kind)
         if pace is None:
             return Hours(device, stage, None, None, {})
-        a_step = lost * one.kind.synchronisations
+        a_step = lost * one.kind.synchronisations if pace.source != "own runs" else 0.0  # those have waited already
         spent = (pace.seconds(one.clips, one.steps) + a_step * one.steps) / 3600
         total += spent
         left += (pace.seconds(one.remaining, _steps_left(one)) + a_step * _steps_left(one)) / 3600

@@ -1,7 +1,7 @@
 """What a training asks of a machine: CPU cores, the processes among them that read clips, and memory. No torch."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mac.config import FinetuneConfig, PretrainConfig, ProbeConfig
@@ -15,13 +15,14 @@ MOST_READERS = 16  # where the number of cores isn't known
 ON_CPU, ON_GPU, READER = 2000, 4000, 500
 COPIES = 4  # of a training's state that writing or reading a snapshot holds at a time
 AHEAD = 3  # batches a reader holds: two prepared and one page-locked
+PROBED_AT_ONCE = 32  # clips, of a probe (mac/stages/probe.py)
 Config = PretrainConfig | FinetuneConfig | ProbeConfig
 Auto = Literal["auto"]
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Where trainings run: whether on GPUs, and the cores there are for each training; None where nobody knows."""
+    """Where trainings run: whether on GPUs, and the cores there are for each of them; None where nobody knows."""
 
     has_gpu: bool
     cores: int | None = None
@@ -67,6 +68,12 @@ def needs(config: Config, machine: Machine, settings: Settings, speeds: Throughp
     return Needs(settings.processes * (threads + wanted), wanted, settings.processes * memory)
 
 
+def needs_alone(config: Config, machine: Machine, settings: Settings, speeds: ThroughputFile) -> Needs:
+    """Reckon what a probe or the figures need: one process on one GPU, however many share a training."""
+    cores = machine.cores // settings.processes if machine.cores else None
+    return needs(config, replace(machine, cores=cores), replace(settings, processes=1), speeds)
+
+
 def needs_of_detector(machine: Machine, settings: Settings) -> Needs:
     """Reckon what finding persons in videos needs: it reads them itself."""
     memory = settings.memory if settings.memory != "auto" else ON_GPU if machine.has_gpu else ON_CPU
@@ -76,13 +83,30 @@ def needs_of_detector(machine: Machine, settings: Settings) -> Needs:
 def _readers(config: Config, machine: Machine, speeds: ThroughputFile) -> int:
     if not machine.has_gpu:
         return 0
-    kind, known = _kind(config), Throughput([], speeds)
-    paces = [known.pace(device, kind) for device in known.devices if not device.startswith("CPU")]
-    fastest = min((pace.seconds_per_clip for pace in paces if pace), default=math.inf)
-    frame = config.store.width * config.store.height
+    kind, frame = _kind(config), config.store.width * config.store.height
     nearest = min(speeds.reading, key=lambda r: abs(math.log(r.width * r.height / frame)))
-    read = nearest.clips_per_core_second * nearest.num_frames * nearest.width * nearest.height
-    return max(math.ceil(SPARE / fastest / (read / (kind.num_frames * frame))), 1)
+    pixels = nearest.num_frames * nearest.width * nearest.height
+    read = nearest.clips_per_core_second * pixels / (kind.num_frames * frame)
+    return max(math.ceil(SPARE * fastest_rate(kind, _clips(config), speeds) / read), 1)
+
+
+def fastest_rate(kind: Kind, batch: int, speeds: ThroughputFile) -> float:
+    """Clips a second of the fastest GPU that has been measured, else of one that is assumed.
+
+    A step takes some time however little it computes: the least that is assumed of a device.
+    """
+    known = Throughput([], speeds)
+    paces = [known.pace(device, kind) for device in known.devices if not device.startswith("CPU")]
+    found = [pace for pace in paces if pace]
+    found = [pace for pace in found if pace.source != "assumed"] or found
+    least = min((assumption.seconds_per_step for assumption in speeds.assumed), default=0.0)
+    seconds = [max(batch * pace.seconds_per_clip, least) for pace in found]
+    return batch / min(seconds, default=math.inf)
+
+
+def _clips(config: Config) -> int:
+    """Clips that a step of a run takes at a time."""
+    return PROBED_AT_ONCE if isinstance(config, ProbeConfig) else config.optimiser.batch_size
 
 
 def _kind(config: Config) -> Kind:
@@ -95,7 +119,7 @@ def _kind(config: Config) -> Kind:
 
 def _memory(config: Config, machine: Machine, processes: int, readers: int) -> int:
     """Megabytes of one process and its readers."""
-    clips = 32 if isinstance(config, ProbeConfig) else config.optimiser.batch_size / processes
+    clips = _clips(config) / processes
     frames = config.num_frames if isinstance(config, ProbeConfig) else config.clip.num_frames
     batch = clips * frames * config.store.width * config.store.height * 3 / 1e6
     state = 0.0

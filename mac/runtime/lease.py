@@ -42,14 +42,17 @@ def devices() -> list[str]:
         them, indices elsewhere. None on a machine without a GPU.
 
     Raises:
-        LeaseError: the machine has GPUs but ``nvidia-smi`` can't list them, or one was granted twice.
+        LeaseError: one was granted twice, or the machine has GPUs, none is granted and ``nvidia-smi`` can't list them.
     """
     if PRETENDED in os.environ:
         return [name.strip() for name in os.environ[PRETENDED].split(",") if name.strip()]
-    cards = _cards()
-    if GRANTED in os.environ:
-        return _granted(os.environ[GRANTED], cards)
-    return [device for card in cards for device in card]
+    if GRANTED not in os.environ:
+        return [device for card in _cards() for device in card]
+    try:
+        cards = _cards()
+    except LeaseError:  # then devices go by the names they were granted under
+        cards = []
+    return _granted(os.environ[GRANTED], cards)
 
 
 def real_devices() -> list[str]:
@@ -67,7 +70,8 @@ def _cards() -> list[list[str]]:
     if problem and any(DEVICE_FILES.glob("nvidia[0-9]*")):
         raise LeaseError(
             f"this machine has an NVIDIA GPU (/dev/nvidia…), but `nvidia-smi -L` can't list it: {problem}. Mend the"
-            " driver, or set `device: cpu` in config/config.yaml to train without a GPU"
+            f" driver, name the devices yourself (export {GRANTED}=0,1), or set `device: cpu` in config/config.yaml to"
+            " train without a GPU"
         )
     cards: list[list[str]] = []
     for line in [] if problem else listed.splitlines():

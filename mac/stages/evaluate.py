@@ -48,7 +48,8 @@ def run(
         with autocast(config.precision, device):
             scores = model(view).float()
         means.append(scores.unflatten(0, (-1, e.num_clips)).mean(1))
-    logits = torch.cat(world.collect(torch.cat(means).cpu())).numpy()
+    parts = world.collect(torch.cat(means).cpu() if means else None)  # a process may have had no video
+    logits = torch.cat([part for part in parts if part is not None]).numpy()
     rows = store.videos.iloc[videos]
     return pd.DataFrame(
         {

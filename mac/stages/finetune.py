@@ -123,7 +123,7 @@ def run(
         partial(
             batches.read,
             store,
-            choose=partial(_choose, store.lengths, config),
+            choose=partial(_choose, config),
             workers=loader_workers,
             pinned=device.type == "cuda",
         ),
@@ -158,6 +158,6 @@ def labelled(config: FinetuneConfig, store: FrameStore) -> np.ndarray:
     return np.sort(np.concatenate(chosen))
 
 
-def _choose(lengths: np.ndarray, config: FinetuneConfig, epoch: int, videos: np.ndarray) -> np.ndarray:
+def _choose(config: FinetuneConfig, lengths: np.ndarray, epoch: int, videos: np.ndarray) -> np.ndarray:
     keys = (config.seed, "frames", epoch, videos)
-    return training_frames(lengths[videos], config.clip.num_frames, config.clip.strides, keys)
+    return training_frames(lengths, config.clip.num_frames, config.clip.strides, keys)

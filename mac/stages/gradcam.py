@@ -188,7 +188,7 @@ def _look(
     e, clip = config.evaluate, config.clip
     parts = batches.in_turn(chosen, config.optimiser.batch_size)
     planned = batches.of_one_epoch("test", [videos[part] for part in parts])
-    choose = partial(_middle_clip, store.lengths, config)
+    choose = partial(_middle_clip, config)
     read = batches.read(store, planned, choose, workers=workers, pinned=device.type == "cuda")
     found = []
     for part, batch in zip(parts, read, strict=True):
@@ -203,10 +203,10 @@ def _look(
     return Looks(plain, masks, tuple(maps))
 
 
-def _middle_clip(lengths: np.ndarray, config: FinetuneConfig, _: int | str, videos: np.ndarray) -> np.ndarray:
+def _middle_clip(config: FinetuneConfig, lengths: np.ndarray, _: int | str, videos: np.ndarray) -> np.ndarray:
     """Frame numbers (B, T) of the middle one of each video's test clips."""
     e = config.evaluate
-    return test_frames(lengths[videos], config.clip.num_frames, e.stride, e.num_clips)[:, e.num_clips // 2]
+    return test_frames(lengths, config.clip.num_frames, e.stride, e.num_clips)[:, e.num_clips // 2]
 
 
 def _rows(models: tuple[Model, Model], store: FrameStore, looks: Looks, chosen: np.ndarray) -> tuple[list[Row], list]:

@@ -91,7 +91,7 @@ def run(
     read = partial(
         batches.read,
         store,
-        choose=partial(_choose, store.lengths, config),
+        choose=partial(_choose, config),
         boxes=config.mask.source == "person_boxes",
         workers=loader_workers,
         pinned=device.type == "cuda",
@@ -126,10 +126,10 @@ def _restore_segment(loop: Loop, state: dict, digest: str, path: Path) -> None:
     loop.restore({"position": position, "learner": state["learner"], "optimiser": state["optimiser"]})
 
 
-def _choose(lengths: np.ndarray, config: PretrainConfig, epoch: int | str, videos: np.ndarray) -> np.ndarray:
+def _choose(config: PretrainConfig, lengths: np.ndarray, epoch: int | str, videos: np.ndarray) -> np.ndarray:
     """Choose each video's frames for an epoch (or for the held-out score)."""
     keys = (config.seed, "frames", epoch, videos)
-    return training_frames(lengths[videos], config.clip.num_frames, config.clip.strides, keys)
+    return training_frames(lengths, config.clip.num_frames, config.clip.strides, keys)
 
 
 def _held_out(

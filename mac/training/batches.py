@@ -52,6 +52,9 @@ def in_turn(videos: np.ndarray, batch_size: int) -> list[np.ndarray]:
 Plan = Iterable[tuple[int | str, np.ndarray]]  # an epoch (or what else frames are chosen for) and the videos of a batch
 
 
+Choose = Callable[[np.ndarray, int | str, np.ndarray], np.ndarray]
+
+
 def of_one_epoch(epoch: int | str, batches: list[np.ndarray]) -> Plan:
     """Plan the batches of one epoch."""
     return [(epoch, batch) for batch in batches]
@@ -60,12 +63,12 @@ def of_one_epoch(epoch: int | str, batches: list[np.ndarray]) -> Plan:
 class _Batches(Dataset):
     """One item is one whole batch, so that a worker reads a batch at a time."""
 
-    def __init__(self, store: FrameStore, choose: Callable[[int | str, np.ndarray], np.ndarray], boxes: bool) -> None:
+    def __init__(self, store: FrameStore, choose: Choose, boxes: bool) -> None:
         self.store, self.choose, self.boxes = store, choose, boxes
 
     def __getitem__(self, planned: tuple[int | str, np.ndarray]) -> Batch:
         epoch, videos = planned
-        frames = self.choose(epoch, videos)
+        frames = self.choose(self.store.lengths[videos], epoch, videos)
         boxes = torch.from_numpy(self.store.boxes(videos, frames)) if self.boxes else None
         return Batch(videos, torch.from_numpy(self.store.clips(videos, frames)), boxes)
 
@@ -73,7 +76,7 @@ class _Batches(Dataset):
 def read(
     store: FrameStore,
     planned: Plan,
-    choose: Callable[[int | str, np.ndarray], np.ndarray],
+    choose: Choose,
     boxes: bool = False,
     workers: int = 0,
     pinned: bool = False,
@@ -83,7 +86,8 @@ def read(
     Args:
         store: where frames come from.
         planned: all batches that will be read, of any number of epochs: the workers live until the last.
-        choose: gives the frame numbers (B, T) of an epoch's videos (B,); workers need it to be picklable.
+        choose: gives the frame numbers (B, T) of an epoch's videos (B,), whose lengths (B,) in frames it gets first.
+            Workers need it to be picklable, and small: they start one after the other.
         boxes: read person boxes too.
         workers: reading processes; 0 reads in this one. Changes nothing but the time.
         pinned: put them into page-locked memory, for a GPU.

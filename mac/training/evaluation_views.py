@@ -44,7 +44,7 @@ def read_test_views(
     Yields:
         Clips (B·C, 3, T, S, S), a video's one after the other.
     """
-    choose = partial(_all_clips, store.lengths, num_frames, stride, num_clips)
+    choose = partial(_all_clips, num_frames, stride, num_clips)
     planned = batches.of_one_epoch("test", batches.in_turn(videos, max(clips_at_once // num_clips, 1)))
     for batch in batches.read(store, planned, choose, workers=loader_workers, pinned=device.type == "cuda"):
         frames = batch.to(device).frames.flatten(0, 1).unflatten(0, (-1, num_frames))
@@ -52,7 +52,7 @@ def read_test_views(
 
 
 def _all_clips(
-    lengths: np.ndarray, num_frames: int, stride: int, num_clips: int, _: int | str, videos: np.ndarray
+    num_frames: int, stride: int, num_clips: int, lengths: np.ndarray, _: int | str, videos: np.ndarray
 ) -> np.ndarray:
     """Frame numbers (B, num_clips·T) of all test clips, one after the other."""
-    return test_frames(lengths[videos], num_frames, stride, num_clips).reshape(len(videos), -1)
+    return test_frames(lengths, num_frames, stride, num_clips).reshape(len(videos), -1)

@@ -139,6 +139,7 @@ class Loop:
         remaining = _Remaining(order, self.world, self.position.epoch, self.position.batch, until)
         with closing(read(remaining)) as found:  # the reading processes end with it
             self._train(until, order, found)
+        self.folder.remember(self.state)
 
     def _train(self, until: int, order: Callable[[int], list[np.ndarray]], found: Iterator[Batch]) -> None:
         while self.position.epoch < until:

@@ -75,6 +75,7 @@ class RunFolder:
                 )
             self._journal = Journal(path, keep)
         self._saved, self._cost, self._is_leaving = time.monotonic(), 0.0, False
+        self._make_state: Callable[[], dict[str, Any]] | None = None
 
     def write(self, event: str, **values: Any) -> None:
         """Append an event to the run's journal."""
@@ -102,20 +103,29 @@ class RunFolder:
         """
         began = time.monotonic()
         if self._journal:
-            self._snapshots.save({"state": state, "journal": self._journal.sync()})
-            self._journal.write("saved")  # what stands before is final: it may be sent on
+            self._write(state)
         self._saved = time.monotonic()
         self._cost = self._saved - began
         if self._is_leaving:
             raise Interrupted(f"saved in {self.folder}; the same command continues it")
 
+    def _write(self, state: dict[str, Any]) -> None:
+        self._snapshots.save({"state": state, "journal": self._journal.sync()})
+        self._journal.write("saved")  # what stands before is final: it may be sent on
+
+    def remember(self, make_state: Callable[[], dict[str, Any]]) -> None:
+        """Note how to make the state that a training ended with, in case the run is asked to leave while it tests."""
+        self._make_state = make_state
+
     def leave_if_asked(self) -> None:
-        """Leave without saving, where the newest snapshot is good enough (while testing).
+        """Leave while the run tests; what was trained since the newest snapshot is saved before.
 
         Raises:
             Interrupted: if the run was asked to leave.
         """
         if self._is_stopping():
+            if self._make_state and self._journal:
+                self._write(self._make_state())
             raise Interrupted(f"saved in {self.folder}; the same command continues it")
 
     def publish(self, journal: Path) -> None:

@@ -1,8 +1,10 @@
 """What a run uses of its machine: its own processes and its own device, nobody else's."""
 
+import multiprocessing
 import os
 import resource
 import time
+from pathlib import Path
 
 import torch
 
@@ -37,7 +39,7 @@ class Usage:
         seconds = max(time.monotonic() - self._began, 1e-3)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         use = {
-            "system/cpu_utilization_percentage": round(100 * (_cpu_seconds() - self._cpu) / seconds, 1),
+            "system/cpu_utilization_percentage": round(100 * (cpu_seconds() - self._cpu) / seconds, 1),
             "system/memory_peak_megabytes": round(peak, 1),
         }
         if self._device.type == "cuda":
@@ -48,12 +50,19 @@ class Usage:
         return use
 
     def _begin(self) -> None:
-        self._began, self._cpu, self._busy = time.monotonic(), _cpu_seconds(), []
+        self._began, self._cpu, self._busy = time.monotonic(), cpu_seconds(), []
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
 
 
-def _cpu_seconds() -> float:
-    """CPU time of this process and of its readers that have ended."""
+def cpu_seconds() -> float:
+    """CPU time of this process and of the processes it has started, ended ones and (on Linux) those still at work."""
     times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    total = times.user + times.system + times.children_user + times.children_system
+    for process in multiprocessing.active_children():
+        try:
+            fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        except OSError:  # it has ended meanwhile, or this is no Linux
+            continue
+        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime, see proc(5)
+    return total

@@ -70,6 +70,41 @@ def test_what_the_user_wants_is_done(configs, speeds):
     assert (shared.cores, shared.memory) == (4 * alone.cores, 4 * alone.memory)
 
 
+def test_gpus_that_share_a_training_share_its_cores(configs, speeds):
+    fast = [config.model_copy(update={"precision": "bf16"}) for config in configs]
+    for config in fast:
+        alone, shared = (
+            needs(config, Machine(has_gpu=True, cores=cores), Settings(processes=n), speeds)
+            for cores, n in ((4, 1), (16, 4))
+        )
+        assert shared.readers == alone.readers
+        assert shared.cores == 4 * alone.cores <= 16
+
+
+def test_a_probe_is_one_process_however_many_gpus_share_a_training(request, speeds):
+    small = plan.load(request.config.rootpath / "config", "ucf101-21")
+    for probe in small.probes.values():
+        alone = machine.needs_alone(probe.config, GPU, Settings(), speeds)
+        assert machine.needs_alone(probe.config, GPU, Settings(processes=4), speeds) == alone
+        assert alone.cores <= 10
+
+
+@pytest.mark.parametrize("scale", ["smoke", "demo"])
+def test_small_networks_do_not_ask_for_many_cores(request, speeds, scale):
+    planned = plan.load(request.config.rootpath / "config", scale)
+    for run in (*planned.pretrainings.values(), *planned.finetunings.values(), *planned.probes.values()):
+        assert needs(run.config, GPU, Settings(), speeds).cores <= 3
+
+
+def test_measured_gpus_come_before_assumed_ones(configs, speeds):
+    assumed = speeds.assumed[0].model_copy(update={"device": "GPU of a prospectus", "utilisation": 1.0})
+    kind = kinds_of(configs[0])[0]
+    boasting = speeds.model_copy(update={"assumed": [*speeds.assumed, assumed]})
+    assert machine.fastest_rate(kind, 32, boasting) == machine.fastest_rate(kind, 32, speeds)
+    unmeasured = boasting.model_copy(update={"measured": []})
+    assert machine.fastest_rate(kind, 32, unmeasured) > machine.fastest_rate(kind, 32, speeds)
+
+
 def test_a_probe_reads_as_fast_as_its_network_looks(request, speeds):
     small = plan.load(request.config.rootpath / "config", "ucf101-21")
     probe = next(iter(small.probes.values())).config

@@ -94,11 +94,12 @@ def test_names_are_taken_as_they_are_where_no_program_lists_gpus(machine, monkey
     assert granted(monkeypatch, f"{THIRD}, {SMALL[0]}") == [THIRD, SMALL[0]]
 
 
-def test_gpus_that_cant_be_listed_are_an_error_and_not_a_machine_without_gpus(machine):
+def test_gpus_that_cant_be_listed_are_an_error_unless_they_are_named(machine, monkeypatch):
     folder = machine("Failed to initialize NVML: Driver/library version mismatch", status=18)
     (folder / "nvidia0").touch()
-    with pytest.raises(LeaseError, match=r"can't list it: Failed to .* mismatch. Mend the driver, or set `dev"):
+    with pytest.raises(LeaseError, match=r"can't list it: Failed to .* mismatch. Mend the .* CUDA_VISIBLE_DEVICES=0,1"):
         lease.devices()
+    assert granted(monkeypatch, "0, 1") == ["0", "1"]
 
 
 def test_one_device_is_not_leased_twice_under_two_spellings(machine):

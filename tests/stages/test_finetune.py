@@ -6,6 +6,7 @@ from mac.experiment import merge, parse, unfold
 from mac.models.backbones import Backbone
 from mac.stages import evaluate, finetune
 from mac.training import checkpoint
+from mac.training.distributed import World
 from mac.training.run_folder import RunFolder
 from mac.validation import read_yaml
 
@@ -85,3 +86,17 @@ def test_few_labels_are_drawn_per_class_by_the_seed(root, frame_store):
     assert not np.array_equal(chosen, other)
     everything = finetune.labelled(configure(root), frame_store)
     assert np.array_equal(everything, frame_store.select(1, "train"))
+
+
+def test_a_process_without_test_videos_takes_part(root, frame_store):
+    class Last(World):
+        """One of more processes than there are videos."""
+
+        def share(self, items):
+            return items[:0]
+
+        def collect(self, part):
+            return [torch.ones(len(frame_store.select(1, "test")), 3), part]
+
+    found = evaluate.run(configure(root), frame_store, torch.nn.Identity(), CPU, world=Last(1, 2))
+    assert len(found) == len(frame_store.select(1, "test"))

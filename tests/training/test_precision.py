@@ -35,7 +35,7 @@ def step(config, store, seen=None):
             learner.get_submodule(name).register_forward_hook(partial(note, seen, name))
     choose = partial(training_frames, num_frames=8, strides=[1], keys=(1,))
     planned = batches.of_one_epoch(0, [store.select(1, "train")[:8]])
-    (batch,) = batches.read(store, planned, lambda _, videos: choose(store.lengths[videos]))
+    (batch,) = batches.read(store, planned, lambda lengths, _, videos: choose(lengths))
     loss, _ = learner(batch, learner.draw(batch.videos, 0))
     loss.backward()
     return learner, loss

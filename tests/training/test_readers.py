@@ -16,16 +16,19 @@ import pytest
 
 from mac.training import batches, readers
 from mac.training.readers import ReadersError
+from mac.training.usage import cpu_seconds
 
 
 class Witness:
     """A store whose frames tell which process read them."""
 
+    lengths = np.ones(100, int)
+
     def clips(self, videos, frames):
         return np.full((len(videos), 1, 1, 1, 3), os.getpid() % 256, np.uint8)
 
 
-def first_frame(epoch, videos):
+def first_frame(lengths, epoch, videos):
     return np.zeros((len(videos), 1), int)
 
 
@@ -35,6 +38,27 @@ def test_readers_live_for_the_whole_training():
     assert len(set(seen)) == 2
     assert len(seen) == 24
     assert os.getpid() % 256 not in set(seen)
+
+
+class Busy(Witness):
+    """A store whose frames cost a tenth of a second of processor time."""
+
+    def clips(self, videos, frames):
+        began = time.process_time()
+        while time.process_time() < began + 0.1:
+            pass
+        return super().clips(videos, frames)
+
+
+def test_the_use_of_the_processor_includes_readers_at_work():
+    found = batches.read(Busy(), [(0, np.arange(2))] * 12, first_frame, workers=1)
+    next(found)
+    before, own = cpu_seconds(), time.process_time()
+    for _ in range(10):
+        next(found)
+    read = cpu_seconds() - before - (time.process_time() - own)
+    found.close()
+    assert read == pytest.approx(1.0, abs=0.25)
 
 
 def test_closing_ends_the_readers():
@@ -58,6 +82,8 @@ def test_little_shared_memory_is_told_before_a_reader_starts(monkeypatch):
 
 class Huge:
     """A store with batches of a gigabyte, as far as can be seen."""
+
+    lengths = np.ones(100, int)
 
     def clips(self, videos, frames):
         return np.zeros(2**30, np.uint8)
@@ -108,6 +134,8 @@ if __name__ == "__main__":
 
 class Slow:
     """A store that takes its time."""
+
+    lengths = np.ones(100, int)
 
     def clips(self, videos, frames):
         time.sleep(0.03)

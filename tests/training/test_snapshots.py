@@ -164,3 +164,17 @@ def test_a_run_that_is_asked_to_leave_saves_whatever_it_costs(tmp_path, clock):
     with pytest.raises(run_folder.Interrupted):
         folder.save({"x": 2})
     assert Snapshots(tmp_path, "run").load()["state"] == {"x": 2}
+
+
+def test_what_was_trained_since_the_last_snapshot_is_saved_when_a_run_leaves_while_it_tests(tmp_path, clock):
+    asked = []
+    folder = RunFolder(tmp_path, "run", is_stopping=lambda: bool(asked))
+    save(folder, clock, 60.0)
+    assert not folder.is_due(at_end_of_epoch=True)
+    folder.remember(lambda: {"x": 7})
+    folder.leave_if_asked()
+    assert Snapshots(tmp_path, "run").load()["state"] == {"x": 1}
+    asked.append(1)
+    with pytest.raises(run_folder.Interrupted):
+        folder.leave_if_asked()
+    assert Snapshots(tmp_path, "run").load()["state"] == {"x": 7}

@@ -79,7 +79,8 @@ def test_fewer_videos_than_a_batch_make_one_batch():
     assert [len(b) for b in batches.epoch_order(np.arange(3), 8, (1,))] == [3]
 
 
-def _first_frames(epoch, videos):
+def _first_frames(lengths, epoch, videos):
+    assert (lengths == 14).all()
     return np.tile(np.arange(8) + epoch, (len(videos), 1))
 
 

@@ -28,8 +28,9 @@ def machine_of_trainings():
         return machine.Machine(has_gpu=True)
     devices = lease.real_devices()
     gpus = workflow.global_resources.get("gpu").value or len(devices) or 1
-    cores = workflow.resource_settings.cores // gpus
-    return machine.Machine(bool(devices) or USER.device == "cuda", cores)
+    cores = workflow.resource_settings.cores  # none where nothing is to run
+    each = cores * USER.gpus_per_run // gpus if cores else None
+    return machine.Machine(bool(devices) or USER.device == "cuda", each)
 
 
 try:

@@ -33,10 +33,10 @@ if PLAN.gradcam_pair and "figures/gradcam" not in RECALLED.products:
             f"{RESULTS}/logs/gradcam/{USER.scale}.tsv"
         conda:
             ENVIRONMENT
-        threads: needs(PLAN.finetunings[PLAN.gradcam_pair[0]].config).cores
+        threads: needs_of_gradcam().cores
         resources:
             gpu=1,
-            mem_mb=needs(PLAN.finetunings[PLAN.gradcam_pair[0]].config).memory,
+            mem_mb=needs_of_gradcam().memory,
             runtime=60,
         shell:
             f"{LEASE} python -m mac gradcam"

@@ -124,8 +124,20 @@ def needs_of_finetuning(wildcards):
     return needs(PLAN.finetunings[wildcards.finetune_id].config)
 
 
+def needs_of_gradcam():
+    """One process looks into both networks, as a probe looks at clips."""
+    return machine.needs_alone(
+        PLAN.finetunings[PLAN.gradcam_pair[0]].config,
+        MACHINE,
+        USER.of_each_training,
+        SPEEDS,
+    )
+
+
 def needs_of_probe(wildcards):
-    return needs(PLAN.probes[wildcards.probe_id].config)
+    return machine.needs_alone(
+        PLAN.probes[wildcards.probe_id].config, MACHINE, USER.of_each_training, SPEEDS
+    )
 
 
 def index_of_name(wildcards):
