@@ -96,6 +96,7 @@ def test_every_run_is_in_mlflow_under_its_parent(smoke, planned):
         assert run.info.status == "FINISHED"
         assert run.data.tags.get(replay.PARENT) == (runs[parent].info.run_id if parent else None)
         assert run.data.tags["scale"] == "smoke"
+        assert run.data.tags["arithmetic"] == "fp32"
         assert run.data.tags["rows"] == "; ".join(planned_run.used_by)
         assert run.data.params["evaluate.num_clips"] == str(planned_run.config.evaluate.num_clips)
         files = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}

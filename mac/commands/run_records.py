@@ -66,6 +66,7 @@ class RunFiles:
         planned = {"pretrain": plan.pretrainings, "finetune": plan.finetunings, "probe": plan.probes}[self.stage]
         used_by = planned[self.run_id].used_by
         start = next(event for event in self.events if event["event"] == "start")
+        facts = start["facts"]
         tables = dict.fromkeys(use.split(":")[0] for use in used_by)
         checkpoint = None
         if not isinstance(config, PretrainConfig) and config.pretrain_id:
@@ -79,10 +80,11 @@ class RunFiles:
                 "scale": self._plan.scale,
                 "tables": ", ".join(tables),
                 "rows": "; ".join(used_by),
-                "git_commit": start["facts"].get("commit", "unknown"),
+                "git_commit": facts.get("commit", "unknown"),
                 "index_digest": start["index_digest"],
                 "dataset": config.store.dataset.name,
                 "device": start["device"],
+                **({"arithmetic": facts["arithmetic"]} if "arithmetic" in facts else {}),
             },
             events=self.events,
             files=self._artifacts(),

@@ -8,7 +8,7 @@ from mac.config import Strict
 from mac.plan import Finetuning, Plan
 from mac.report.results import Results
 
-MACHINE = ("device", "commit", "torch")
+MACHINE = ("device", "arithmetic", "commit", "torch")  # earlier runs noted no arithmetic
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _origin(results: Results, run_id: str, planned: Finetuning) -> RunOrigin:
         files["pretraining's configuration"] = f"pretrain/{config.pretrain_id}/config.yaml"
     facts = {"seed": str(config.seed), "split": str(config.split), "data": config.store.dataset.name}
     if found:
-        facts |= {"index digest": found["index_digest"]} | {name: str(found[name]) for name in MACHINE}
+        facts |= {"index digest": found["index_digest"]} | {name: str(found[name]) for name in MACHINE if name in found}
         facts["finetuning took"] = f"{found['seconds']:.0f} s"
     pretrained = results.pretrains.get((config.pretrain_id, config.epoch))
     if pretrained:
