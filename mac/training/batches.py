@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 import numpy as np
 import torch
@@ -99,9 +100,8 @@ def read(
     if not workers:
         yield from DataLoader(source, sampler=planned, batch_size=None, pin_memory=pinned)
         return
-    first = next(iter(planned), None)
-    if first is not None:
-        readers.check(workers, source[first].nbytes)
+    for epoch, videos in islice(planned, 1):  # a clip tells how large a batch is
+        readers.check(workers, source[epoch, videos[:1]].nbytes * len(videos))
     loader = DataLoader(
         source,
         sampler=planned,
