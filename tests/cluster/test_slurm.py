@@ -18,7 +18,7 @@ from mac.tracking import journal
 from mac.validation import read_yaml
 
 pytestmark = [pytest.mark.full, pytest.mark.skipif(bool(missing()), reason=f"no SLURM: {missing()}")]
-EPOCHS = 300  # of the pretraining that is interrupted: more than its limit of a minute
+EPOCHS = 1000  # of the pretraining that is interrupted: 55 seconds where one takes .055
 PROFILE = ["--profile", "workflow/profiles/slurm"]
 QUICK = ["--slurm-init-seconds-before-status-checks", "1", "--slurm-status-command", "squeue", "--latency-wait", "10"]
 
@@ -148,11 +148,24 @@ class Workflow:
     def jobs(self):
         return re.findall(r"SLURM jobid (\d+)", (self.folder / "snakemake.log").read_text())
 
+    def hold_still_until(self, elapsed, cluster):
+        """Stops the running job's processes until it has used ``elapsed`` seconds of its limit: fast machines wait."""
+        job = self.jobs()[-1]
+        cluster.run("scancel", "--full", "--signal=STOP", job)
+        while seconds_used(cluster, job) < elapsed:
+            time.sleep(0.2)
+        cluster.run("scancel", "--full", "--signal=CONT", job)
+
     def wait_for_epochs(self, count, seconds=120):
         deadline = time.monotonic() + seconds
         while not self.running.exists() or self.running.read_bytes().count(b"\n") < count:
             assert time.monotonic() < deadline, (self.folder / "snakemake.log").read_text()[-5000:]
             time.sleep(0.2)
+
+
+def seconds_used(cluster, job):
+    minutes, seconds = cluster.run("squeue", "--noheader", "--format=%M", "--jobs", job).strip().split(":")
+    return 60 * int(minutes) + int(seconds)
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +191,8 @@ def trained(cluster, smoke, tmp_path_factory):
         preempted.wait_for_epochs(20)
         cluster.run("sbatch", "--partition=main", "--gpus=4", "--output=/dev/null", "--wrap=sleep 1")
         processes.append(running.enter_context(limited.run(cluster.environment, *PROFILE, *QUICK, *minute, readers=2)))
+        limited.wait_for_epochs(20)
+        limited.hold_still_until(45, cluster)  # of 60, with a SIGTERM at 50
         for process, workflow in zip(processes, workflows.values(), strict=True):
             finish(process, workflow.folder)
     assert not undisturbed.events("continued")
