@@ -149,14 +149,14 @@ class Workflow:
         return re.findall(r"SLURM jobid (\d+)", (self.folder / "snakemake.log").read_text())
 
     def hold_still_until(self, elapsed, cluster):
-        """Stops the running job's processes until it has used ``elapsed`` seconds of its limit: fast machines wait."""
+        """Stop the running job's processes until it has used ``elapsed`` seconds of its limit: fast machines wait."""
         job = self.jobs()[-1]
         cluster.run("scancel", "--full", "--signal=STOP", job)
-        while seconds_used(cluster, job) < elapsed:
+        while 0 <= seconds_used(cluster, job) < elapsed:
             time.sleep(0.2)
         cluster.run("scancel", "--full", "--signal=CONT", job)
 
-    def wait_for_epochs(self, count, seconds=120):
+    def wait_for_epochs(self, count, seconds=600):
         deadline = time.monotonic() + seconds
         while not self.running.exists() or self.running.read_bytes().count(b"\n") < count:
             assert time.monotonic() < deadline, (self.folder / "snakemake.log").read_text()[-5000:]
@@ -164,7 +164,9 @@ class Workflow:
 
 
 def seconds_used(cluster, job):
-    minutes, seconds = cluster.run("squeue", "--noheader", "--format=%M", "--jobs", job).strip().split(":")
+    """How long a job has run; -1 once it has ended."""
+    running = dict(line.split() for line in cluster.run("squeue", "--noheader", "--format=%i %M").splitlines())
+    minutes, seconds = running.get(job, "0:-1").split(":")
     return 60 * int(minutes) + int(seconds)
 
 
@@ -191,7 +193,7 @@ def trained(cluster, smoke, tmp_path_factory):
         preempted.wait_for_epochs(20)
         cluster.run("sbatch", "--partition=main", "--gpus=4", "--output=/dev/null", "--wrap=sleep 1")
         processes.append(running.enter_context(limited.run(cluster.environment, *PROFILE, *QUICK, *minute, readers=2)))
-        limited.wait_for_epochs(20)
+        limited.wait_for_epochs(1)
         limited.hold_still_until(45, cluster)  # of 60, with a SIGTERM at 50
         for process, workflow in zip(processes, workflows.values(), strict=True):
             finish(process, workflow.folder)
