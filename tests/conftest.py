@@ -1,4 +1,4 @@
-"""Shared fixtures: one small embedded data set in each layout, indexed and stored once per session."""
+"""Shared fixtures: one small synthetic data set in each layout, indexed and stored once per session."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mac.data import extraction, index, store, synthetic
+from mac.data.layouts import LAYOUTS
 
-LAYOUTS = ("ucf101", "hmdb51", "kinetics")
 torch.set_num_threads(1)  # tiny networks: threads cost more than they give
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -7,7 +7,7 @@ import pandas as pd
 from mac.commands.files import read_config, write_table
 from mac.commands.sources import read_subset
 from mac.config import DatasetConfig, StoreConfig
-from mac.data import extraction, inventory, scan
+from mac.data import extraction, scan
 from mac.data import index as indexing
 
 
@@ -15,7 +15,7 @@ def list_videos(arguments: argparse.Namespace) -> None:
     """Write which file is which listed video."""
     config = read_config(arguments.config, DatasetConfig)
     subset = read_subset(config.subset, arguments.config_dir)
-    table = inventory.take(arguments.root, config.layout, subset)
+    table = indexing.take(arguments.root, config.layout, subset)
     write_table(arguments.out, table)
     print(f"{config.name}: {len(table)} videos, {(table['file'] != '').sum()} with a file")
 

@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mac.data import archives, choice, inventory, splits
+from mac.data import archives, choice, index
 from mac.data.catalog import Archive, ArchiveList, Choice, Part, Source
 from mac.data.checksum import ChecksumError
 from mac.data.download import DownloadError, Remote
 from mac.data.download import fetch as download
+from mac.data.layouts import kinetics
+from mac.data.splits import LayoutError
 from mac.runtime.atomic import write_text
 
 LOCK = ".fetch.lock"
@@ -89,7 +91,7 @@ class _Part:
     def _there(self) -> bool:
         if self.part.present:
             return all(any(self.root.rglob(name)) for name in self.part.present)
-        return next(inventory.videos(self.root), None) is not None
+        return next(index.videos(self.root), None) is not None
 
     def _all(self) -> list[str]:
         listed = [archive for entry in self.part.lists for archive in self._expand(entry)]
@@ -159,8 +161,8 @@ def _choose(declared: Choice, root: Path, say: Callable[[str], None]) -> dict:
     parts, ids = {}, {}
     for part in ("train", "val"):
         try:
-            parts[part] = splits.annotations(larger, part)
-        except splits.LayoutError as error:
+            parts[part] = kinetics.annotations(larger, part)
+        except LayoutError as error:
             hint = f"{root.name} is drawn from {declared.of}, which `python -m mac fetch {declared.of}` brings"
             raise MissingDataError(f"{error}; {hint}") from None
         listed = sorted(root.rglob(f"{part}_ytid_list.txt"))[0]

@@ -22,7 +22,7 @@ import rar
 import yaml
 
 from mac.cli import main
-from mac.data import archives, catalog, fetch, inventory
+from mac.data import archives, catalog, fetch, index
 from mac.data.archives import ArchiveError
 from mac.data.download import DownloadError
 from mac.data.fetch import MissingDataError
@@ -172,7 +172,7 @@ def snapshot(folder):
 
 def assert_same_videos(folder, original, layout, kept=None):
     """Every listed video has a file with the original's content, and no other video is there."""
-    wanted, found = inventory.take(original, layout), inventory.take(folder, layout)
+    wanted, found = index.take(original, layout), index.take(folder, layout)
     pd.testing.assert_frame_equal(found.drop(columns="file"), wanted.drop(columns="file"))
     for there, here in zip(wanted.itertuples(), found.itertuples(), strict=True):
         if kept is None or there.label in kept:
@@ -203,14 +203,14 @@ def test_kinetics_archives_are_discarded_and_mended_videos_win(sources, server, 
     fetch.complete("kinetics400", sources("kinetics400"), folder, say=lambda _: None)
     assert not [path for path in folder.rglob("*") if path.name.endswith((".gz", ".tgz"))]
     (bad,) = (path for path in folder.rglob("*.mp4") if path.read_bytes() == b"no video at all")
-    table = inventory.take(folder, "kinetics")
+    table = index.take(folder, "kinetics")
     (mended,) = table.loc[table["file"].str.endswith(bad.name), "file"]
     assert mended.startswith("replacement/")
     assert set(table["file"].str.split("/").str[0]) == {"train", "val", "replacement"}
     official = folder / table.loc[table["file"] == mended, "path"].item()
     official.parent.mkdir()
     bad.rename(official)  # no place is better than that of the mended ones
-    assert inventory.take(folder, "kinetics").equals(table)
+    assert index.take(folder, "kinetics").equals(table)
 
 
 def test_archives_that_are_kept_serve_again_when_the_unpacked_files_are_deleted(sources, server, embedded, tmp_path):
@@ -238,7 +238,7 @@ def test_a_folder_that_the_user_extracted_is_used_as_it_is(name, offline, source
 def test_a_part_of_the_classes_with_another_ending_in_another_folder_is_used(sources, server, embedded, tmp_path):
     original, folder = embedded / "ucf101", tmp_path / "ucf101"
     shutil.copytree(original / "ucfTrainTestlist", folder / "my lists")
-    kept = sorted(inventory.take(original, "ucf101")["label"].unique())[:2]
+    kept = sorted(index.take(original, "ucf101")["label"].unique())[:2]
     for label in kept:
         for path in (original / "UCF-101" / label).iterdir():
             target = folder / "mine" / label / path.with_suffix(".MKV").name

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from test_video import encode
 
-from mac.data import index, integrity, inventory, splits
+from mac.data import index, integrity, splits
+from mac.data.layouts import hmdb51
 
 REAL = os.environ.get("MAC_REAL_DATA")
 real = pytest.mark.skipif(not REAL, reason="MAC_REAL_DATA names no folder of real videos")
@@ -40,7 +41,7 @@ def copied(embedded, tmp_path, layout="ucf101"):
 
 def placed(root, layout="ucf101", subset=None):
     """Where each video was found, by its official path; and the unlisted files."""
-    table = inventory.take(root, layout, subset)
+    table = index.take(root, layout, subset)
     listed = table[table["label"] != ""]
     return listed.set_index("path")["file"].to_dict(), table.loc[table["label"] == "", "file"].tolist()
 
@@ -230,7 +231,7 @@ def test_listed_videos_beside_a_subset_are_not_unlisted(embedded, plain):
 def test_a_subset_of_strange_videos_is_refused_by_name(embedded, plain):
     subset = declared(plain)
     subset.loc[3, "path"], subset.loc[9, "path"] = "UCF-101/B/v_B_g01_c01.avi", "UCF-101/A/v_A_g01_c01.avi"
-    with pytest.raises(inventory.SubsetError, match=r"2 videos that no list names, first UCF-101/A/v_A_g01_c01\.avi"):
+    with pytest.raises(index.SubsetError, match=r"2 videos that no list names, first UCF-101/A/v_A_g01_c01\.avi"):
         index.build(embedded / "ucf101", "ucf101", 0.0, subset=subset)
 
 
@@ -280,7 +281,7 @@ def test_an_empty_split_is_refused(embedded, tmp_path):
 
 def test_a_missing_list_says_which_and_what_to_do(tmp_path):
     with pytest.raises(splits.LayoutError, match=r"trainlist01\.txt: missing — put the official lists there"):
-        splits.listing(tmp_path, "ucf101")
+        index.read_lists(tmp_path, "ucf101")
 
 
 def test_the_digest_follows_content_alone(embedded, plain, tmp_path):
@@ -309,7 +310,7 @@ def test_the_digest_follows_every_fact_that_training_sees(plain, column):
 def test_a_scan_in_shards_gives_the_index_that_one_scan_gives(embedded, tmp_path):
     root = copied(embedded, tmp_path)
     sorted(root.rglob("*.avi"))[9].unlink()
-    listed = inventory.take(root, "ucf101")
+    listed = index.take(root, "ucf101")
     parts = [index.shard(listed, part, 4) for part in range(4)]
     assert sorted(map(len, parts)) == [7, 7, 8, 8]
     pd.testing.assert_frame_equal(pd.concat(parts), listed)
@@ -322,7 +323,7 @@ def test_a_scan_in_shards_gives_the_index_that_one_scan_gives(embedded, tmp_path
 def test_a_link_to_a_folder_above_ends(embedded, tmp_path):
     root = copied(embedded, tmp_path)
     (root / "UCF-101" / "again").symlink_to(root)
-    assert len(list(inventory.videos(root))) == 30
+    assert len(list(index.videos(root))) == 30
 
 
 @real
@@ -362,5 +363,5 @@ def test_clips_of_one_film_are_one_group_whatever_their_names_say_of_the_view(ro
         label, stem = Path(name).parent.name, Path(name).stem
         film = re.match(rf"(.*)_{label}_[hulf]_(?:cm|nm)_np\d_\w\w_\w\w\w_\d+$", stem)[1]
         films.setdefault(label, set()).add(film)
-        assert splits._hmdb51_source(f"{stem}.avi", label) == film
+        assert hmdb51.film_of(f"{stem}.avi", label) == film
     assert {label: len(found) for label, found in films.items()} == {"smile": 39, "handstand": 64, "situp": 7}
