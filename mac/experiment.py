@@ -12,8 +12,8 @@ from mac.validation import nearest, validate
 
 class _Dataset(Strict):
     layout: stages.LayoutName
-    subset: str | None
-    embedded: stages.Synthetic | None
+    subset: str | None = None
+    embedded: stages.Synthetic | None = None
 
 
 class _Store(Strict):
