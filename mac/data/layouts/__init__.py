@@ -13,10 +13,11 @@ A layout is a module with
 The configuration imports this package, so a layout imports pandas inside its functions only.
 """
 
-from mac.data.layouts import hmdb51, kinetics, ucf101
+from mac.data.layouts import csv, hmdb51, kinetics, ucf101
 
 LAYOUTS = {
     "ucf101": ucf101,
     "hmdb51": hmdb51,
     "kinetics": kinetics,
+    "csv": csv,
 }
