@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.harness import exponent, machine, markdown, save
-from mac.data import extraction, index, integrity
+from mac.data import check, extraction, index
 from mac.data.clips import training_frames
 from mac.data.store import FrameStore
 
@@ -127,7 +127,7 @@ def _large(folder: Path) -> dict[str, float]:
         return result
 
     listed = timed("list the files", lambda: index.take(folder, "kinetics"))
-    finding = integrity.Finding(num_frames=FRAMES, fps=30.0, width=340, height=256)
+    finding = check.Finding(num_frames=FRAMES, fps=30.0, width=340, height=256)
     scans = pd.DataFrame([finding.row()] * count).assign(content=[f"{number:032x}" for number in range(count)])
     table = timed("join the scans into an index", lambda: index.assemble(listed, [scans]))
     timed("check it", lambda: index.check(table, folder, 0.0))

@@ -7,8 +7,9 @@ import pandas as pd
 from mac.commands.files import read_config, write_table
 from mac.commands.sources import read_subset
 from mac.config import DatasetConfig, StoreConfig
-from mac.data import extraction, scan
+from mac.data import extraction
 from mac.data import index as indexing
+from mac.data.check import scan
 
 
 def list_videos(arguments: argparse.Namespace) -> None:
@@ -23,7 +24,7 @@ def list_videos(arguments: argparse.Namespace) -> None:
 def scan_shard(arguments: argparse.Namespace) -> None:
     """Examine one shard of an inventory."""
     part = indexing.shard(pd.read_parquet(arguments.listing), *arguments.shard)
-    write_table(arguments.out, scan.scan(list(part["file"]), arguments.root, arguments.workers))
+    write_table(arguments.out, scan(list(part["file"]), arguments.root, arguments.workers))
 
 
 def index(arguments: argparse.Namespace) -> None:

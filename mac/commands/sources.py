@@ -10,7 +10,7 @@ from mac.commands.files import read_config, write_json
 from mac.config import DatasetConfig
 from mac.data import catalog, index, synthetic
 from mac.data import fetch as fetching
-from mac.data.scan import scan
+from mac.data.check import scan
 from mac.runtime.atomic import write_text
 
 

@@ -81,7 +81,7 @@ def _counted(index: Path, dataset: DatasetConfig, gigabytes: float) -> DatasetSi
     """Count a data set's index; importing pandas takes a moment, so only where there is one."""
     import pandas as pd
 
-    from mac.data.integrity import USABLE
+    from mac.data.check import USABLE
 
     table = pd.read_parquet(index, columns=["label", "status", "num_frames", *(f"split_{s}" for s in dataset.splits)])
     table = table[table["status"].isin(USABLE)]

@@ -13,9 +13,8 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from mac.data import splits
-from mac.data.integrity import ABSENT, DUPLICATE, OK, SHORT, UNLISTED, USABLE
+from mac.data.check import ABSENT, DUPLICATE, OK, SHORT, UNLISTED, USABLE, scan
 from mac.data.layouts import LAYOUTS
-from mac.data.scan import scan
 
 VIDEO_ENDINGS = (".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".m4v")
 REPLACEMENT = "replacement"  # a folder whose name begins so holds mended copies: they are taken first

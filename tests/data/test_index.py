@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from test_video import encode
 
-from mac.data import index, integrity, splits
+from mac.data import check, index, splits
 from mac.data.layouts import hmdb51
 
 REAL = os.environ.get("MAC_REAL_DATA")
@@ -20,7 +20,7 @@ real = pytest.mark.skipif(not REAL, reason="MAC_REAL_DATA names no folder of rea
 def test_the_index_accounts_for_every_video(embedded, layout):
     table = index.build(embedded / layout, layout, 0.0)
     assert len(table) == 30
-    assert (table["status"] == integrity.SHORT).all()
+    assert (table["status"] == check.SHORT).all()
     assert (table["num_frames"] == 14).all()
     assert table["label"].nunique() == 3
     assert table.groupby("label")["label_index"].nunique().eq(1).all()
@@ -61,9 +61,9 @@ def test_unusable_videos_are_named_with_a_reason_and_counted_against_the_budget(
     assert "raise `max_unusable`" in message
     assert "declare it as a `subset`" not in message
     table = index.build(root, "ucf101", 0.067).set_index("path")
-    assert table.loc[str(videos[3].relative_to(root)), "status"] == integrity.ABSENT
-    assert table.loc[str(videos[17].relative_to(root)), "status"] == integrity.UNDECODABLE
-    assert table["status"].value_counts()[integrity.SHORT] == 28
+    assert table.loc[str(videos[3].relative_to(root)), "status"] == check.ABSENT
+    assert table.loc[str(videos[17].relative_to(root)), "status"] == check.UNDECODABLE
+    assert table["status"].value_counts()[check.SHORT] == 28
     assert len(index.usable(table.reset_index())) == 28
 
 
@@ -83,7 +83,7 @@ def test_another_ending_is_found(embedded, tmp_path, ending):
     files, unlisted = placed(root)
     assert files[str(first.relative_to(root))] == str(first.with_suffix(ending).relative_to(root))
     assert not unlisted
-    assert index.build(root, "ucf101", 0.0).loc[0, "status"] == integrity.SHORT
+    assert index.build(root, "ucf101", 0.0).loc[0, "status"] == check.SHORT
 
 
 @pytest.mark.parametrize("layout", ["ucf101", "hmdb51", "kinetics"])
@@ -124,7 +124,7 @@ def test_a_mended_copy_is_taken_before_the_official_one(embedded, tmp_path, plac
     assert files[other] == other
     assert not unlisted
     row = index.build(root, "kinetics", 0.0).set_index("path").loc[broken]
-    assert (row["status"], row["num_frames"], row["file"]) == (integrity.OK, 21, mended)
+    assert (row["status"], row["num_frames"], row["file"]) == (check.OK, 21, mended)
 
 
 def test_the_official_place_wins_over_a_copy_elsewhere(embedded, tmp_path):
@@ -160,7 +160,7 @@ def test_unlisted_videos_are_named_and_change_nothing(embedded, plain, tmp_path)
     shutil.copy(sorted((embedded / "ucf101").rglob("*.avi"))[0], root / "AAA.avi")  # a listed video's bytes
     (root / "notes.txt").write_text("no video")
     table = index.build(root, "ucf101", 0.0)
-    extra = table[table["status"] == integrity.UNLISTED]
+    extra = table[table["status"] == check.UNLISTED]
     assert sorted(extra["path"]) == ["AAA.avi", "UCF-101/Extra/v_Extra_g01_c01.avi", "loose.mp4"]
     assert (extra["reason"] == "present, but no official list names it").all()
     assert (extra["label_index"] == -1).all()
@@ -245,11 +245,11 @@ def test_duplicates_are_named_and_used(embedded, tmp_path):
     for place in (10, 11):  # what can't be used has no duplicates
         (root / videos[place]).write_bytes(b"not a video")
     table = index.build(root, "ucf101", 0.1).set_index("path")
-    assert table.index[table["status"] == integrity.DUPLICATE].tolist() == [videos[3], videos[8], videos[22]]
+    assert table.index[table["status"] == check.DUPLICATE].tolist() == [videos[3], videos[8], videos[22]]
     assert table.loc[videos[8], "reason"] == f"same bytes as {videos[7]}"
     for place in (3, 22):
         assert table.loc[videos[place], "reason"].startswith(f"same bytes as {videos[1]}; 14 frames, fewer than")
-    assert table.loc[[videos[1], videos[7]], "status"].tolist() == [integrity.SHORT, integrity.OK]
+    assert table.loc[[videos[1], videos[7]], "status"].tolist() == [check.SHORT, check.OK]
     used = index.usable(table.reset_index())
     assert {videos[3], videos[8], videos[22]} < set(used["path"])
     assert len(used) == 28
@@ -334,7 +334,7 @@ def test_the_index_of_ucf101s_subset_has_the_published_counts(root):
     assert counts == [(1344, 531), (1354, 521), (1335, 540)]
     assert len(index.usable(table)) == len(table) == 1875
     assert (table["copy"] == index.IDENTICAL).all()
-    duplicates = table[table["status"] == integrity.DUPLICATE]
+    duplicates = table[table["status"] == check.DUPLICATE]
     pairs = {
         frozenset([Path(row.path).stem, Path(row.reason.removeprefix("same bytes as ")).stem])
         for row in duplicates.itertuples()
@@ -345,14 +345,14 @@ def test_the_index_of_ucf101s_subset_has_the_published_counts(root):
     }
     assert len(duplicates) == 2
     assert table.groupby("content").size().gt(1).sum() == 2
-    assert set(table["status"]) == {integrity.OK, integrity.DUPLICATE}
+    assert set(table["status"]) == {check.OK, check.DUPLICATE}
 
 
 @real
 def test_the_index_of_hmdb51s_subset_is_whole(root):
     subset = pd.read_csv(root / "config" / "subsets" / "hmdb51-3.csv")
     table = index.build(Path(REAL) / "hmdb51-3", "hmdb51", 0.0, workers=2, subset=subset)
-    assert table["status"].tolist() == [integrity.OK] * 244
+    assert table["status"].tolist() == [check.OK] * 244
     assert (table["copy"] == index.IDENTICAL).all()
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from mac.data import index, splits, synthetic
-from mac.data.integrity import examine
+from mac.data.check import examine
 from mac.data.layouts import LAYOUTS
 
 
