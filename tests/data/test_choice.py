@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from mac.data import catalog, fetch, index
-from mac.data.choice import ChoiceError, choose
+from mac.data.layouts.kinetics import ChoiceError, choose
 
 COUNTS = {"train": 13000, "val": 1700}
 FEWER = {"train": 1300, "val": 300}  # of a smaller set, where the number is of no account

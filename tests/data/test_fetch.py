@@ -166,7 +166,7 @@ def sources(root, server, served, tmp_path):
 
 def snapshot(folder):
     """Every path but the lock, hidden ones too, with its time of change and its content."""
-    paths = [path for path in folder.rglob("*") if path.name != fetch.LOCK]
+    paths = [path for path in folder.rglob("*") if not path.name.endswith(".lock")]
     return {path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes()) for path in paths}
 
 
@@ -216,7 +216,7 @@ def test_kinetics_archives_are_discarded_and_mended_videos_win(sources, server, 
 def test_archives_that_are_kept_serve_again_when_the_unpacked_files_are_deleted(sources, server, embedded, tmp_path):
     source, folder = sources("ucf101"), tmp_path / "ucf101"
     done = fetch.complete("ucf101", source, folder, say=lambda _: None)
-    for path in (folder / "UCF-101", folder / "ucfTrainTestlist", folder / fetch.RECORD, folder / ".extracted"):
+    for path in (folder / "UCF-101", folder / "ucfTrainTestlist", folder / fetch.RECORD):
         shutil.rmtree(path)
     server.requests.clear()
     assert fetch.complete("ucf101", source, folder, say=lambda _: None) == done
@@ -232,7 +232,7 @@ def test_a_folder_that_the_user_extracted_is_used_as_it_is(name, offline, source
     done = fetch.complete(name, sources(name), folder, offline, say=lambda _: None)
     assert set(done.values()) == {"found"}
     assert (snapshot(folder), server.requests) == (before, [])
-    assert not (folder / fetch.LOCK).exists()  # nothing at all is written: the folder may be another's
+    assert not (folder / ".fetch.lock").exists()  # nothing at all is written: the folder may be another's
 
 
 def test_a_part_of_the_classes_with_another_ending_in_another_folder_is_used(sources, server, embedded, tmp_path):
@@ -359,7 +359,6 @@ def test_a_half_unpacked_part_never_passes_for_the_users_own(sources, server, em
     (folder / fetch.RECORD / "videos.json").unlink()
     (folder / fetch.RECORD / f"{UCF_ZIP}.unpacked").unlink()
     (folder / fetch.RECORD / "videos.begun").touch()
-    shutil.rmtree(folder / "UCF-101" / ".extracted")
     (folder / UCF_ZIP).unlink()
     for video in sorted((folder / "UCF-101").glob("*.avi"))[:20]:
         video.unlink()

@@ -16,6 +16,10 @@ COLUMNS = ["label", "youtube_id", "time_start", "time_end"]
 _NAMES = {"train": ["train.csv"], "val": ["val.csv", "validate.csv", "validation.csv"]}
 
 
+class ChoiceError(Exception):
+    """A choice can't be made as declared; the message says what is asked for and what there is."""
+
+
 def annotations(root: Path, part: str) -> "pd.DataFrame":
     """Read the annotations of a part (``train`` or ``val``): ``label``, ``youtube_id``, times in seconds.
 
@@ -46,6 +50,50 @@ def read(root: Path) -> "pd.DataFrame":
 
 def _path(part: str, label: str, youtube_id: str, start: float, end: float) -> str:
     return f"{part}/{label}/{youtube_id}_{int(start):06d}_{int(end):06d}.mp4"
+
+
+def choose(
+    tables: dict[str, "pd.DataFrame"], ids: dict[str, set[str]], classes: int, counts: dict[str, int], seed: int
+) -> dict[str, "pd.DataFrame"]:
+    """Choose classes, and from each an equal number of videos per part (MiniKinetics, supplementary §5).
+
+    Args:
+        tables: annotations of the larger data set, by part (``train``, ``val``).
+        ids: the videos that may be chosen, by part.
+        classes: how many classes to choose, of those that have videos in both parts.
+        counts: videos to choose, by part; what doesn't divide evenly goes to the first classes chosen.
+        seed: all chosen follows from it.
+
+    Returns:
+        The chosen rows of ``tables``, by part, sorted by label and id.
+
+    Raises:
+        ChoiceError: there are fewer classes, or fewer videos of a chosen class, than asked for.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from mac.randomness import uniform
+
+    allowed = {part: table[table["youtube_id"].isin(ids[part])] for part, table in tables.items()}
+    names = sorted(set.intersection(*(set(table["label"]) for table in allowed.values())))
+    if len(names) < classes:
+        raise ChoiceError(f"{classes} classes are asked for, {len(names)} have videos in every part")
+    order = np.argsort([uniform((seed, "choice", "class", name), 1)[0] for name in names], kind="stable")
+    chosen_classes = [names[i] for i in order[:classes]]
+    result = {}
+    for part, table in allowed.items():
+        base, more = divmod(counts[part], classes)
+        chosen = []
+        for place, name in enumerate(chosen_classes):
+            own = table[table["label"] == name].sort_values("youtube_id")
+            wanted = base + (place < more)
+            if len(own) < wanted:
+                raise ChoiceError(f"{part}: {wanted} videos of {name!r} are asked for, there are {len(own)}")
+            rank = [uniform((seed, "choice", part, i), 1)[0] for i in own["youtube_id"]]
+            chosen.append(own.iloc[np.argsort(rank, kind="stable")[:wanted]])
+        result[part] = pd.concat(chosen).sort_values(["label", "youtube_id"], ignore_index=True)
+    return result
 
 
 def synthesise(names: list[str], videos: int) -> tuple[list[SyntheticVideo], dict[str, str]]:
