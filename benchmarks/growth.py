@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.harness import exponent, machine, markdown, save
-from mac.data import check, extraction, index
+from mac.data import check, index
 from mac.data.clips import training_frames
-from mac.data.store import FrameStore
+from mac.data.store import FrameStore, extract
 
 TIMES = (1, 10, 100)
 SAMPLE, WORKERS = 10, 2
@@ -79,7 +79,7 @@ def _grow(root: Path, folder: Path, times: int) -> dict:
     began = time.perf_counter()
     store = folder / "store"
     store.mkdir()
-    extraction.extract(folder, table, store, WIDTH, HEIGHT, WORKERS)
+    extract(folder, table, store, WIDTH, HEIGHT, WORKERS)
     extracting = time.perf_counter() - began
     code = f"from pathlib import Path; from benchmarks.growth import read; read(Path({str(store)!r}))"
     reading = json.loads(

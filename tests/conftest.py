@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mac.data import extraction, index, store, synthetic
+from mac.data import index, store, synthetic
 from mac.data.layouts import LAYOUTS
 
 torch.set_num_threads(1)  # tiny networks: threads cost more than they give
@@ -32,5 +32,5 @@ def frame_store(embedded, tmp_path_factory):
     """The UCF101-like set's store, 32×24 pixels."""
     folder = tmp_path_factory.mktemp("store")
     table = index.build(embedded / "ucf101", "ucf101", max_unusable=0.0)
-    extraction.extract(embedded / "ucf101", table, folder, 32, 24)
+    store.extract(embedded / "ucf101", table, folder, 32, 24)
     return store.FrameStore(folder, embedded / "ucf101" / "person_boxes.parquet")

@@ -7,8 +7,8 @@ import pandas as pd
 from mac.commands.files import read_config, write_table
 from mac.commands.sources import read_subset
 from mac.config import DatasetConfig, StoreConfig
-from mac.data import extraction
 from mac.data import index as indexing
+from mac.data import store as storing
 from mac.data.check import scan
 
 
@@ -50,7 +50,7 @@ def extract(arguments: argparse.Namespace) -> None:
     part = indexing.shard(indexing.usable(pd.read_parquet(arguments.index)), *arguments.shard)
     folder = arguments.config.parent
     size = (config.width, config.height)
-    write_table(arguments.out, extraction.extract_shard(arguments.root, part, folder, *size, arguments.workers))
+    write_table(arguments.out, storing.extract_shard(arguments.root, part, folder, *size, arguments.workers))
 
 
 def store(arguments: argparse.Namespace) -> None:
@@ -58,4 +58,4 @@ def store(arguments: argparse.Namespace) -> None:
     config = read_config(arguments.config, StoreConfig)
     parts = [pd.read_parquet(path) for path in arguments.parts]
     table = pd.read_parquet(arguments.index)
-    extraction.assemble(table, parts, arguments.out.parent, config.width, config.height)
+    storing.assemble(table, parts, arguments.out.parent, config.width, config.height)
