@@ -93,12 +93,6 @@ def test_every_kind_is_known_by_its_content(kind, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"d", "empty"}
 
 
-def test_folders_are_no_members(tmp_path):
-    for version in (4, 5):
-        archive = rar.write(tmp_path / f"{version}.rar", version, {"d": None, "d/a": b"1"})
-        assert extract(archive, tmp_path / str(version)) == ["d/a"]
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["../x", "d/../../x", "/abs", "C:\\x", "C:x", "..\\x"])
 def test_names_that_lead_out_are_refused_before_anything_is_written(kind, name, tmp_path):
