@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pandas as pd
 
 from mac.data import splits
@@ -175,18 +176,10 @@ def _name_duplicates(table: pd.DataFrame) -> None:
         table.loc[row.Index, "reason"] = "; ".join(filter(None, [f"same bytes as {first[row.content]}", row.reason]))
 
 
-def _compare(table: pd.DataFrame, subset: pd.DataFrame) -> list[str]:
-    declared = subset.set_index("path")
-    result = []
-    for row in table.itertuples():
-        if row.status not in USABLE:
-            result.append("")
-        elif row.content == declared.at[row.path, "content"]:
-            result.append(IDENTICAL)
-        else:
-            same_length = row.num_frames == declared.at[row.path, "num_frames"]
-            result.append(OTHER_BYTES if same_length else OTHER_LENGTH)
-    return result
+def _compare(table: pd.DataFrame, subset: pd.DataFrame) -> np.ndarray:
+    declared = subset.set_index("path").reindex(table["path"]).reset_index()
+    cases = [~table["status"].isin(USABLE), *(table[name] == declared[name] for name in ("content", "num_frames"))]
+    return np.select(cases, ["", IDENTICAL, OTHER_BYTES], OTHER_LENGTH)
 
 
 def check(table: pd.DataFrame, root: Path, max_unusable: float) -> None:

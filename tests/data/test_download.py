@@ -46,6 +46,7 @@ class Answer:
     ranges: bool = True
     heeds_if_range: bool = True
     part: int | None = None  # longest range given at once
+    shift: int = 0  # so much later than asked a range begins
     chunked: bool = False
     cut_at: int | None = None  # position in the file where the connection goes
     reset: bool = False
@@ -72,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("Range")
         same = not answer.heeds_if_range or self.headers.get("If-Range") in (None, answer.etag)
         if asked and answer.ranges and same:
-            first = int(asked.removeprefix("bytes=").removesuffix("-"))
+            first = int(asked.removeprefix("bytes=").removesuffix("-")) + answer.shift
             if first >= size:
                 self.head(416, {"Content-Range": f"bytes */{size}", "Content-Length": "0"})
                 return
@@ -292,6 +293,13 @@ def test_a_file_whose_total_changed_is_started_again(server, tmp_path):
     new = random.Random(6).randbytes(len(CONTENT) + 1)
     url = server.script("/a", Answer(cut_at=MIB, etag=None), forever=Answer(content=new, etag=None))
     assert complete(fetch(named(url), tmp_path, **QUICK), new)
+
+
+@pytest.mark.parametrize("shift", [1000, -1000])
+def test_another_part_than_asked_for_is_not_taken(server, tmp_path, shift):
+    url = server.script("/a", Answer(cut_at=MIB), Answer(shift=shift))
+    assert complete(fetch(named(url), tmp_path, **QUICK))
+    assert server.asked("/a") == [None, f"bytes={MIB}-", None]
 
 
 def test_a_server_may_give_a_part_at_a_time(server, tmp_path):
