@@ -12,8 +12,8 @@ import torch
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from benchmarks.harness import alternate, machine, markdown, rates, save
-from mac.data import extraction, index, video
-from mac.data.store import FrameStore
+from mac.data import index, video
+from mac.data.store import FrameStore, extract
 
 WIDTH, HEIGHT, FRAMES, STRIDE = 192, 144, 16, 2
 CLIPS, REPEATS = 60, 7
@@ -37,7 +37,7 @@ def _measure(root: Path, folder: Path) -> None:
     scanning = found["num_frames"].sum() / (time.perf_counter() - began)
     table = found.assign(path=files, file=files, label="x", group="", copy="", split_1="train", split_2="", split_3="")
     began = time.perf_counter()
-    extraction.extract(root, table, folder, WIDTH, HEIGHT)
+    extract(root, table, folder, WIDTH, HEIGHT)
     extracting = table["num_frames"].sum() / (time.perf_counter() - began)
     store = FrameStore(folder)
     raw = _write_raw(root, table, folder)

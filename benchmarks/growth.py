@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.harness import exponent, machine, markdown, save
-from mac.data import extraction, index, integrity, inventory
+from mac.data import check, index
 from mac.data.clips import training_frames
-from mac.data.store import FrameStore
+from mac.data.store import FrameStore, extract
 
 TIMES = (1, 10, 100)
 SAMPLE, WORKERS = 10, 2
@@ -79,7 +79,7 @@ def _grow(root: Path, folder: Path, times: int) -> dict:
     began = time.perf_counter()
     store = folder / "store"
     store.mkdir()
-    extraction.extract(folder, table, store, WIDTH, HEIGHT, WORKERS)
+    extract(folder, table, store, WIDTH, HEIGHT, WORKERS)
     extracting = time.perf_counter() - began
     code = f"from pathlib import Path; from benchmarks.growth import read; read(Path({str(store)!r}))"
     reading = json.loads(
@@ -126,8 +126,8 @@ def _large(folder: Path) -> dict[str, float]:
         seconds[name] = time.perf_counter() - began
         return result
 
-    listed = timed("list the files", lambda: inventory.take(folder, "kinetics"))
-    finding = integrity.Finding(num_frames=FRAMES, fps=30.0, width=340, height=256)
+    listed = timed("list the files", lambda: index.take(folder, "kinetics"))
+    finding = check.Finding(num_frames=FRAMES, fps=30.0, width=340, height=256)
     scans = pd.DataFrame([finding.row()] * count).assign(content=[f"{number:032x}" for number in range(count)])
     table = timed("join the scans into an index", lambda: index.assemble(listed, [scans]))
     timed("check it", lambda: index.check(table, folder, 0.0))

@@ -18,8 +18,8 @@ from benchmarks.harness import alternate, machine, markdown, save
 from benchmarks.stand_ins import NoFolder, default_row
 from mac.commands.files import write_config
 from mac.config import PretrainConfig
-from mac.data import extraction, index, synthetic
-from mac.data.store import FrameStore
+from mac.data import index, synthetic
+from mac.data.store import FrameStore, extract
 from mac.stages import pretrain
 from mac.training.loop import Loop
 from mac.training.run_folder import RunFolder
@@ -85,7 +85,7 @@ def _store(folder: Path) -> FrameStore:
     (folder / "data").mkdir()
     synthetic.generate(folder / "data", "ucf101", **VIDEOS)
     table = index.build(folder / "data", "ucf101", max_unusable=0.0)
-    extraction.extract(folder / "data", table, folder / "store", 64, 48)
+    extract(folder / "data", table, folder / "store", 64, 48)
     return FrameStore(folder / "store")
 
 

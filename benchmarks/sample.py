@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mac.data import extraction, index, video
-from mac.data.store import FrameStore
+from mac.data import index, video
+from mac.data.store import FrameStore, extract
 
 
 def real_clips(root: Path, count: int, num_frames: int, width: int, height: int) -> np.ndarray:
@@ -29,5 +29,5 @@ def real_store(root: Path, folder: Path, width: int, height: int) -> FrameStore:
     table = index.scan(files, root).assign(
         path=files, file=files, label="x", label_index=0, group="", copy="", **splits
     )
-    extraction.extract(root, table, folder, width, height)
+    extract(root, table, folder, width, height)
     return FrameStore(folder)

@@ -11,9 +11,9 @@ from mac.validation import nearest, validate
 
 
 class _Dataset(Strict):
-    layout: Literal["ucf101", "hmdb51", "kinetics"]
-    subset: str | None
-    embedded: stages.Embedded | None
+    layout: stages.LayoutName
+    subset: str | None = None
+    embedded: stages.Synthetic | None = None
 
 
 class _Store(Strict):

@@ -1,13 +1,13 @@
-"""Shared fixtures: one small embedded data set in each layout, indexed and stored once per session."""
+"""Shared fixtures: one small synthetic data set in each layout, indexed and stored once per session."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
-from mac.data import extraction, index, store, synthetic
+from mac.data import index, store, synthetic
+from mac.data.layouts import LAYOUTS
 
-LAYOUTS = ("ucf101", "hmdb51", "kinetics")
 torch.set_num_threads(1)  # tiny networks: threads cost more than they give
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,5 +32,5 @@ def frame_store(embedded, tmp_path_factory):
     """The UCF101-like set's store, 32×24 pixels."""
     folder = tmp_path_factory.mktemp("store")
     table = index.build(embedded / "ucf101", "ucf101", max_unusable=0.0)
-    extraction.extract(embedded / "ucf101", table, folder, 32, 24)
+    store.extract(embedded / "ucf101", table, folder, 32, 24)
     return store.FrameStore(folder, embedded / "ucf101" / "person_boxes.parquet")

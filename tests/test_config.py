@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from mac import plan
-from mac.config import DatasetConfig, Embedded, OptimiserConfig
+from mac.config import DatasetConfig, OptimiserConfig, Synthetic
 from mac.experiment import merge, unfold
 from mac.validation import ConfigError, read_yaml
 
@@ -163,6 +163,6 @@ def test_ids_follow_values_not_spelling():
 
 
 def test_ids_include_the_version():
-    embedded = Embedded(classes=2, videos_per_class=1, num_frames=2, seed=1)
+    embedded = Synthetic(classes=2, videos_per_class=1, num_frames=2, seed=1)
     first = DatasetConfig(name="ucf101", layout="ucf101", subset=None, embedded=embedded)
     assert first.model_copy(update={"version": 2}).identify() != first.identify()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mac.arguments.common import Commands, paths, processor, shard, workers
+from mac.data.layouts import LAYOUTS
 
 
 def add(commands: Commands) -> None:
@@ -17,7 +18,7 @@ def add(commands: Commands) -> None:
     s.add_argument("--offline", action="store_true", help="download nothing: say what is missing and where it goes")
     s.add_argument("--out", type=Path, help="record of where each part is from")
     s = commands.stage("subset", "sources:subset", "Write the manifest of the part of a data set that a folder holds.")
-    s.add_argument("--layout", choices=["ucf101", "hmdb51", "kinetics"], required=True)
+    s.add_argument("--layout", choices=list(LAYOUTS), required=True)
     paths(s, "root", "out")
     workers(s)
     s = commands.stage("list", "data:list_videos", "Find the file of every listed video of a data set.")

@@ -7,15 +7,16 @@ import pandas as pd
 from mac.commands.files import read_config, write_table
 from mac.commands.sources import read_subset
 from mac.config import DatasetConfig, StoreConfig
-from mac.data import extraction, inventory, scan
 from mac.data import index as indexing
+from mac.data import store as storing
+from mac.data.check import scan
 
 
 def list_videos(arguments: argparse.Namespace) -> None:
     """Write which file is which listed video."""
     config = read_config(arguments.config, DatasetConfig)
     subset = read_subset(config.subset, arguments.config_dir)
-    table = inventory.take(arguments.root, config.layout, subset)
+    table = indexing.take(arguments.root, config.layout, subset)
     write_table(arguments.out, table)
     print(f"{config.name}: {len(table)} videos, {(table['file'] != '').sum()} with a file")
 
@@ -23,7 +24,7 @@ def list_videos(arguments: argparse.Namespace) -> None:
 def scan_shard(arguments: argparse.Namespace) -> None:
     """Examine one shard of an inventory."""
     part = indexing.shard(pd.read_parquet(arguments.listing), *arguments.shard)
-    write_table(arguments.out, scan.scan(list(part["file"]), arguments.root, arguments.workers))
+    write_table(arguments.out, scan(list(part["file"]), arguments.root, arguments.workers))
 
 
 def index(arguments: argparse.Namespace) -> None:
@@ -49,7 +50,7 @@ def extract(arguments: argparse.Namespace) -> None:
     part = indexing.shard(indexing.usable(pd.read_parquet(arguments.index)), *arguments.shard)
     folder = arguments.config.parent
     size = (config.width, config.height)
-    write_table(arguments.out, extraction.extract_shard(arguments.root, part, folder, *size, arguments.workers))
+    write_table(arguments.out, storing.extract_shard(arguments.root, part, folder, *size, arguments.workers))
 
 
 def store(arguments: argparse.Namespace) -> None:
@@ -57,4 +58,4 @@ def store(arguments: argparse.Namespace) -> None:
     config = read_config(arguments.config, StoreConfig)
     parts = [pd.read_parquet(path) for path in arguments.parts]
     table = pd.read_parquet(arguments.index)
-    extraction.assemble(table, parts, arguments.out.parent, config.width, config.height)
+    storing.assemble(table, parts, arguments.out.parent, config.width, config.height)

@@ -8,9 +8,9 @@ import pandas as pd
 
 from mac.commands.files import read_config, write_json
 from mac.config import DatasetConfig
-from mac.data import catalog, index, inventory, synthetic
+from mac.data import catalog, index, synthetic
 from mac.data import fetch as fetching
-from mac.data.scan import scan
+from mac.data.check import scan
 from mac.runtime.atomic import write_text
 
 
@@ -45,7 +45,7 @@ def fetch(arguments: argparse.Namespace) -> None:
 
 def subset(arguments: argparse.Namespace) -> None:
     """Write the manifest of the videos a folder holds: official names, frames, digests of their bytes."""
-    listed = inventory.take(arguments.root, arguments.layout)
+    listed = index.take(arguments.root, arguments.layout)
     listed = listed[(listed["file"] != "") & (listed["label"] != "")].reset_index(drop=True)
     found = index.assemble(listed, [scan(list(listed["file"]), arguments.root, arguments.workers)])
     table = index.usable(found)[["path", "num_frames", "content"]]

@@ -4,7 +4,7 @@ The fields are exactly what can change a result: devices, paths, workers and tit
 excluded from an id. A default, with its unit and the section it comes from, stands in ``config/default.yaml`` alone.
 """
 
-from mac.config.data import BoxesConfig, DatasetConfig, DetectorConfig, Embedded, StoreConfig
+from mac.config.data import BoxesConfig, DatasetConfig, DetectorConfig, LayoutName, StoreConfig, Synthetic
 from mac.config.probing import RETRIEVAL_KS, ProbeConfig, ProbeSections
 from mac.config.strict import Probability, Strict, Weight
 from mac.config.training import (
@@ -33,9 +33,9 @@ __all__ = [
     "ContrastConfig",
     "DatasetConfig",
     "DetectorConfig",
-    "Embedded",
     "EvaluateConfig",
     "FinetuneConfig",
+    "LayoutName",
     "MaskConfig",
     "ModelConfig",
     "OptimiserConfig",
@@ -49,5 +49,6 @@ __all__ = [
     "StartConfig",
     "StoreConfig",
     "Strict",
+    "Synthetic",
     "Weight",
 ]

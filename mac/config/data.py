@@ -5,10 +5,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from mac.config.strict import Probability, Strict
+from mac.data.layouts import LAYOUTS
+
+LayoutName = Literal[*LAYOUTS]
 
 
-class Embedded(Strict):
-    """How an embedded data set is drawn (see :mod:`mac.data.synthetic`)."""
+class Synthetic(Strict):
+    """How a synthetic data set is generated (see :mod:`mac.data.synthetic`)."""
 
     classes: Annotated[int, Field(ge=2, le=10)]
     videos_per_class: PositiveInt
@@ -17,24 +20,24 @@ class Embedded(Strict):
 
 
 class DatasetConfig(Strict):
-    """One data set: its name, layout, the subset of it that is used (null: all), and how it is drawn if it is."""
+    """One data set: its name, layout, the subset of it that is used (null: all), and how it is generated if it is."""
 
     version: int = 1
     name: str
-    layout: Literal["ucf101", "hmdb51", "kinetics"]
+    layout: LayoutName
     subset: str | None
-    embedded: Embedded | None
+    embedded: Synthetic | None
 
     @model_validator(mode="after")
     def _subset_of_real_data(self) -> Self:
         if self.subset and self.embedded:
-            raise ValueError(f"subset {self.subset!r} of embedded data: draw fewer videos instead")
+            raise ValueError(f"subset {self.subset!r} of synthetic data: generate fewer videos instead")
         return self
 
     @property
     def splits(self) -> tuple[int, ...]:
         """The splits this layout defines."""
-        return (1,) if self.layout == "kinetics" else (1, 2, 3)
+        return LAYOUTS[self.layout].SPLITS
 
 
 class StoreConfig(Strict):

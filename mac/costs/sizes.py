@@ -7,9 +7,8 @@ from pathlib import Path
 
 from mac.config import DatasetConfig
 from mac.data import catalog
+from mac.data.layouts import LAYOUTS
 from mac.validation import ConfigError
-
-GROUPS = 25  # source groups an embedded class is spread over
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Sizes:
 
     def _of(self, dataset_id: str, dataset: DatasetConfig) -> DatasetSize:
         index = self._results / "dataset" / dataset_id / "index.parquet" if self._results else None
-        declared = _embedded(dataset) if dataset.embedded else None
+        declared = _synthetic(dataset) if dataset.embedded else None
         if index and index.exists():
             return _counted(index, dataset, 0.0 if declared else self._gigabytes(dataset))
         return declared or self._declared(dataset)
@@ -82,7 +81,7 @@ def _counted(index: Path, dataset: DatasetConfig, gigabytes: float) -> DatasetSi
     """Count a data set's index; importing pandas takes a moment, so only where there is one."""
     import pandas as pd
 
-    from mac.data.integrity import USABLE
+    from mac.data.check import USABLE
 
     table = pd.read_parquet(index, columns=["label", "status", "num_frames", *(f"split_{s}" for s in dataset.splits)])
     table = table[table["status"].isin(USABLE)]
@@ -94,18 +93,12 @@ def _counted(index: Path, dataset: DatasetConfig, gigabytes: float) -> DatasetSi
     return DatasetSize(sides, len(table), frames, gigabytes, table["label"].nunique(), "index")
 
 
-def _embedded(dataset: DatasetConfig) -> DatasetSize:
-    """Count what :mod:`mac.data.synthetic` will draw, by the groups its splits are made of."""
-    drawn = dataset.embedded
-    groups = [i * GROUPS // drawn.videos_per_class + 1 for i in range(drawn.videos_per_class)]
-    sides = {}
-    for split in dataset.splits:
-        if dataset.layout == "ucf101":
-            tested, unused = sum(7 * (split - 1) < group <= 7 * split for group in groups), 0
-        elif dataset.layout == "hmdb51":  # the last video of a class is unused
-            tested, unused = sum(group % 3 == split % 3 for group in groups[:-1]), 1
-        else:
-            tested, unused = sum(group <= 4 for group in groups), 0
-        sides[split] = (drawn.classes * (len(groups) - unused - tested), drawn.classes * tested)
-    videos = drawn.classes * drawn.videos_per_class
-    return DatasetSize(sides, videos, videos * drawn.num_frames, 0.0, drawn.classes, "as drawn")
+def _synthetic(dataset: DatasetConfig) -> DatasetSize:
+    """Count what :mod:`mac.data.synthetic` will generate."""
+    stated = dataset.embedded
+    videos, _ = LAYOUTS[dataset.layout].synthesise([str(i) for i in range(stated.classes)], stated.videos_per_class)
+    sides = {
+        split: tuple(sum(video.sides[place] == side for video in videos) for side in ("train", "test"))
+        for place, split in enumerate(dataset.splits)
+    }
+    return DatasetSize(sides, len(videos), len(videos) * stated.num_frames, 0.0, stated.classes, "as drawn")

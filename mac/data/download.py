@@ -1,28 +1,33 @@
-"""Fetch a file from the first address that gives it: resumed after cuts, verified, never half under its final name."""
+"""Download a file from the first address that gives it: resumed after cuts, verified, named only when complete."""
 
 import contextlib
 import errno
-import fcntl
+import hashlib
 import json
 import os
 import re
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import requests
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 from urllib3.exceptions import HTTPError
 
-from mac.data import checksum
+from mac.data.catalog import Archive
+from mac.runtime.atomic import write_text
 
 BLOCK, LONGEST_PAUSE, REPORT_EVERY = 256 * 1024, 60.0, 30.0  # bytes, seconds, seconds
 
 
 class DownloadError(Exception):
     """A file can't be had, or isn't the one that is wanted; the message says why and what to do."""
+
+
+class ChecksumError(Exception):
+    """A file that lies there isn't the one that is wanted; the message gives both digests and the ways out."""
 
 
 class DiskFullError(Exception):
@@ -33,76 +38,105 @@ class _AddressError(Exception):
     """What is wrong with an address, and the seconds it wants to be left alone; None where waiting won't help."""
 
 
-@dataclass(frozen=True)
-class Remote:
-    """A file's name, its addresses in order of preference, and its bytes and SHA-256 where they are pinned."""
+def verify(path: Path, sha256: str | None = None) -> None:
+    """Check a file against its pinned SHA-256, else the one recorded in ``NAME.sha256``; record it there.
 
-    name: str
-    urls: tuple[str, ...]
-    size: int | None = None
-    sha256: str | None = None
+    Raises:
+        ChecksumError: the content is another, or the record is malformed.
+    """
+    wanted, digest = sha256 or _recorded(path), _compute(path)
+    if wanted and digest != wanted:
+        origin, way = ("pinned", "pin the new one") if sha256 else ("recorded", f"delete {path.name}.sha256")
+        way = f"delete the file to fetch it again, or {way} if the new content is meant"
+        raise ChecksumError(f"{path}: found SHA-256 {digest} — {wanted} is {origin} — {way}")
+    with contextlib.suppress(OSError):  # the folder may be one that others own
+        _record(path, digest)
 
 
-def fetch(
-    remote: Remote, folder: Path, *, reserve: int = 0, timeout: float = 30.0, attempts: int = 6, pause: float = 1.0
+def _record(path: Path, digest: str) -> None:
+    write_text(path.with_name(f"{path.name}.sha256"), f"{digest}  {path.name}\n")  # as sha256sum -c reads it
+
+
+def _recorded(path: Path) -> str:
+    sidecar = path.with_name(f"{path.name}.sha256")
+    text = sidecar.read_text(encoding="utf-8") if sidecar.exists() else ""
+    if found := re.match(r"(?:#.*\n)?([0-9a-f]{64}) |$", text):
+        return found[1] or ""
+    raise ChecksumError(f"{sidecar}: found {text[:80]!r} — a line of sha256sum is wanted — correct or delete it")
+
+
+def _compute(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def download(
+    wanted: Archive, folder: Path, *, reserve: int = 0, timeout: float = 30.0, attempts: int = 6, pause: float = 1.0
 ) -> Path:
-    """Return ``folder/name``: the file that lies there already, else the one that the first working address gives.
+    """Return the file that lies in the folder already, else the one that the first working address gives.
 
     ``reserve`` bytes must stay free. ``timeout`` is the longest silence, in seconds. An address is given up after
-    ``attempts`` tries in a row without a new byte, which stand ``pause`` seconds apart and then ever longer.
+    ``attempts`` tries in a row without a new byte, which stand ``pause`` seconds apart and then ever longer. Processes
+    that want the same file wait for the one that downloads it.
 
     Raises:
         DownloadError: no address gave the file.
-        mac.data.checksum.ChecksumError: the file that lies there is another than the pinned or recorded one.
+        ChecksumError: the file that lies there is another than the pinned or recorded one.
         DiskFullError: the file and the reserve don't fit; what has arrived is kept.
     """
+    path = folder / wanted.file
+    if path.exists():
+        verify(path, wanted.sha256)
+        return path
     folder.mkdir(parents=True, exist_ok=True)
-    path, lock = folder / remote.name, folder / f".{remote.name}.lock"
-    if not path.exists():
-        console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
-        columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
-        bar = Progress(*columns, console=console, disable=not console.is_terminal)
-        with lock.open("w") as held, bar:
-            with contextlib.suppress(OSError):  # on a file system without locks nobody can wait
-                try:
-                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    console.print(f"{path}: waiting for another process that is downloading it")
-                    fcntl.flock(held, fcntl.LOCK_EX)
+    lock, console = FileLock(folder / f".{wanted.file}.lock"), Console(stderr=True, markup=False, soft_wrap=True)
+    columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            console.print(f"{path}: waiting for another process that is downloading it")
+            lock.acquire()
+        try:
             if not path.exists():
-                _Download(remote, path, bar, reserve, timeout).complete(attempts, pause)
-            lock.unlink(missing_ok=True)  # the file is there: nobody needs the lock again
-    checksum.verify(path, remote.sha256)
+                _Download(wanted, path, bar, reserve, timeout).complete(attempts, pause)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise DiskFullError(f"{path}: {error} — make room and try again; what has arrived is kept") from None
+        finally:
+            lock.release()
+    Path(lock.lock_file).unlink(missing_ok=True)  # the file is there: nobody needs the lock again
     return path
 
 
 class _Download:
-    """One file on its way into a partial file that nobody else writes."""
+    """One file on its way into a partial file that nobody else writes; notes beside it say where its bytes are from."""
 
-    def __init__(self, remote: Remote, path: Path, bar: Progress, reserve: int, timeout: float) -> None:
-        self.remote, self.path, self.bar, self.reserve, self.timeout = remote, path, bar, reserve, timeout
+    def __init__(self, wanted: Archive, path: Path, bar: Progress, reserve: int, timeout: float) -> None:
+        self.wanted, self.path, self.bar, self.reserve, self.timeout = wanted, path, bar, reserve, timeout
         self.partial, self.notes = (path.with_name(f".{path.name}.partial{end}") for end in ("", ".json"))
         self.partial.touch()
-        self.known = remote.sha256 or checksum.recorded(path)
-        self.task, self.received, self.since, self.due = bar.add_task(path.name), 0, time.monotonic(), 0.0
+        self.known = wanted.sha256 or _recorded(path)
+        self.task, self.due = bar.add_task(path.name), 0.0
 
     def complete(self, attempts: int, pause: float) -> None:
         """Try the addresses, the one that the partial file came from first, until the file is in place."""
         reasons, begun = [], self._begun("")[1].get("url")
-        for url in sorted(self.remote.urls, key=lambda url: url != begun):
-            failures, self.furthest, self.restarted = 0, self._begun(url)[0], False
+        for url in sorted(self.wanted.urls, key=lambda url: url != begun):
+            failures, furthest, wrong = 0, self._begun(url)[0], 0
             while True:
                 try:
                     self._receive(url)
-                    return self._place()
+                    if not (reason := self._place()):
+                        return
+                    furthest, wrong = 0, wrong + 1
+                    after = 0.0 if wrong == 1 else None  # whatever spoiled the file once may be gone
                 except _AddressError as error:
                     reason, after = error.args
-                except OSError as error:
-                    full = DiskFullError(f"{self.path}: {error} — make room and try again; what has arrived is kept")
-                    raise full if error.errno in (errno.ENOSPC, errno.EDQUOT) else error  # noqa: B904
                 arrived = self._begun(url)[0]
-                failures = 0 if arrived > self.furthest else failures + 1  # the same bytes again are no progress
-                self.furthest = max(arrived, self.furthest)
+                failures = 0 if arrived > furthest else failures + 1  # the same bytes again are no progress
+                furthest = max(arrived, furthest)
                 if after is None or failures >= attempts:
                     break
                 wait = min(max(pause * 2 ** max(failures - 1, 0), after), LONGEST_PAUSE)
@@ -110,7 +144,7 @@ class _Download:
                 time.sleep(wait)
             reasons.append(f"\n  • {url}: {reason}")
         way = f"Try again (what has arrived is kept), or put the file at {self.path} yourself"
-        raise DownloadError(f"{self.path}: no address gave the file:{''.join(reasons) or ' none is known'}\n{way}")
+        raise DownloadError(f"{self.path}: no address gave the file:{''.join(reasons)}\n{way}")
 
     def _begun(self, url: str) -> tuple[int, dict]:
         """Count the bytes that a request to an address may go on from, and tell what is known of their origin."""
@@ -122,85 +156,80 @@ class _Download:
 
     def _receive(self, url: str) -> None:
         offset, origin = self._begun(url)
-        validator = origin.get("validator") or "W/"  # a weak one may only be compared
+        if offset and offset == (self.wanted.size or origin.get("total")):
+            return
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
-        headers |= {} if validator.startswith("W/") else {"If-Range": validator}
+        if (validator := origin.get("validator") or "W/")[:2] != "W/":  # a weak one may only be compared
+            headers["If-Range"] = validator
         try:
             with requests.get(url, headers=headers, stream=True, timeout=self.timeout) as response:
-                self._take(response, url, offset, origin)
+                self._save(response, *self._judge(response, url, offset, origin))
         except (requests.RequestException, HTTPError) as error:
             text = str(error)
-            hopeless = isinstance(error, ValueError) or "CERTIFICATE_VERIFY_FAILED" in text
             text = f"silent for {self.timeout:g} s" if "timed out" in text else text.rpartition(": ")[2].rstrip("\"')")
-            raise _AddressError(text, None if hopeless else 0.0) from None
+            raise _AddressError(text, None if isinstance(error, requests.exceptions.SSLError) else 0.0) from None
 
-    def _take(self, response: requests.Response, url: str, offset: int, origin: dict) -> None:
-        """Judge an answer by its head, before anything is thrown away for it; then append its body."""
-        head, code, size = response.headers, response.status_code, self.remote.size
+    def _judge(self, response: requests.Response, url: str, offset: int, origin: dict) -> tuple[int, dict]:
+        """Judge an answer by its head, before anything is thrown away; say where its body begins and its notes."""
+        head, code, size = response.headers, response.status_code, self.wanted.size
         if code not in (200, 206, 416):
             after = re.match(r"\d*", head.get("Retry-After", ""))[0] or "0"  # a date would need a clock that agrees
             passing = code in (408, 425, 429) or code >= 500
             raise _AddressError(f"HTTP {code} {response.reason}", float(after) if passing else None)
-        start, total = re.match(r"(?:bytes (?:(\d+)-\d+|\*)/(\d+))?", head.get("Content-Range", "")).groups()
-        if code == 200:
-            offset, total = 0, response.raw.length_remaining  # None where the body is chunked
-        total = size if total is None else int(total)
-        if code == 416 and offset and (self.known if total is None else total == offset):
-            return
-        fresh = {"url": url, "total": total, "validator": head.get("ETag") or head.get("Last-Modified")}
-        changed = any(origin.get(key) and fresh[key] and origin[key] != fresh[key] for key in ("total", "validator"))
-        if code == 416 or (code == 206 and (start != str(offset) or changed)):
+        start, total = 0, response.raw.length_remaining or size  # None where the body is chunked
+        if code == 206 and (part := re.fullmatch(r"bytes (\d+)-\d+/(\d+)", head.get("Content-Range", ""))):
+            start, total = int(part[1]), int(part[2])
+        notes = {"url": url, "total": total, "validator": head.get("ETag") or head.get("Last-Modified")}
+        changed = any(origin.get(key) and notes[key] and origin[key] != notes[key] for key in ("total", "validator"))
+        if code == 416 or (code == 206 and (start != offset or changed)):
             os.truncate(self.partial, 0)
             raise _AddressError(f"HTTP {code} with another file or part than asked for", 0.0)
         if size not in (None, total):
             raise _AddressError(f"announces {total} bytes — {size} are wanted", None)
         page, endless = "text/html" in head.get("Content-Type", ""), total is None and "Transfer-Encoding" not in head
-        if size is None and not self.known and (page or endless):
+        if size is None and not self.known and (page or (endless and head.get("Content-Length") != "0")):
             raise _AddressError("sends a web page" if page else "sends no length: a cut would pass for the end", None)
         needed = max((total or 0) - self.partial.stat().st_size, 0) + self.reserve
         if needed > (free := shutil.disk_usage(self.path.parent).free):
             found = f"{needed / 1e6:.1f} MB needed ({self.reserve / 1e6:.1f} as reserve), {free / 1e6:.1f} MB free"
             raise DiskFullError(f"{self.path}: {found} — make room or choose another folder; what has arrived is kept")
+        return start, notes
+
+    def _save(self, response: requests.Response, offset: int, notes: dict) -> None:
+        total = notes["total"]
         with self.partial.open("ab", buffering=0) as file:
             file.truncate(offset)
-            self.notes.write_text(json.dumps(fresh), encoding="utf-8")
-            self._tell(offset, total)
+            self.notes.write_text(json.dumps(notes), encoding="utf-8")
             while block := response.raw.read1(BLOCK, decode_content=False):
+                self._tell(offset, total)
                 offset += len(block)
                 if total is not None and offset > total:
                     file.truncate(0)
                     raise _AddressError(f"goes on past the {total} bytes that are wanted", None)
-                self._tell(offset, total, len(block))
                 while block:
                     block = block[file.write(block) :]
         if total is not None and offset < total:
             raise _AddressError(f"ended after {offset} of {total} bytes", 0.0)
 
-    def _tell(self, done: int, total: int | None, new: int = 0, last: bool = False) -> None:
+    def _tell(self, done: int, total: int | None) -> None:
         self.bar.update(self.task, completed=done, total=total)
-        self.received, now = self.received + new, time.monotonic()
-        if self.bar.disable and (last or now >= self.due):
-            self.due, rate = now + REPORT_EVERY, self.received / 1e6 / max(now - self.since, 1e-9)
-            whole = f"{total / 1e6:.1f}" if total else "?"
-            self.bar.console.print(f"{self.path.name}: {done / 1e6:.1f} of {whole} MB, {rate:.1f} MB/s")
+        if self.bar.disable and time.monotonic() >= self.due:
+            self.due = time.monotonic() + REPORT_EVERY
+            self.bar.console.print(f"{self.path.name}: {done / 1e6:.1f} of {(total or 0) / 1e6:.1f} MB")
 
-    def _place(self) -> None:
-        """Move what has arrived to its final name if it is what is wanted; else throw it away."""
-        size, digest = self.partial.stat().st_size, checksum.compute(self.partial)
-        if self.remote.size not in (None, size) or self.known not in ("", digest):
+    def _place(self) -> str:
+        """Move what has arrived to its final name if it is what is wanted; else throw it away and say what it is."""
+        size, digest = self.partial.stat().st_size, _compute(self.partial)
+        if self.wanted.size not in (None, size) or self.known not in ("", digest):
             os.truncate(self.partial, 0)
-            last, self.restarted, self.furthest = self.restarted, True, 0
-            pin = "pinned" if self.remote.sha256 else f"recorded in {self.path.name}.sha256"
-            wanted = f"{self.known} is {pin}" if self.known else f"{self.remote.size} are wanted"
-            raise _AddressError(f"sent {size} bytes with SHA-256 {digest} — {wanted}", None if last else 0.0)
-        _sync(self.partial)
-        _sync(self.partial.replace(self.path).parent)
-        checksum.record(self.path, digest)
+            pin = "pinned" if self.wanted.sha256 else f"recorded in {self.path.name}.sha256"
+            wanted = f"{self.known} is {pin}" if self.known else f"{self.wanted.size} are wanted"
+            return f"sent {size} bytes with SHA-256 {digest} — {wanted}"
+        with self.partial.open("rb") as file:
+            os.fsync(file.fileno())
+        self.partial.replace(self.path)
+        _record(self.path, digest)
         self.notes.unlink(missing_ok=True)
-        self._tell(size, size, last=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
+        self.due = 0.0
+        self._tell(size, size)
+        return ""

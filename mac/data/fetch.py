@@ -1,19 +1,19 @@
 """From nothing, or from what a user has, to a data set's folder: lists, videos, and a record of where they are from."""
 
-import fcntl
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mac.data import archives, choice, inventory, splits
-from mac.data.catalog import Archive, ArchiveList, Choice, Part, Source
-from mac.data.checksum import ChecksumError
-from mac.data.download import DownloadError, Remote
-from mac.data.download import fetch as download
+from filelock import FileLock
+
+from mac.data import archives, index
+from mac.data.catalog import Archive, Choice, Part, Source
+from mac.data.download import ChecksumError, DownloadError, download
+from mac.data.layouts import kinetics
+from mac.data.splits import LayoutError
 from mac.runtime.atomic import write_text
 
-LOCK = ".fetch.lock"
 RECORD = ".fetched"  # a hidden folder in the data set's: one file per part that was fetched here
 
 
@@ -35,11 +35,11 @@ def complete(name: str, source: Source, root: Path, offline: bool = False, say: 
         By part, ``found`` (the user's own files) or the names of the archives that it was unpacked from.
 
     Raises:
-        MissingDataError: a part is missing and ``offline``, or the data set a choice is drawn from is.
+        MissingDataError: a part is missing and ``offline``, or the data set a choice is made from is.
         mac.data.download.DownloadError: no address gave a part, with the reasons.
-        mac.data.checksum.ChecksumError: an archive isn't the one that is wanted.
+        mac.data.download.ChecksumError: an archive isn't the one that is wanted.
         mac.data.archives.ArchiveError: an archive can't be unpacked.
-        mac.data.choice.ChoiceError: a choice can't be made as declared.
+        mac.data.layouts.kinetics.ChoiceError: a choice can't be made as declared.
     """
     say(f"{name}: {source.about}")
     if source.choice and is_chosen_by_user(root):
@@ -49,8 +49,7 @@ def complete(name: str, source: Source, root: Path, offline: bool = False, say: 
     if all(found.values()) and not source.choice:
         return found  # nothing is written: the folder may be another's
     root.mkdir(parents=True, exist_ok=True)
-    with (root / LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a second fetch of the same set waits and finds everything done
+    with FileLock(root / ".fetch.lock"):  # a second fetch of the same set waits and finds everything done
         done: dict = {part: at_work.complete() for part, at_work in parts.items()}
         if source.choice:
             done["choice"] = _choose(source.choice, root, say)
@@ -58,7 +57,7 @@ def complete(name: str, source: Source, root: Path, offline: bool = False, say: 
 
 
 def is_chosen_by_user(root: Path) -> bool:
-    """Whether a folder holds annotations of the user's own choice of videos, not one drawn here."""
+    """Whether a folder holds annotations of the user's own choice of videos, not one made here."""
     return any(root.rglob("train.csv")) and not (root / "choice.json").exists()
 
 
@@ -75,25 +74,21 @@ class _Part:
         """Say where the part is from if it is there already."""
         if self.receipt.exists():
             return json.loads(self.receipt.read_text())
-        return "found" if not self.begun.exists() and self._there() else None
+        if self.begun.exists():
+            return None
+        present = [any(self.root.rglob(name)) for name in self.part.present] or [any(index.videos(self.root))]
+        return "found" if all(present) else None
 
     def complete(self) -> str | list[str]:
         if there := self.found():
             self.say(f"{self.part.name}: there already")
             return there
-        taken = self._all() or [self._any()]
+        self.record.mkdir(exist_ok=True)
+        listed = [archive for entry in self.part.lists for archive in self._expand(entry.urls, entry.into)]
+        taken = [self._unpack(archive) for archive in [*listed, *self.part.all_of]] or [self._any()]
         _write(self.receipt, taken)
         self.begun.unlink(missing_ok=True)
         return taken
-
-    def _there(self) -> bool:
-        if self.part.present:
-            return all(any(self.root.rglob(name)) for name in self.part.present)
-        return next(inventory.videos(self.root), None) is not None
-
-    def _all(self) -> list[str]:
-        listed = [archive for entry in self.part.lists for archive in self._expand(entry)]
-        return [self._unpack(archive) for archive in [*listed, *self.part.all_of]]
 
     def _any(self) -> str:
         options = sorted(self.part.any_of, key=lambda archive: not (self.root / archive.file).exists())
@@ -107,26 +102,21 @@ class _Part:
                     self.say(f"{error}\n… trying another archive of the same content")
         raise type(problems[-1])("\n".join(str(problem) for problem in problems))
 
-    def _expand(self, listed: ArchiveList) -> list[Archive]:
+    def _expand(self, urls: list[str], into: str) -> list[Archive]:
         """Read a list of archives, fetching the list itself first."""
-        name = listed.urls[0].rsplit("/", 1)[-1]
-        path = self._bring(Archive(file=name, urls=listed.urls), self.record)
-        addresses = [(url.rsplit("/", 1)[-1], url) for url in path.read_text(encoding="utf-8").split()]
-        return [
-            Archive(file=f"{listed.into}_{name}", urls=[url], into=listed.into, discard=True) for name, url in addresses
-        ]
+        path = self._bring(Archive(file=urls[0].rsplit("/", 1)[-1], urls=urls), self.record)
+        listed = path.read_text(encoding="utf-8").split()
+        return [Archive(file=f"{into}_{url.rsplit('/', 1)[-1]}", urls=[url], into=into, discard=True) for url in listed]
 
     def _bring(self, archive: Archive, folder: Path) -> Path:
-        path, unpacked = folder / archive.file, self.root / self.part.into
+        path = folder / archive.file
         if self.offline and not path.exists():
             raise MissingDataError(
                 f"{path}: missing, and downloads are off (`download: false` in config/config.yaml) — fetch it elsewhere"
-                f" from {' or '.join(archive.urls)} and put it there, or put the unpacked files into {unpacked}"
+                f" from {' or '.join(archive.urls)} and put it there, or put the unpacked files into"
+                f" {self.root / self.part.into}"
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        reserve = 2 * (archive.size or 0) if archive.unpack else 0
-        remote = Remote(archive.file, tuple(archive.urls), archive.size, archive.sha256)
-        return download(remote, folder, reserve=reserve)
+        return download(archive, folder, reserve=2 * (archive.size or 0) if archive.unpack else 0)
 
     def _unpack(self, archive: Archive) -> str:
         target = self.root / (archive.into or self.part.into)
@@ -136,16 +126,7 @@ class _Part:
         elif not marker.exists():
             path = self._bring(archive, self.root)
             self.say(f"unpacking {path.name} into {target}")
-            for folder in (target, self.record):
-                folder.mkdir(parents=True, exist_ok=True)
-            earlier = self.begun.exists()
-            self.begun.touch()
-            try:
-                archives.extract(path, target, nested=archive.nested, strip=archive.strip)
-            except archives.ArchiveError:
-                if not earlier:  # nothing was unpacked: what a user puts there now is whole
-                    self.begun.unlink()
-                raise
+            archives.extract(path, target, nested=archive.nested, strip=archive.strip, begin=self.begun.touch)
             marker.touch()
         if archive.discard:
             for name in (archive.file, f"{archive.file}.sha256"):
@@ -154,27 +135,26 @@ class _Part:
 
 
 def _choose(declared: Choice, root: Path, say: Callable[[str], None]) -> dict:
-    """Draw the declared choice from its larger data set, beside this one, and link that set's videos."""
+    """Make the declared choice from the larger data set beside this one, and link that set's videos."""
     larger = root.parent / declared.of
     parts, ids = {}, {}
     for part in ("train", "val"):
         try:
-            parts[part] = splits.annotations(larger, part)
-        except splits.LayoutError as error:
+            parts[part] = kinetics.annotations(larger, part)
+        except LayoutError as error:
             hint = f"{root.name} is drawn from {declared.of}, which `python -m mac fetch {declared.of}` brings"
             raise MissingDataError(f"{error}; {hint}") from None
-        listed = sorted(root.rglob(f"{part}_ytid_list.txt"))[0]
-        ids[part] = {line.strip() for line in listed.read_text(encoding="utf-8").splitlines() if line.strip()}
+        ids[part] = set(sorted(root.rglob(f"{part}_ytid_list.txt"))[0].read_text(encoding="utf-8").split())
     counts = {"train": declared.train, "val": declared.val}
-    drawn = choice.choose(parts, ids, declared.classes, counts, declared.seed)
-    for part, table in drawn.items():
+    chosen = kinetics.choose(parts, ids, declared.classes, counts, declared.seed)
+    for part, table in chosen.items():
         _write(root / "annotations" / f"{part}.csv", table.to_csv(index=False, lineterminator="\n"))
     link = root / declared.of
     if not link.is_symlink() and not link.exists():
         link.symlink_to(os.path.relpath(larger.resolve(), root.resolve()), target_is_directory=True)
-    labels = sorted(drawn["train"]["label"].unique())
+    labels = sorted(chosen["train"]["label"].unique())
     _write(root / "choice.json", {**declared.model_dump(), "labels": labels})
-    counted = " and ".join(f"{len(table)} {part}" for part, table in drawn.items())
+    counted = " and ".join(f"{len(table)} {part}" for part, table in chosen.items())
     say(f"{root.name}: {len(labels)} classes, {counted} videos drawn by seed {declared.seed}")
     return declared.model_dump()
 

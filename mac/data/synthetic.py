@@ -1,12 +1,14 @@
-"""Embedded data: generated people in motion, written as real video files in the layouts of the real data sets.
+"""Synthetic data: people in motion, written as real video files in the layouts of the real data sets.
 
-Everything is drawn from the seed: the same arguments give the same bytes. Background, clothes, body, viewpoint and
-position come from a *group* (one source video cut into clips, as in UCF101), speed, phases and flicker from the clip;
-both are independent of the class, which is the one motion that runs (see :mod:`mac.data.figure`).
+Everything follows from the seed: the same arguments give the same bytes. A pose is a function of ten phases, one for
+each motion. In a video all phases are random; its class is the one phase that *moves*, the other nine stay where they
+are. So the poses of a single frame are distributed identically in every class: a still picture cannot give the class
+away, only motion can. Background, clothes, body, viewpoint and position come from the video's *group* (one source video
+cut into clips, as in UCF101), speed, phases and flicker from the video itself; both are independent of the class.
 """
 
 import colorsys
-import csv
+import math
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,29 +16,118 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from mac.data import video
-from mac.data.figure import HEIGHT, MOTIONS, WIDTH, Appearance, draw
+from mac.data.layouts import LAYOUTS
+from mac.data.splits import SyntheticVideo
 from mac.randomness import uniform
 
 FPS = 25
-GROUPS = 25  # as in UCF101
 BOX_FILE = "person_boxes.parquet"
+WIDTH, HEIGHT = 320, 240
+MOTIONS = ("Bounce", "Clap", "Drum", "Kick", "Lean", "March", "Raise", "Squat", "Sway", "Wave")
 
 
 @dataclass(frozen=True)
-class Clip:
-    """One video to draw: where it goes (relative to the root), which motion runs, and the keys of its randomness."""
+class Appearance:
+    """What a person and a scene look like; independent of the motion.
 
-    path: str
-    motion: int
-    group: int
-    number: int
+    ``shirt``, ``trousers`` and ``skin`` are RGB 0–255, ``size`` scales the body (1 is 157 pixels tall on average),
+    ``thickness`` scales the limbs, ``yaw`` narrows the body as if it were turned (1 is frontal), ``x`` and ``y``
+    place the hips in pixels, ``side`` (±1) says which arm waves and which leg kicks, ``background`` is (240, 320, 3)
+    uint8.
+    """
+
+    shirt: tuple[int, int, int]
+    trousers: tuple[int, int, int]
+    skin: tuple[int, int, int]
+    size: float
+    thickness: float
+    yaw: float
+    x: float
+    y: float
+    side: int
+    background: np.ndarray
+
+
+def joints(phases: np.ndarray, look: Appearance) -> dict[str, tuple[float, float]]:
+    """Place the body's joints for ten phases (radians, in the order of ``MOTIONS``); pixels, y down."""
+    s = dict(zip(MOTIONS, np.sin(phases), strict=True))
+    unit = 40.0 * look.size
+
+    def step(start: tuple[float, float], angle: float, length: float, side: float) -> tuple[float, float]:
+        """Walk ``length`` units from ``start``; the angle is measured from straight down, outward on ``side``."""
+        return (
+            start[0] + side * look.yaw * unit * length * math.sin(angle),
+            start[1] + unit * length * math.cos(angle),
+        )
+
+    bend = 0.45 + 0.45 * s["Squat"]
+    hip = (look.x + unit * 0.8 * s["Sway"], look.y - unit * 0.65 * s["Bounce"] + unit * 0.9 * (1 - math.cos(bend)) * 2)
+    lean = 0.45 * s["Lean"]
+    neck = (hip[0] + unit * 1.45 * math.sin(lean), hip[1] - unit * 1.45 * math.cos(lean))
+    placed = {"hip": hip, "neck": neck}
+    placed["head"] = (neck[0] + unit * 0.45 * math.sin(lean), neck[1] - unit * 0.45 * math.cos(lean))
+    for name, side in (("left", -1.0), ("right", 1.0)):
+        own = side == look.side
+        shoulder = (neck[0] + side * look.yaw * unit * 0.35, neck[1] + unit * 0.12)
+        upper = 1.15 + 0.75 * s["Raise"] + 0.7 * side * s["Drum"]
+        fore = upper + 0.55 + 1.1 * s["Clap"] + (1.5 * s["Wave"] if own else 0.0)
+        elbow = step(shoulder, upper, 0.8, side)
+        placed |= {f"{name}_shoulder": shoulder, f"{name}_elbow": elbow, f"{name}_hand": step(elbow, fore, 0.8, side)}
+        lift = max(0.0, side * s["March"])
+        root = (hip[0] + side * look.yaw * unit * 0.2, hip[1])
+        thigh = 0.15 + bend + (0.6 + 0.8 * s["Kick"] if own else 0.0)
+        knee = step(root, thigh, 0.95 * (1 - 0.75 * lift), side)
+        foot = step(knee, thigh - 2 * bend - 0.1, 0.95 * (1 - 0.5 * lift), side)
+        placed |= {f"{name}_root": root, f"{name}_knee": knee, f"{name}_foot": foot}
+    return placed
+
+
+def draw(phases: np.ndarray, look: Appearance) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+    """Draw one frame.
+
+    Returns:
+        The frame, uint8 (240, 320, 3) RGB, and the person's box (x0, y0, x1, y1) as fractions of the frame in [0, 1].
+    """
+    at = joints(phases, look)
+    unit = 40.0 * look.size
+    limb = max(3, round(unit * 0.42 * look.thickness))
+    image = Image.fromarray(look.background)
+    pen = ImageDraw.Draw(image)
+    extent: list[tuple[float, float]] = []
+
+    def stroke(points: list[str], width: int, colour: tuple[int, int, int]) -> None:
+        line = [at[name] for name in points]
+        pen.line(line, fill=colour, width=width, joint="curve")
+        for x, y in line:
+            disc((x, y), width / 2, colour)
+
+    def disc(centre: tuple[float, float], radius: float, colour: tuple[int, int, int]) -> None:
+        box = (centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius)
+        pen.ellipse(box, fill=colour)
+        extent.extend([(box[0], box[1]), (box[2], box[3])])
+
+    for name in ("left", "right"):
+        stroke([f"{name}_root", f"{name}_knee", f"{name}_foot"], limb, look.trousers)
+    stroke(["hip", "neck"], round(limb * 1.9), look.shirt)
+    for name in ("left", "right"):
+        stroke([f"{name}_shoulder", f"{name}_elbow", f"{name}_hand"], limb, look.shirt)
+        disc(at[f"{name}_hand"], limb * 0.55, look.skin)
+    disc(at["head"], unit * 0.42, look.skin)
+    xs, ys = zip(*extent, strict=True)
+    box = (
+        max(min(xs), 0) / WIDTH,
+        max(min(ys), 0) / HEIGHT,
+        min(max(xs), WIDTH) / WIDTH,
+        min(max(ys), HEIGHT) / HEIGHT,
+    )
+    return np.asarray(image), box
 
 
 def appearance(seed: int, motion: int, group: int) -> Appearance:
-    """Draw the look shared by the clips of one group."""
+    """Choose the look that the videos of one group share."""
     u = iter(uniform((seed, "appearance", motion, group), 40))
 
     def between(low: float, high: float) -> float:
@@ -63,30 +154,31 @@ def appearance(seed: int, motion: int, group: int) -> Appearance:
     )
 
 
-def frames(clip: Clip, num_frames: int, seed: int) -> tuple[list[np.ndarray], list[tuple[float, ...]]]:
-    """Draw one clip: its frames, uint8 (240, 320, 3), and one person box (fractions of the frame) for each."""
-    look = appearance(seed, clip.motion, clip.group)
-    u = uniform((seed, "clip", clip.motion, clip.group, clip.number), len(MOTIONS) + 1)
+def frames(planned: SyntheticVideo, num_frames: int, seed: int) -> tuple[list[np.ndarray], list[tuple[float, ...]]]:
+    """Draw one video: its frames, uint8 (240, 320, 3), and one person box (fractions of the frame) for each."""
+    look = appearance(seed, planned.motion, planned.group)
+    keys = (planned.motion, planned.group, planned.number)
+    u = uniform((seed, "clip", *keys), len(MOTIONS) + 1)
     phases, frequency = 2 * np.pi * u[:-1], 2.0 + 1.2 * u[-1]  # cycles per second
-    flicker = (5 * uniform((seed, "flicker", clip.motion, clip.group, clip.number), num_frames)).astype(np.uint8)
+    flicker = (5 * uniform((seed, "flicker", *keys), num_frames)).astype(np.uint8)
     images, boxes = [], []
     for t in range(num_frames):
         moved = phases.copy()
-        moved[clip.motion] += 2 * np.pi * frequency * t / FPS
+        moved[planned.motion] += 2 * np.pi * frequency * t / FPS
         image, box = draw(moved, replace(look, background=look.background + flicker[t]))  # bright, but far from 255
         images.append(image)
         boxes.append(box)
     return images, boxes
 
 
-def _write(clip: Clip, root: Path, num_frames: int, seed: int) -> pd.DataFrame:
-    images, boxes = frames(clip, num_frames, seed)
-    path = root / clip.path
+def _write(planned: SyntheticVideo, root: Path, num_frames: int, seed: int) -> pd.DataFrame:
+    images, boxes = frames(planned, num_frames, seed)
+    path = root / planned.path
     path.parent.mkdir(parents=True, exist_ok=True)
     video.write(path, images, FPS, "mpeg4" if path.suffix == ".avi" else "libx264")
     table = pd.DataFrame(boxes, columns=["x0", "y0", "x1", "y1"])
     table.insert(0, "frame", np.arange(len(boxes)))
-    table.insert(0, "path", clip.path)
+    table.insert(0, "path", planned.path)
     return table
 
 
@@ -103,95 +195,21 @@ def generate(
 
     Args:
         root: folder to write into.
-        layout: ``ucf101``, ``hmdb51`` or ``kinetics``.
+        layout: a name in :data:`mac.data.layouts.LAYOUTS`.
         classes: the first so many of the ten motions, 2 … 10.
         videos_per_class: videos of each class, all splits together.
         num_frames: frames per video, at 25 frames per second.
-        seed: everything drawn follows from it.
+        seed: everything random follows from it.
         workers: processes; changes nothing but the time.
     """
-    plan = {"ucf101": _ucf101, "hmdb51": _hmdb51, "kinetics": _kinetics}[layout]
-    clips, listings = plan(classes, videos_per_class)
+    planned, lists = LAYOUTS[layout].synthesise(MOTIONS[:classes], videos_per_class)
     write = partial(_write, root=root, num_frames=num_frames, seed=seed)
     if workers > 1:
         with ProcessPoolExecutor(workers) as pool:
-            boxes = list(pool.map(write, clips, chunksize=8))
+            boxes = list(pool.map(write, planned, chunksize=8))
     else:
-        boxes = [write(clip) for clip in clips]
+        boxes = [write(one) for one in planned]
     pd.concat(boxes, ignore_index=True).to_parquet(root / BOX_FILE, index=False)
-    for name, text in listings.items():
+    for name, text in lists.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, newline="")
-
-
-def _groups(videos: int) -> list[tuple[int, int]]:
-    """Spread the videos of one class over the 25 groups: (group, clip number), both from 1, as UCF101 numbers them."""
-    groups = [i * GROUPS // videos + 1 for i in range(videos)]
-    return [(group, groups[:i].count(group) + 1) for i, group in enumerate(groups)]
-
-
-def _ucf101(classes: int, videos: int) -> tuple[list[Clip], dict[str, str]]:
-    """UCF101: ``UCF-101/Class/v_Class_gNN_cMM.avi``; split s tests groups 7(s−1)+1 … 7s; CRLF line ends."""
-    clips = [
-        Clip(f"UCF-101/{name}/v_{name}_g{group:02d}_c{number:02d}.avi", motion, group, number)
-        for motion, name in enumerate(MOTIONS[:classes])
-        for group, number in _groups(videos)
-    ]
-    listing = {"classInd.txt": [f"{index + 1} {name}" for index, name in enumerate(MOTIONS[:classes])]}
-    for split in (1, 2, 3):
-        tested = range(7 * (split - 1) + 1, 7 * split + 1)
-        listing[f"trainlist0{split}.txt"] = [
-            f"{c.path.removeprefix('UCF-101/')} {c.motion + 1}" for c in clips if c.group not in tested
-        ]
-        listing[f"testlist0{split}.txt"] = [c.path.removeprefix("UCF-101/") for c in clips if c.group in tested]
-    return clips, {
-        f"ucfTrainTestlist/{name}": "".join(f"{line}\r\n" for line in lines) for name, lines in listing.items()
-    }
-
-
-def _hmdb51(classes: int, videos: int) -> tuple[list[Clip], dict[str, str]]:
-    """HMDB51: ``videos/class/name.avi``; per class and split a list of names with 1 train, 2 test, 0 unused."""
-    clips = [
-        Clip(
-            f"videos/{name.lower()}/figure_{group:02d}_{name.lower()}_f_cm_np1_fr_med_{number - 1}.avi",
-            m,
-            group,
-            number,
-        )
-        for m, name in enumerate(MOTIONS[:classes])
-        for group, number in _groups(videos)
-    ]
-    listings = {}
-    for m, name in enumerate(MOTIONS[:classes]):
-        own = [clip for clip in clips if clip.motion == m]
-        for split in (1, 2, 3):
-            uses = [2 if clip.group % 3 == split % 3 else 1 for clip in own[:-1]] + [0]
-            lines = [f"{Path(clip.path).name} {use} \n" for clip, use in zip(own, uses, strict=True)]
-            listings[f"test_train_splits/{name.lower()}_test_split{split}.txt"] = "".join(lines)
-    return clips, listings
-
-
-def _kinetics(classes: int, videos: int) -> tuple[list[Clip], dict[str, str]]:
-    """Kinetics: ``train|val/class/ID_START_END.mp4`` and one csv of annotations per part; groups 1–4 validate."""
-    clips, rows = [], {"train": [], "val": []}
-    for motion, name in enumerate(MOTIONS[:classes]):
-        label = f"doing {name.lower()}"
-        for group, number in _groups(videos):
-            part = "val" if group <= 4 else "train"
-            youtube_id, start = f"{name[:4].lower()}_g{group:02d}c{number:03d}", 10 * number
-            path = f"{part}/{label}/{youtube_id}_{start:06d}_{start + 10:06d}.mp4"
-            clips.append(Clip(path, motion, group, number))
-            rows[part].append([label, youtube_id, start, start + 10, part])
-    return clips, {f"annotations/{part}.csv": _csv(lines) for part, lines in rows.items()}
-
-
-def _csv(rows: list[list]) -> str:
-    lines: list[str] = []
-
-    class Sink:
-        write = staticmethod(lines.append)
-
-    writer = csv.writer(Sink)
-    writer.writerow(["label", "youtube_id", "time_start", "time_end", "split"])
-    writer.writerows(rows)
-    return "".join(lines)

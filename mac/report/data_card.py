@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from mac import pictures
-from mac.data import integrity, splits
+from mac.data import check, splits
 from mac.data.index import digest, usable
 from mac.report.figures import MEASURED, REFERENCE
 
@@ -23,7 +23,7 @@ def summarise(table: pd.DataFrame) -> dict:
         and duplicate contents that stand on both sides); ``classes`` (label → videos by split and side);
         ``frames_range`` and ``rates`` (frames per second → videos), ``sizes`` (WIDTH×HEIGHT → videos).
     """
-    used, listed = usable(table), table[table["status"] != integrity.UNLISTED]
+    used, listed = usable(table), table[table["status"] != check.UNLISTED]
     seconds = (used["num_frames"] / used["fps"].where(used["fps"] > 0)).sum()
     by_split, classes = {}, {label: {} for label in sorted(listed["label"].unique())}
     for split in splits.SPLITS:
@@ -84,8 +84,8 @@ def page(title: str, facts: dict, table: pd.DataFrame, picture: str) -> str:
     parts += ["## Splits", _rows(head, split_rows), f"![Lengths and frame rates]({picture})"]
     columns = list(next(iter(facts["classes"].values()), {}))
     class_rows = [(label, *(counts[name] for name in columns)) for label, counts in facts["classes"].items()]
-    named = table[table["status"] != integrity.OK]
-    absent = named["status"] == integrity.ABSENT
+    named = table[table["status"] != check.OK]
+    absent = named["status"] == check.ABSENT
     listed = [
         (f"`{row.path}`", row.status, row.reason)
         for row in pd.concat([named[~absent], named[absent]]).head(SHOWN).itertuples()
@@ -99,7 +99,7 @@ def page(title: str, facts: dict, table: pd.DataFrame, picture: str) -> str:
     if len(named) > SHOWN:
         parts.append(f"… and {len(named) - SHOWN} more: `left_out.csv` beside the index names them all.")
     parts.append(
-        f"Videos that are {' or '.join(integrity.USABLE[1:])} are used, as the official lists have them; all others are"
+        f"Videos that are {' or '.join(check.USABLE[1:])} are used, as the official lists have them; all others are"
         " left out."
     )
     parts += ["## Frame sizes and rates", _rows(["Pixels", "Videos"], facts["sizes"].items())]
@@ -118,7 +118,7 @@ def draw(table: pd.DataFrame, title: str, paths: list[Path]) -> None:
     used = usable(table)
     figure, (lengths, rates) = plt.subplots(1, 2, figsize=(7, 2.6), layout="constrained")
     lengths.hist(used["num_frames"], bins=40, color=MEASURED)
-    lengths.axvline(integrity.SHORT_FRAMES, color=REFERENCE, linestyle=":", linewidth=1)
+    lengths.axvline(check.SHORT_FRAMES, color=REFERENCE, linestyle=":", linewidth=1)
     lengths.set(xlabel="frames (dotted: one clip)", ylabel="videos")
     rates.hist(used["fps"], bins=40, color=MEASURED)
     rates.set(xlabel="frames per second", ylabel="videos")

@@ -14,6 +14,7 @@ from mac.costs import disk, throughput
 from mac.costs.estimate import hours
 from mac.costs.sizes import Sizes
 from mac.costs.work import kinds_of, passes_of, states
+from mac.data.layouts import LAYOUTS
 from mac.experiment import merge
 from mac.report.spent import spent
 from mac.validation import ConfigError, read_yaml
@@ -180,28 +181,20 @@ def test_videos_and_steps_are_the_official_lists(root):
 
 
 @pytest.mark.parametrize("scale", ["demo", "smoke"])
-def test_embedded_data_is_counted_as_it_will_be_drawn(root, scale, tmp_path):
-    """By drawing's own lists of what is trained on and tested."""
-    from mac.data import synthetic
+def test_synthetic_data_is_counted_as_it_will_be_generated(root, scale, tmp_path):
+    """By the lists that are written with it."""
+    from mac.data.synthetic import MOTIONS
 
     planned, sizes = plan.load(root / "config", scale), Sizes(root / "config")
-    writers = {"ucf101": synthetic._ucf101, "hmdb51": synthetic._hmdb51, "kinetics": synthetic._kinetics}
-    for dataset in planned.datasets.values():
-        drawn = dataset.embedded
-        clips, files = writers[dataset.layout](drawn.classes, drawn.videos_per_class)
-        found = sizes.find(dataset)
-        assert found.videos == len(clips)
-        for split, (train, test) in found.sides.items():
-            if dataset.layout == "ucf101":
-                names = [f"ucfTrainTestlist/{side}list0{split}.txt" for side in ("train", "test")]
-                listed = [files[name].count("\n") for name in names]
-            elif dataset.layout == "hmdb51":
-                uses = [line.split()[1] for name, text in files.items() if name.endswith(f"split{split}.txt")
-                        for line in text.splitlines()]  # fmt: skip
-                listed = [uses.count("1"), uses.count("2")]
-            else:
-                listed = [sum(clip.path.startswith(side) for clip in clips) for side in ("train", "val")]
-            assert [train, test] == listed
+    for name, dataset in planned.datasets.items():
+        layout, stated = LAYOUTS[dataset.layout], dataset.embedded
+        for path, text in layout.synthesise(MOTIONS[: stated.classes], stated.videos_per_class)[1].items():
+            (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / path).write_text(text, newline="")
+        table, found = layout.read(tmp_path / name), sizes.find(dataset)
+        assert found.videos == len(table)
+        for split, sides in found.sides.items():
+            assert sides == tuple((table[f"split_{split}"] == side).sum() for side in ("train", "test"))
 
 
 def measurement(**changes):

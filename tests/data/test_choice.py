@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mac.data import catalog, fetch, inventory
-from mac.data.choice import ChoiceError, choose
+from mac.data import catalog, fetch, index
+from mac.data.layouts.kinetics import ChoiceError, choose
 
 COUNTS = {"train": 13000, "val": 1700}
 FEWER = {"train": 1300, "val": 300}  # of a smaller set, where the number is of no account
@@ -154,10 +154,10 @@ def test_the_drawn_set_finds_its_videos_in_the_larger_one(mini):
     assert done["choice"] == source.choice.model_dump()
     assert (folder / "kinetics400").is_symlink()
     assert (folder / "kinetics400").resolve() == (folder.parent / "kinetics400").resolve()
-    table = inventory.take(folder, "kinetics")
+    table = index.take(folder, "kinetics")
     assert (table["split_1"].value_counts()["train"], table["split_1"].value_counts()["test"]) == (8, 2)
     assert set(table["label"].value_counts()) == {5}  # no row of a video that was not drawn, listed or unlisted
-    whole = inventory.take(folder.parent / "kinetics400", "kinetics").set_index("path")
+    whole = index.take(folder.parent / "kinetics400", "kinetics").set_index("path")
     assert set(table["path"]) < set(whole.index)
     assert list(table["file"]) == [f"kinetics400/{whole.at[path, 'file']}" for path in table["path"]]
     assert all((folder / file).is_file() for file in table["file"])
@@ -180,7 +180,7 @@ def test_drawing_again_gives_the_same_bytes_wherever_the_folders_are(mini, tmp_p
     for name in ("kinetics400", "minikinetics100"):
         shutil.move(tmp_path / name, tmp_path / "elsewhere" / name)
     folder = tmp_path / "elsewhere" / "minikinetics100"
-    table = inventory.take(folder, "kinetics")
+    table = index.take(folder, "kinetics")
     assert len(table) == 10
     assert all((folder / file).is_file() for file in table["file"])
     assert written() == first

@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import os
 import random
 import signal
 import socket
@@ -18,13 +17,18 @@ from pathlib import Path
 import pytest
 
 from mac.data import download
-from mac.data.checksum import ChecksumError, record, verify
-from mac.data.download import DiskFullError, DownloadError, Remote, fetch
+from mac.data.catalog import Archive
+from mac.data.download import ChecksumError, DiskFullError, DownloadError, verify
+from mac.data.download import download as fetch
 
 MIB = 1 << 20
 CONTENT = random.Random(5).randbytes(6 * MIB + 4321)
 NAME = "videos.tar"
 QUICK = {"timeout": 5.0, "pause": 0.01}
+
+
+def named(*urls, **pinned):
+    return Archive(file=NAME, urls=list(urls), **pinned)
 
 
 def sha256(content):
@@ -42,6 +46,7 @@ class Answer:
     ranges: bool = True
     heeds_if_range: bool = True
     part: int | None = None  # longest range given at once
+    shift: int = 0  # so much later than asked a range begins
     chunked: bool = False
     cut_at: int | None = None  # position in the file where the connection goes
     reset: bool = False
@@ -68,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("Range")
         same = not answer.heeds_if_range or self.headers.get("If-Range") in (None, answer.etag)
         if asked and answer.ranges and same:
-            first = int(asked.removeprefix("bytes=").removesuffix("-"))
+            first = int(asked.removeprefix("bytes=").removesuffix("-")) + answer.shift
             if first >= size:
                 self.head(416, {"Content-Range": f"bytes */{size}", "Content-Length": "0"})
                 return
@@ -164,7 +169,7 @@ def complete(path, content=CONTENT):
 def test_twenty_cuts_in_a_row_cost_less_than_a_mebibyte_each(server, tmp_path, reset):
     places = sorted(random.Random(7).sample(range(1, len(CONTENT)), 20))
     url = server.script("/a", *[Answer(cut_at=place, reset=reset) for place in places])
-    assert complete(fetch(Remote(NAME, (url,)), tmp_path, **QUICK | {"attempts": 3}))
+    assert complete(fetch(named(url), tmp_path, **QUICK | {"attempts": 3}))
     assert len(server.requests) >= 21
     assert server.sent - len(CONTENT) <= 20 * MIB
     assert server.sent - len(CONTENT) <= (20 * 65536 * 3 if reset else 0)
@@ -175,49 +180,45 @@ def test_twenty_cuts_in_a_row_cost_less_than_a_mebibyte_each(server, tmp_path, r
 def test_a_server_without_ranges_is_asked_again_from_zero(server, tmp_path):
     cuts = [Answer(ranges=False, cut_at=place) for place in (2 * MIB, MIB, 3 * MIB)]
     url = server.script("/a", *cuts, forever=Answer(ranges=False))
-    assert complete(fetch(Remote(NAME, (url,)), tmp_path, **QUICK))
+    assert complete(fetch(named(url), tmp_path, **QUICK))
     assert server.asked("/a")[1] == f"bytes={2 * MIB}-"
 
 
 def test_the_same_bytes_again_are_no_progress(server, tmp_path):
     url = server.script("/a", forever=Answer(ranges=False, cut_at=100_000))
     with pytest.raises(DownloadError, match="no address gave the file"):
-        fetch(Remote(NAME, (url,)), tmp_path, attempts=4, **QUICK)
+        fetch(named(url), tmp_path, attempts=4, **QUICK)
     assert len(server.requests) == 5
 
 
 def test_a_wrong_announced_length_sends_to_the_next_address_and_costs_nothing(server, tmp_path):
     bad = server.script("/bad", forever=Answer(content=CONTENT[:-1]))
-    remote = Remote(NAME, (bad, server.url("/good")), size=len(CONTENT))
+    remote = named(bad, server.url("/good"), size=len(CONTENT))
     (tmp_path / f".{NAME}.partial").write_bytes(CONTENT[:MIB])
     (tmp_path / f".{NAME}.partial.json").write_text(f'{{"url": "{server.url("/good")}"}}')
     assert complete(fetch(remote, tmp_path, **QUICK))
     assert server.asked("/good") == [f"bytes={MIB}-"]
-
-
-def test_a_wrong_announced_length_is_named(server, tmp_path):
-    bad = server.script("/bad", forever=Answer(content=CONTENT[:-1]))
     with pytest.raises(DownloadError, match=f"{bad}: announces {len(CONTENT) - 1} bytes — {len(CONTENT)} are wanted"):
-        fetch(Remote(NAME, (bad,), size=len(CONTENT)), tmp_path, **QUICK)
-    assert len(server.requests) == 1
+        fetch(named(bad, size=len(CONTENT)), tmp_path / "other", **QUICK)
+    assert len(server.asked("/bad")) == 1
 
 
 def test_a_body_that_goes_on_past_the_wanted_size_is_refused(server, tmp_path):
     bad = server.script("/bad", forever=Answer(content=CONTENT + b"more", chunked=True))
-    assert complete(fetch(Remote(NAME, (bad, server.url()), size=len(CONTENT)), tmp_path, **QUICK))
+    assert complete(fetch(named(bad, server.url(), size=len(CONTENT)), tmp_path, **QUICK))
     assert len(server.asked("/bad")) == 1
 
 
 def test_wrong_bytes_are_fetched_once_more_from_zero(server, tmp_path):
     wrong = CONTENT[:-1] + b"!"
     url = server.script("/a", Answer(content=wrong))
-    assert complete(fetch(Remote(NAME, (url,), sha256=sha256(CONTENT)), tmp_path, **QUICK))
+    assert complete(fetch(named(url, sha256=sha256(CONTENT)), tmp_path, **QUICK))
     assert server.asked("/a") == [None, None]
 
 
 def test_an_address_with_wrong_bytes_is_left_after_two_tries(server, tmp_path):
     bad = server.script("/bad", forever=Answer(content=CONTENT[:-1] + b"!"))
-    remote = Remote(NAME, (bad, server.url("/good")), sha256=sha256(CONTENT))
+    remote = named(bad, server.url("/good"), sha256=sha256(CONTENT))
     assert complete(fetch(remote, tmp_path, **QUICK))
     assert server.asked("/bad") == [None, None]
     assert server.asked("/good") == [None]
@@ -226,14 +227,14 @@ def test_an_address_with_wrong_bytes_is_left_after_two_tries(server, tmp_path):
 @pytest.mark.parametrize("status", [403, 404, 410, 451])
 def test_an_address_without_the_file_is_left_at_once(server, tmp_path, status):
     gone = server.script("/gone", forever=Answer(status=status))
-    assert complete(fetch(Remote(NAME, (gone, server.url())), tmp_path, **QUICK))
+    assert complete(fetch(named(gone, server.url()), tmp_path, **QUICK))
     assert len(server.asked("/gone")) == 1
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
 def test_a_busy_server_is_tried_again(server, tmp_path, status):
     url = server.script("/a", Answer(status=status), Answer(status=status))
-    assert complete(fetch(Remote(NAME, (url,)), tmp_path, **QUICK))
+    assert complete(fetch(named(url), tmp_path, **QUICK))
     assert len(server.requests) == 3
 
 
@@ -241,12 +242,12 @@ def test_retry_after_is_honoured_and_capped(server, tmp_path, monkeypatch):
     (tmp_path / "first").mkdir()
     url = server.script("/a", Answer(status=503, headers={"Retry-After": "1"}))
     started = time.monotonic()
-    assert complete(fetch(Remote(NAME, (url,)), tmp_path / "first", **QUICK))
+    assert complete(fetch(named(url), tmp_path / "first", **QUICK))
     assert 1 <= time.monotonic() - started < 3
     monkeypatch.setattr(download, "LONGEST_PAUSE", 0.1)
     url = server.script("/b", *[Answer(status=429, headers={"Retry-After": "86400"})] * 2)
     started = time.monotonic()
-    assert complete(fetch(Remote(NAME, (url,)), tmp_path / "second", **QUICK))
+    assert complete(fetch(named(url), tmp_path / "second", **QUICK))
     assert 0.2 <= time.monotonic() - started < 2
 
 
@@ -254,28 +255,28 @@ def test_pauses_grow(server, tmp_path, monkeypatch):
     pauses = []
     monkeypatch.setattr(download.time, "sleep", pauses.append)
     url = server.script("/a", *[Answer(status=503)] * 3)
-    fetch(Remote(NAME, (url,)), tmp_path, pause=2.0)
+    fetch(named(url), tmp_path, pause=2.0)
     assert pauses == [2.0, 4.0, 8.0]
 
 
 def test_silence_ends_an_attempt(server, tmp_path):
     url = server.script("/a", Answer(stall_at=MIB))
-    assert complete(fetch(Remote(NAME, (url,)), tmp_path, timeout=0.3, pause=0.01))
+    assert complete(fetch(named(url), tmp_path, timeout=0.3, pause=0.01))
     assert server.asked("/a") == [None, f"bytes={MIB}-"]
 
 
 def test_a_web_page_is_not_an_archive(server, tmp_path):
     html = {"Content-Type": "text/html; charset=utf-8"}
     page = server.script("/page", forever=Answer(content=b"<html>please log in</html>", headers=html))
-    assert complete(fetch(Remote(NAME, (page, server.url())), tmp_path, **QUICK))
+    assert complete(fetch(named(page, server.url()), tmp_path, **QUICK))
     url = server.script("/mislabelled", forever=Answer(headers=html))
-    assert complete(fetch(Remote(NAME, (url,), sha256=sha256(CONTENT)), tmp_path / "pinned", **QUICK))
+    assert complete(fetch(named(url, sha256=sha256(CONTENT)), tmp_path / "pinned", **QUICK))
 
 
 def test_without_an_announced_length_an_end_must_be_marked(server, tmp_path):
     endless = server.script("/a", forever=Answer(headers={"Connection": "close"}, cut_at=MIB))
     chunked = server.script("/b", Answer(chunked=True, cut_at=MIB), Answer(chunked=True))
-    assert complete(fetch(Remote(NAME, (endless, chunked)), tmp_path, **QUICK))
+    assert complete(fetch(named(endless, chunked), tmp_path, **QUICK))
     assert server.asked("/b") == [None, f"bytes={MIB}-"]
 
 
@@ -284,19 +285,26 @@ def test_a_file_that_changed_meanwhile_is_started_again(server, tmp_path, heeds)
     """Some servers ignore If-Range and send the new file's rest."""
     new = Answer(content=random.Random(6).randbytes(len(CONTENT)), etag='"second"', heeds_if_range=heeds)
     url = server.script("/a", Answer(cut_at=MIB), forever=new)
-    assert complete(fetch(Remote(NAME, (url,)), tmp_path, **QUICK), new.content)
+    assert complete(fetch(named(url), tmp_path, **QUICK), new.content)
     assert server.asked("/a")[1] == f"bytes={MIB}-"
 
 
 def test_a_file_whose_total_changed_is_started_again(server, tmp_path):
     new = random.Random(6).randbytes(len(CONTENT) + 1)
     url = server.script("/a", Answer(cut_at=MIB, etag=None), forever=Answer(content=new, etag=None))
-    assert complete(fetch(Remote(NAME, (url,)), tmp_path, **QUICK), new)
+    assert complete(fetch(named(url), tmp_path, **QUICK), new)
+
+
+@pytest.mark.parametrize("shift", [1000, -1000])
+def test_another_part_than_asked_for_is_not_taken(server, tmp_path, shift):
+    url = server.script("/a", Answer(cut_at=MIB), Answer(shift=shift))
+    assert complete(fetch(named(url), tmp_path, **QUICK))
+    assert server.asked("/a") == [None, f"bytes={MIB}-", None]
 
 
 def test_a_server_may_give_a_part_at_a_time(server, tmp_path):
     url = server.script("/a", Answer(cut_at=MIB), forever=Answer(part=2 * MIB))
-    assert complete(fetch(Remote(NAME, (url,)), tmp_path, **QUICK))
+    assert complete(fetch(named(url), tmp_path, **QUICK))
     assert server.sent == len(CONTENT)
 
 
@@ -304,8 +312,8 @@ def test_the_address_that_a_partial_file_came_from_comes_first(server, tmp_path)
     one = server.script("/one", Answer(status=404))
     two = server.script("/two", Answer(cut_at=MIB), *[Answer(status=500)] * 2)
     with pytest.raises(DownloadError):
-        fetch(Remote(NAME, (one, two)), tmp_path, attempts=2, **QUICK)
-    assert complete(fetch(Remote(NAME, (one, two)), tmp_path, **QUICK))
+        fetch(named(one, two), tmp_path, attempts=2, **QUICK)
+    assert complete(fetch(named(one, two), tmp_path, **QUICK))
     assert server.asked("/one") == [None]
     assert server.sent == len(CONTENT)
 
@@ -315,32 +323,29 @@ def test_another_address_goes_on_only_where_a_checksum_can_tell(server, tmp_path
     one = server.script("/one", Answer(cut_at=4 * MIB), forever=Answer(status=500))
     content = CONTENT if pinned else random.Random(8).randbytes(len(CONTENT))
     two = server.script("/two", forever=Answer(content=content, etag='"other"'))
-    remote = Remote(NAME, (one, two), sha256=sha256(CONTENT) if pinned else None)
+    remote = named(one, two, sha256=sha256(CONTENT) if pinned else None)
     assert complete(fetch(remote, tmp_path, attempts=2, **QUICK), content)
     assert server.asked("/two") == [f"bytes={4 * MIB}-" if pinned else None]
 
 
 def test_an_empty_file_is_a_file(server, tmp_path):
     url = server.script("/a", forever=Answer(content=b""))
-    assert complete(fetch(Remote(NAME, (url,)), tmp_path, **QUICK), b"")
+    assert complete(fetch(named(url), tmp_path, **QUICK), b"")
 
 
-def test_a_whole_partial_file_needs_no_second_download(server, tmp_path):
-    (tmp_path / f".{NAME}.partial").write_bytes(CONTENT)
-    assert complete(fetch(Remote(NAME, (server.url(),), sha256=sha256(CONTENT)), tmp_path, **QUICK))
-    assert server.sent == 0
-
-
-def test_a_partial_file_that_is_too_long_is_started_again(server, tmp_path):
-    (tmp_path / f".{NAME}.partial").write_bytes(CONTENT + b"more")
-    assert complete(fetch(Remote(NAME, (server.url(),), sha256=sha256(CONTENT)), tmp_path, **QUICK))
+@pytest.mark.parametrize("more", [b"", b"more"])
+def test_a_whole_partial_file_needs_no_second_download_and_a_longer_one_does(server, tmp_path, more):
+    (tmp_path / f".{NAME}.partial").write_bytes(CONTENT + more)
+    assert complete(fetch(named(server.url(), size=len(CONTENT), sha256=sha256(CONTENT)), tmp_path, **QUICK))
+    assert server.sent == (len(CONTENT) if more else 0)
 
 
 PROCESS = """
 import sys
 from pathlib import Path
-from mac.data.download import Remote, fetch
-fetch(Remote(sys.argv[1], (sys.argv[2],)), Path(sys.argv[3]), pause=0.01)
+from mac.data.catalog import Archive
+from mac.data.download import download
+download(Archive(file=sys.argv[1], urls=[sys.argv[2]]), Path(sys.argv[3]), pause=0.01)
 """
 
 
@@ -365,16 +370,16 @@ def test_a_killed_process_loses_less_than_a_mebibyte(server, tmp_path):
         path = tmp_path / NAME
         assert not path.exists() or path.read_bytes() == CONTENT
         assert moment == len(CONTENT) or not path.exists()
-    assert fetch(Remote(NAME, (url,)), tmp_path, **QUICK).read_bytes() == CONTENT
+    assert fetch(named(url), tmp_path, **QUICK).read_bytes() == CONTENT
     assert server.sent - len(CONTENT) <= len(moments) * MIB // 4
-    assert verify(tmp_path / NAME) == sha256(CONTENT)
+    verify(tmp_path / NAME, sha256(CONTENT))
 
 
 def test_two_processes_download_once(server, tmp_path, capfd):
     url = server.script("/a", forever=Answer(rate=12e6))
     with start(url, tmp_path) as process:
         wait_for(lambda: server.sent)
-        assert complete(fetch(Remote(NAME, (url,)), tmp_path, **QUICK))
+        assert complete(fetch(named(url), tmp_path, **QUICK))
         assert process.wait(10) == 0
     assert server.asked("/a") == [None]
     assert server.sent == len(CONTENT)
@@ -385,7 +390,7 @@ def test_two_processes_download_once(server, tmp_path, capfd):
 def test_a_full_disk_is_said_before_the_first_byte(server, tmp_path, monkeypatch, size):
     room = [len(CONTENT) + 999]
     monkeypatch.setattr(download.shutil, "disk_usage", lambda _: type("Usage", (), {"free": room[0]}))
-    remote = Remote(NAME, (server.url(),), size=size)
+    remote = named(server.url(), size=size)
     with pytest.raises(DiskFullError, match=r"7\.3 MB needed .* 6\.3 MB free") as caught:
         fetch(remote, tmp_path, reserve=1_000_000, **QUICK)
     assert str(tmp_path) in str(caught.value)
@@ -397,7 +402,7 @@ def test_a_full_disk_is_said_before_the_first_byte(server, tmp_path, monkeypatch
 def test_only_the_rest_needs_room(server, tmp_path, monkeypatch):
     (tmp_path / f".{NAME}.partial").write_bytes(CONTENT[:-MIB])
     monkeypatch.setattr(download.shutil, "disk_usage", lambda _: type("Usage", (), {"free": MIB}))
-    assert complete(fetch(Remote(NAME, (server.url(),), len(CONTENT), sha256(CONTENT)), tmp_path, **QUICK))
+    assert complete(fetch(named(server.url(), size=len(CONTENT), sha256=sha256(CONTENT)), tmp_path, **QUICK))
 
 
 def test_a_disk_that_fills_up_keeps_what_has_arrived(server, tmp_path):
@@ -408,14 +413,14 @@ def test_a_disk_that_fills_up_keeps_what_has_arrived(server, tmp_path):
     assert "DiskFullError" in done.stderr.splitlines()[-1]
     assert str(tmp_path) in done.stderr
     assert (tmp_path / f".{NAME}.partial").read_bytes() == CONTENT[: 3 * MIB]
-    assert complete(fetch(Remote(NAME, (server.url(),)), tmp_path, **QUICK))
+    assert complete(fetch(named(server.url()), tmp_path, **QUICK))
     assert server.requests[-1][1] == f"bytes={3 * MIB}-"
 
 
 def test_a_file_put_there_is_used_as_it_is_and_held_to_its_checksum(server, tmp_path):
     path = tmp_path / NAME
     path.write_bytes(b"my own")
-    remote = Remote(NAME, (server.url(),), size=len(CONTENT))
+    remote = named(server.url(), size=len(CONTENT))
     assert fetch(remote, tmp_path) == path
     assert complete(path, b"my own")
     path.write_bytes(b"another")
@@ -434,7 +439,7 @@ def test_a_sidecar_of_sha256sum_is_enforced(tmp_path):
     path.write_bytes(b"right")
     sidecar = tmp_path / f"{NAME}.sha256"
     sidecar.write_bytes(subprocess.run(["sha256sum", NAME], cwd=tmp_path, capture_output=True).stdout)
-    assert verify(path) == sha256(b"right")
+    verify(path)
     path.write_bytes(b"wrong")
     with pytest.raises(ChecksumError, match="recorded"):
         verify(path)
@@ -443,37 +448,26 @@ def test_a_sidecar_of_sha256sum_is_enforced(tmp_path):
         verify(path)
 
 
-def test_an_unchanged_file_is_not_read_again(tmp_path, monkeypatch):
-    path = tmp_path / NAME
-    path.write_bytes(b"content")
-    assert record(path) == sha256(b"content")
-    monkeypatch.setattr(hashlib, "file_digest", None)
-    assert verify(path) == verify(path, sha256(b"content")) == sha256(b"content")
-    os.utime(path, ns=(0, 0))
-    with pytest.raises(TypeError):
-        verify(path)
-
-
 def test_a_file_put_there_must_match_the_pinned_checksum(server, tmp_path):
     path = tmp_path / NAME
     path.write_bytes(b"my own")
-    record(path)
+    verify(path)
     with pytest.raises(ChecksumError) as caught:
-        fetch(Remote(NAME, (server.url(),), sha256=sha256(CONTENT)), tmp_path)
+        fetch(named(server.url(), sha256=sha256(CONTENT)), tmp_path)
     for part in (sha256(b"my own"), f"{sha256(CONTENT)} is pinned", "to fetch it again"):
         assert part in str(caught.value)
     path.unlink()
-    assert complete(fetch(Remote(NAME, (server.url(),), sha256=sha256(CONTENT)), tmp_path, **QUICK))
+    assert complete(fetch(named(server.url(), sha256=sha256(CONTENT)), tmp_path, **QUICK))
 
 
 def test_a_deleted_file_is_fetched_again_as_it_was_recorded(server, tmp_path):
-    path = fetch(Remote(NAME, (server.url(),)), tmp_path, **QUICK)
+    path = fetch(named(server.url()), tmp_path, **QUICK)
     path.unlink()
     url = server.script("/a", forever=Answer(content=CONTENT[:-1] + b"!"))
     with pytest.raises(DownloadError, match=f"{sha256(CONTENT)} is recorded in {NAME}.sha256"):
-        fetch(Remote(NAME, (url,)), tmp_path, **QUICK)
+        fetch(named(url), tmp_path, **QUICK)
     assert not path.exists()
-    assert complete(fetch(Remote(NAME, (server.url(),)), tmp_path, **QUICK))
+    assert complete(fetch(named(server.url()), tmp_path, **QUICK))
 
 
 def test_every_address_and_its_reason_are_named(server, tmp_path):
@@ -484,39 +478,36 @@ def test_every_address_and_its_reason_are_named(server, tmp_path):
         busy = server.script("/busy", forever=Answer(status=503))
         silent = server.script("/silent", forever=Answer(stall_at=0))
         with pytest.raises(DownloadError) as caught:
-            fetch(Remote(NAME, (closed, gone, busy, silent, "bad")), tmp_path, attempts=2, timeout=0.2, pause=0.01)
+            fetch(named(closed, gone, busy, silent), tmp_path, attempts=2, timeout=0.2, pause=0.01)
     reasons = {
-        closed: "[Errno 111] Connection refused",
+        closed: "Connection refused",
         gone: "HTTP 404 Not Found",
         busy: "HTTP 503 Service Unavailable",
         silent: "silent for 0.2 s",
-        "bad": "No scheme supplied",
     }
     for url, reason in reasons.items():
-        assert f"• {url}: {reason}" in str(caught.value)
+        (line,) = (line for line in str(caught.value).splitlines() if line.startswith(f"  • {url}: "))
+        assert reason in line
     assert f"put the file at {tmp_path / NAME} yourself" in str(caught.value)
     assert len(server.asked("/busy")) == 2
-    with pytest.raises(DownloadError, match="none is known"):
-        fetch(Remote(NAME, ()), tmp_path)
 
 
 def test_progress_is_told_in_plain_lines_at_the_start_and_the_end(server, tmp_path, capfd, monkeypatch):
-    fetch(Remote(NAME, (server.url(),)), tmp_path, **QUICK)
+    fetch(named(server.url()), tmp_path, **QUICK)
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith(f"{NAME}: 0.0 of 6.3 MB")
-    assert lines[1].startswith(f"{NAME}: 6.3 of 6.3 MB, ")
-    assert lines[1].endswith(" MB/s")
+    assert lines[1] == f"{NAME}: 6.3 of 6.3 MB"
     monkeypatch.setattr(download, "REPORT_EVERY", 0.1)
     url = server.script("/a", Answer(rate=12e6))
-    fetch(Remote(NAME, (url,)), tmp_path / "slow", **QUICK)
+    fetch(named(url), tmp_path / "slow", **QUICK)
     assert 4 <= len(capfd.readouterr().err.splitlines()) <= 9
 
 
 def test_on_a_terminal_there_is_a_bar(server, tmp_path, capfd, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    fetch(Remote(NAME, (server.url(),)), tmp_path, **QUICK)
+    fetch(named(server.url()), tmp_path, **QUICK)
     shown = capfd.readouterr().err
     assert "100%" in shown
     assert "━" in shown

@@ -22,7 +22,7 @@ import rar
 import yaml
 
 from mac.cli import main
-from mac.data import archives, catalog, fetch, inventory
+from mac.data import archives, catalog, fetch, index
 from mac.data.archives import ArchiveError
 from mac.data.download import DownloadError
 from mac.data.fetch import MissingDataError
@@ -166,13 +166,13 @@ def sources(root, server, served, tmp_path):
 
 def snapshot(folder):
     """Every path but the lock, hidden ones too, with its time of change and its content."""
-    paths = [path for path in folder.rglob("*") if path.name != fetch.LOCK]
+    paths = [path for path in folder.rglob("*") if not path.name.endswith(".lock")]
     return {path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes()) for path in paths}
 
 
 def assert_same_videos(folder, original, layout, kept=None):
     """Every listed video has a file with the original's content, and no other video is there."""
-    wanted, found = inventory.take(original, layout), inventory.take(folder, layout)
+    wanted, found = index.take(original, layout), index.take(folder, layout)
     pd.testing.assert_frame_equal(found.drop(columns="file"), wanted.drop(columns="file"))
     for there, here in zip(wanted.itertuples(), found.itertuples(), strict=True):
         if kept is None or there.label in kept:
@@ -203,25 +203,14 @@ def test_kinetics_archives_are_discarded_and_mended_videos_win(sources, server, 
     fetch.complete("kinetics400", sources("kinetics400"), folder, say=lambda _: None)
     assert not [path for path in folder.rglob("*") if path.name.endswith((".gz", ".tgz"))]
     (bad,) = (path for path in folder.rglob("*.mp4") if path.read_bytes() == b"no video at all")
-    table = inventory.take(folder, "kinetics")
+    table = index.take(folder, "kinetics")
     (mended,) = table.loc[table["file"].str.endswith(bad.name), "file"]
     assert mended.startswith("replacement/")
     assert set(table["file"].str.split("/").str[0]) == {"train", "val", "replacement"}
     official = folder / table.loc[table["file"] == mended, "path"].item()
     official.parent.mkdir()
     bad.rename(official)  # no place is better than that of the mended ones
-    assert inventory.take(folder, "kinetics").equals(table)
-
-
-def test_archives_that_are_kept_serve_again_when_the_unpacked_files_are_deleted(sources, server, embedded, tmp_path):
-    source, folder = sources("ucf101"), tmp_path / "ucf101"
-    done = fetch.complete("ucf101", source, folder, say=lambda _: None)
-    for path in (folder / "UCF-101", folder / "ucfTrainTestlist", folder / fetch.RECORD, folder / ".extracted"):
-        shutil.rmtree(path)
-    server.requests.clear()
-    assert fetch.complete("ucf101", source, folder, say=lambda _: None) == done
-    assert server.requests == []
-    assert_same_videos(folder, embedded / "ucf101", "ucf101")
+    assert index.take(folder, "kinetics").equals(table)
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -232,13 +221,13 @@ def test_a_folder_that_the_user_extracted_is_used_as_it_is(name, offline, source
     done = fetch.complete(name, sources(name), folder, offline, say=lambda _: None)
     assert set(done.values()) == {"found"}
     assert (snapshot(folder), server.requests) == (before, [])
-    assert not (folder / fetch.LOCK).exists()  # nothing at all is written: the folder may be another's
+    assert not (folder / ".fetch.lock").exists()  # nothing at all is written: the folder may be another's
 
 
 def test_a_part_of_the_classes_with_another_ending_in_another_folder_is_used(sources, server, embedded, tmp_path):
     original, folder = embedded / "ucf101", tmp_path / "ucf101"
     shutil.copytree(original / "ucfTrainTestlist", folder / "my lists")
-    kept = sorted(inventory.take(original, "ucf101")["label"].unique())[:2]
+    kept = sorted(index.take(original, "ucf101")["label"].unique())[:2]
     for label in kept:
         for path in (original / "UCF-101" / label).iterdir():
             target = folder / "mine" / label / path.with_suffix(".MKV").name
@@ -259,20 +248,13 @@ def test_annotations_under_another_name_that_the_index_reads_are_used(name, sour
     assert set(done.values()) == {"found"}
 
 
-def test_only_the_missing_part_is_fetched(sources, server, embedded, tmp_path):
-    folder = tmp_path / "ucf101"
-    shutil.copytree(embedded / "ucf101" / "UCF-101", folder / "UCF-101")
+@pytest.mark.parametrize("lacking", ["ucfTrainTestlist", "ucfTrainTestlist/testlist03.txt"])
+def test_only_the_missing_part_is_fetched_and_some_lists_are_not_all(lacking, sources, server, embedded, tmp_path):
+    folder = shutil.copytree(embedded / "ucf101", tmp_path / "ucf101")
+    (folder / lacking).unlink() if lacking.endswith("txt") else shutil.rmtree(folder / lacking)
     done = fetch.complete("ucf101", sources("ucf101"), folder, say=lambda _: None)
     assert done == {"split lists": [UCF_LISTS], "videos": "found"}
     assert server.requests == [UCF_LISTS]
-    assert_same_videos(folder, embedded / "ucf101", "ucf101")
-
-
-def test_some_of_the_lists_are_not_taken_for_all(sources, server, embedded, tmp_path):
-    folder = shutil.copytree(embedded / "ucf101", tmp_path / "ucf101")
-    (folder / "ucfTrainTestlist" / "testlist03.txt").unlink()
-    done = fetch.complete("ucf101", sources("ucf101"), folder, say=lambda _: None)
-    assert done == {"split lists": [UCF_LISTS], "videos": "found"}
     assert_same_videos(folder, embedded / "ucf101", "ucf101")
 
 
@@ -289,16 +271,6 @@ def test_archives_dropped_into_the_folder_are_unpacked_without_a_request(
     assert done == {"split lists": [UCF_LISTS], "videos": [chosen]}
     assert server.requests == []
     assert_same_videos(folder, embedded / "ucf101", "ucf101")
-
-
-def test_every_version_of_rar_serves_as_second_choice(sources, server, embedded, tmp_path):
-    videos = below(embedded / "ucf101", "UCF-101/*/*.avi")
-    for version in (4, 5):
-        source, folder = sources("ucf101"), tmp_path / f"rar{version}"
-        server.files[UCF_RAR] = rarred(tmp_path / "x.rar", version, videos)
-        del server.files[UCF_ZIP]
-        assert fetch.complete("ucf101", source, folder, say=lambda _: None)["videos"] == [UCF_RAR]
-        assert_same_videos(folder, embedded / "ucf101", "ucf101")
 
 
 def test_offline_says_what_is_missing_from_where_and_where_it_goes(sources, server, embedded, tmp_path):
@@ -353,24 +325,6 @@ def test_a_run_killed_while_unpacking_is_taken_up_again(sources, server, embedde
     assert_same_videos(folder, embedded / "ucf101", "ucf101")
 
 
-def test_a_half_unpacked_part_never_passes_for_the_users_own(sources, server, embedded, tmp_path):
-    source, folder = sources("ucf101"), tmp_path / "ucf101"
-    fetch.complete("ucf101", source, folder, say=lambda _: None)
-    (folder / fetch.RECORD / "videos.json").unlink()
-    (folder / fetch.RECORD / f"{UCF_ZIP}.unpacked").unlink()
-    (folder / fetch.RECORD / "videos.begun").touch()
-    shutil.rmtree(folder / "UCF-101" / ".extracted")
-    (folder / UCF_ZIP).unlink()
-    for video in sorted((folder / "UCF-101").glob("*.avi"))[:20]:
-        video.unlink()
-    with pytest.raises(MissingDataError):
-        fetch.complete("ucf101", source, folder, offline=True, say=lambda _: None)
-    server.requests.clear()
-    assert fetch.complete("ucf101", source, folder, say=lambda _: None)["videos"] == [UCF_ZIP]
-    assert server.requests == [UCF_ZIP]
-    assert_same_videos(folder, embedded / "ucf101", "ucf101")
-
-
 def test_a_run_stopped_between_two_archives_fetches_the_rest_only(sources, server, embedded, tmp_path):
     source, folder = sources("kinetics400"), tmp_path / "kinetics400"
     withheld = {name: server.files.pop(name) for name in ("val/part_0.tar.gz", REPLACEMENT)}
@@ -413,21 +367,6 @@ def test_a_bad_first_archive_gives_way_to_the_second(answer, sources, server, em
     assert any(f"/{UCF_ZIP}: " in text and "trying another archive" in text for text in said)
     assert_same_videos(folder, embedded / "ucf101", "ucf101")
     assert not (folder / UCF_ZIP).exists()
-
-
-def test_an_archive_that_cant_be_unpacked_gives_way_to_the_second(sources, server, served, embedded, tmp_path):
-    source, folder = sources("hmdb51"), tmp_path / "hmdb51"
-    lists = {Path(n).name: c for n, c in below(embedded / "hmdb51", "test_train_splits/*.txt").items()}
-    outer = zipped({"test_train_splits.rar": rarred(tmp_path / "x.rar", 4, lists)})
-    server.files["test_train_splits.zip"] = outer
-    server.files["test_train_splits.rar"] = served["hmdb51"]["test_train_splits.rar"][:-200]  # nothing is pinned
-    (second,) = (archive for archive in source.parts[0].any_of if archive.file.endswith(".zip"))
-    pinned = second.model_copy(update={"size": len(outer), "sha256": hashlib.sha256(outer).hexdigest()})
-    first = source.parts[0].model_copy(update={"any_of": [source.parts[0].any_of[0], pinned]})
-    source = source.model_copy(update={"parts": [first, *source.parts[1:]]})
-    done = fetch.complete("hmdb51", source, folder, say=lambda _: None)
-    assert done == {"split lists": ["test_train_splits.zip"], "videos": ["hmdb51_org.rar"]}
-    assert_same_videos(folder, embedded / "hmdb51", "hmdb51")
 
 
 def test_an_error_names_every_archive_that_was_tried(sources, server, tmp_path):

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from test_video import FRAMES, KINDS, encode, number, opencv
 
-from mac.data import extraction, index, store, video
+from mac.data import index, store, video
 
 WIDTH, HEIGHT = 64, 48
 SHORT = 5
@@ -65,7 +65,7 @@ def table(numbered):
 def stored(numbered, table, tmp_path_factory):
     """The numbered videos' store."""
     folder = tmp_path_factory.mktemp("stored")
-    extraction.extract(numbered[0], table, folder, WIDTH, HEIGHT)
+    store.extract(numbered[0], table, folder, WIDTH, HEIGHT)
     return folder
 
 
@@ -129,17 +129,6 @@ def test_storing_costs_little(numbered, stored, table):
         assert 10 * np.log10(255**2 / error) > 35, path
 
 
-def test_storing_costs_little_on_drawn_people(embedded, frame_store):
-    rows = frame_store.videos
-    for place in (0, 13, 29):
-        decoded = np.stack(list(video.read(embedded / "ucf101" / rows.loc[place, "path"], 32, 24)))
-        chosen = np.array([[0, 5, 13, 13, 2]])
-        clip = frame_store.clips(np.array([place]), chosen)[0]
-        near = [np.abs(gray(clip[0]) - gray(image)).mean() for image in decoded]
-        assert np.abs(gray(clip) - gray(decoded[chosen[0]])).mean() < 2
-        assert int(np.argmin(near)) == 0
-
-
 def test_a_stored_file_is_an_ordinary_video(numbered, stored, table):
     _, first = numbered
     rates = table.set_index("path")["fps"]
@@ -178,7 +167,7 @@ def test_unusable_videos_are_left_out(numbered, table, tmp_path):
     root = shutil.copytree(numbered[0], tmp_path / "root")
     (root / table.loc[2, "file"]).write_bytes(b"not a video")
     damaged = index.build(root, "ucf101", 0.1)
-    extraction.extract(root, damaged, tmp_path / "store", WIDTH, HEIGHT)
+    store.extract(root, damaged, tmp_path / "store", WIDTH, HEIGHT)
     frames = store.FrameStore(tmp_path / "store")
     assert frames.videos["path"].tolist() == table["path"].drop(2).tolist()
     clips = frames.clips(np.array([1, 2]), np.array([[3], [3]]))
@@ -190,16 +179,16 @@ def test_unusable_videos_are_left_out(numbered, table, tmp_path):
 def test_extraction_in_shards_gives_the_store_that_one_extraction_gives(numbered, table, stored, tmp_path, shards):
     usable = index.usable(table)
     for part in reversed(range(shards)):  # on any machine, in any order
-        rows = extraction.extract_shard(numbered[0], index.shard(usable, part, shards), tmp_path, WIDTH, HEIGHT)
+        rows = store.extract_shard(numbered[0], index.shard(usable, part, shards), tmp_path, WIDTH, HEIGHT)
         rows.to_parquet(tmp_path.with_name(f"{part}.parquet"))
     parts = [pd.read_parquet(tmp_path.with_name(f"{part}.parquet")) for part in range(shards)]
-    extraction.assemble(table, parts, tmp_path, WIDTH, HEIGHT)
+    store.assemble(table, parts, tmp_path, WIDTH, HEIGHT)
     assert contents(tmp_path) == contents(stored)
 
 
 def test_workers_change_nothing(numbered, stored, tmp_path):
     table = index.build(numbered[0], "ucf101", 0.0, workers=2)
-    extraction.extract(numbered[0], table, tmp_path, WIDTH, HEIGHT, workers=2)
+    store.extract(numbered[0], table, tmp_path, WIDTH, HEIGHT, workers=2)
     assert contents(tmp_path) == contents(stored)
 
 
@@ -207,7 +196,7 @@ SLOW = """
 import sys, time
 from pathlib import Path
 import pandas as pd, simplejpeg
-from mac.data import extraction
+from mac.data import store
 
 def slowly(*arguments, encode=simplejpeg.encode_jpeg):
     time.sleep(0.01)
@@ -215,7 +204,7 @@ def slowly(*arguments, encode=simplejpeg.encode_jpeg):
 
 simplejpeg.encode_jpeg = slowly
 root, table, folder, *numbers = sys.argv[1:]
-extraction.extract(Path(root), pd.read_parquet(table), Path(folder), *map(int, numbers))
+store.extract(Path(root), pd.read_parquet(table), Path(folder), *map(int, numbers))
 """
 
 
@@ -237,7 +226,7 @@ def test_a_killed_extraction_goes_on_where_it_was(numbered, table, stored, tmp_p
     done = times(folder)
     assert 3 <= len(done) < len(table)
     assert not (folder / "store.json").exists()
-    extraction.extract(numbered[0], table, folder, WIDTH, HEIGHT)
+    store.extract(numbered[0], table, folder, WIDTH, HEIGHT)
     assert contents(folder) == contents(stored)  # the drafts are gone, too
     assert {name: when for name, when in times(folder).items() if name in done} == done
 
@@ -245,7 +234,7 @@ def test_a_killed_extraction_goes_on_where_it_was(numbered, table, stored, tmp_p
 def test_a_second_extraction_writes_no_video_again(numbered, table, stored, tmp_path):
     folder = shutil.copytree(stored, tmp_path / "store")
     before = times(folder)
-    extraction.extract(numbered[0], table, folder, WIDTH, HEIGHT)
+    store.extract(numbered[0], table, folder, WIDTH, HEIGHT)
     assert times(folder) == before
     assert contents(folder) == contents(stored)
 
@@ -256,9 +245,9 @@ def test_a_changed_video_gets_a_new_file_and_the_stale_one_goes(numbered, table,
     encode(root / table.loc[0, "file"], range(200, 230), "mpeg4")
     changed = index.build(root, "ucf101", 0.0)
     before = times(folder)
-    part = extraction.extract_shard(root, index.usable(changed), folder, WIDTH, HEIGHT)
+    part = store.extract_shard(root, index.usable(changed), folder, WIDTH, HEIGHT)
     assert times(folder).items() > before.items()  # the old store serves until the new one is whole
-    extraction.assemble(changed, [part], folder, WIDTH, HEIGHT)
+    store.assemble(changed, [part], folder, WIDTH, HEIGHT)
     after = times(folder)
     old, new = set(before) - set(after), set(after) - set(before)
     assert [name.split(".")[0] for name in (*old, *new)] == ["v_Alpha_g01_c01"] * 2
@@ -277,34 +266,25 @@ def test_a_changed_video_gets_a_new_file_and_the_stale_one_goes(numbered, table,
 @pytest.mark.parametrize("what", ["a part is lacking", "another order", "another video", "a part twice"])
 def test_shards_of_another_index_are_refused(numbered, table, tmp_path, what):
     whole = index.usable(table)
-    parts = [extraction.extract_shard(numbered[0], whole[:2], tmp_path, WIDTH, HEIGHT)]
-    parts.append(extraction.extract_shard(numbered[0], whole[2:4], tmp_path, WIDTH, HEIGHT))
+    parts = [store.extract_shard(numbered[0], whole[:2], tmp_path, WIDTH, HEIGHT)]
+    parts.append(store.extract_shard(numbered[0], whole[2:4], tmp_path, WIDTH, HEIGHT))
     few = table[:4]
-    extraction.assemble(few, parts, tmp_path, WIDTH, HEIGHT)  # as they should be
+    store.assemble(few, parts, tmp_path, WIDTH, HEIGHT)  # as they should be
     wrong = {
         "a part is lacking": parts[:1],
         "another order": parts[::-1],
-        "another video": [parts[0], extraction.extract_shard(numbered[0], whole[3:5], tmp_path, WIDTH, HEIGHT)],
+        "another video": [parts[0], store.extract_shard(numbered[0], whole[3:5], tmp_path, WIDTH, HEIGHT)],
         "a part twice": [*parts, parts[1]],
     }[what]
     with pytest.raises(video.VideoError, match="the shards hold other videos than the index"):
-        extraction.assemble(few, wrong, tmp_path, WIDTH, HEIGHT)
-
-
-def test_shards_of_the_same_videos_with_other_content_are_refused(numbered, table, tmp_path):
-    root = shutil.copytree(numbered[0], tmp_path / "root")
-    stale = extraction.extract_shard(root, index.usable(table), tmp_path / "store", WIDTH, HEIGHT)
-    encode(root / table.loc[0, "file"], range(200, 230), "mpeg4")
-    changed = index.build(root, "ucf101", 0.0)
-    with pytest.raises(video.VideoError):
-        extraction.assemble(changed, [stale], tmp_path / "store", WIDTH, HEIGHT)
+        store.assemble(few, wrong, tmp_path, WIDTH, HEIGHT)
 
 
 def test_an_index_of_other_videos_is_refused(numbered, table, tmp_path):
     wrong = table[:6].copy()
     wrong.loc[4, "num_frames"] += 1
     with pytest.raises(video.VideoError, match=rf"{FRAMES} frames, the index says {FRAMES + 1}; rebuild the index"):
-        extraction.extract(numbered[0], wrong, tmp_path, WIDTH, HEIGHT)
+        store.extract(numbered[0], wrong, tmp_path, WIDTH, HEIGHT)
     assert not (tmp_path / "store.json").exists()
 
 
@@ -313,9 +293,9 @@ def test_a_stored_file_that_lost_frames_stops_the_next_extraction(numbered, tabl
     path = folder / store.FrameStore(folder).videos.loc[3, "stored"]
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(video.VideoError, match=rf"{path.name}: \d+ frames stored of {FRAMES}; delete the file"):
-        extraction.extract(numbered[0], table, folder, WIDTH, HEIGHT)
+        store.extract(numbered[0], table, folder, WIDTH, HEIGHT)
     path.unlink()
-    extraction.extract(numbered[0], table, folder, WIDTH, HEIGHT)
+    store.extract(numbered[0], table, folder, WIDTH, HEIGHT)
     assert contents(folder) == contents(stored)
 
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mac.data import integrity, video
+from mac.data import check, video
 
 WIDTH, HEIGHT, FRAMES = 160, 112, 40
 NTSC = Fraction(30000, 1001)
@@ -161,7 +161,7 @@ def test_a_rotated_video_is_read_upright(tmp_path, rotation, ending):
         assert image.shape == expected.shape == (HEIGHT, WIDTH, 3)
         assert image.flags.c_contiguous
         assert np.abs(image.astype(int) - expected).mean() < 0.5
-    found = integrity.examine(path)
+    found = check.examine(path)
     assert (found.width, found.height) == (WIDTH, HEIGHT)
 
 
@@ -185,8 +185,8 @@ def test_a_header_that_lies_about_the_number_of_frames_is_not_believed(tmp_path,
     with av.open(str(path)) as container:
         assert container.streams.video[0].frames == claimed
     assert [number(image) for image in video.read(path, WIDTH, HEIGHT)] == list(range(FRAMES))
-    found = integrity.examine(path)
-    assert (found.status, found.num_frames, found.reason) == (integrity.OK, FRAMES, "")
+    found = check.examine(path)
+    assert (found.status, found.num_frames, found.reason) == (check.OK, FRAMES, "")
 
 
 def test_only_the_first_video_stream_is_read_whatever_stands_beside_it(tmp_path):

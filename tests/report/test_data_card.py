@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mac.cli import main
-from mac.data import index, integrity
+from mac.data import check, index
 from mac.report import data_card
 
 COLUMNS = [
@@ -149,7 +149,7 @@ def test_the_same_table_gives_the_same_bytes(table, tmp_path):
 
 
 def test_videos_that_are_all_short_and_tell_no_rate_have_a_card(tmp_path):
-    rows = [(*row[:6], integrity.SHORT, "few frames", 5, 0.0, *row[10:]) for row in ROWS[:6]]
+    rows = [(*row[:6], check.SHORT, "few frames", 5, 0.0, *row[10:]) for row in ROWS[:6]]
     table = table_of(rows)
     facts = data_card.summarise(table)
     assert (facts["usable"], facts["frames"], facts["hours"]) == (6, 30, 0.0)

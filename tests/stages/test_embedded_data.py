@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mac.data import extraction, index, store, synthetic
+from mac.data import index, store, synthetic
 from mac.experiment import merge, parse, unfold
 from mac.stages import evaluate, finetune
 from mac.training.run_folder import RunFolder
@@ -37,7 +37,7 @@ def test_a_single_frame_gives_less_than_half(root, tmp_path, capsys):
         folder.mkdir()
     size = drawn.classes, drawn.videos_per_class, drawn.num_frames, drawn.seed
     synthetic.generate(folders[0], "ucf101", *size, workers=2)
-    extraction.extract(folders[0], index.build(folders[0], "ucf101", 0.0, 2), folders[1], 64, 48, 2)
+    store.extract(folders[0], index.build(folders[0], "ucf101", 0.0, 2), folders[1], 64, 48, 2)
 
     def accuracy(kind):
         frames, folder = kind(folders[1]), RunFolder(tmp_path / kind.__name__, config.identify())

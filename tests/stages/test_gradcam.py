@@ -14,8 +14,8 @@ import torch
 from mac.augment.colour import normalise
 from mac.augment.spatial import centre_crops, crop
 from mac.commands.files import write_config
-from mac.data import clips, extraction, index, synthetic
-from mac.data.store import FrameStore
+from mac.data import clips, index, synthetic
+from mac.data.store import FrameStore, extract
 from mac.experiment import merge, parse, unfold
 from mac.masks.overlap import compare
 from mac.masks.person_boxes import box_masks
@@ -294,7 +294,7 @@ def test_the_maps_of_a_trained_network_lie_on_the_figure_that_moves(root, tmp_pa
     synthetic.generate(tmp_path / "data", "ucf101", classes=3, videos_per_class=36, num_frames=16, seed=7)
     table = index.build(tmp_path / "data", "ucf101", max_unusable=0.0)
     (tmp_path / "store").mkdir()
-    extraction.extract(tmp_path / "data", table, tmp_path / "store", *size)
+    extract(tmp_path / "data", table, tmp_path / "store", *size)
     store = FrameStore(tmp_path / "store", tmp_path / "data" / "person_boxes.parquet")
     optimiser = {"name": "adamw", "lr": 2.0e-3, "weight_decay": 0.05, "batch_size": 12, "epochs": 12}
     optimiser |= {"schedule": "cosine", "milestones": [], "warmup_epochs": 1}

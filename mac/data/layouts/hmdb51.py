@@ -1,0 +1,60 @@
+"""HMDB51: ``videos/class/name.avi``, and for each class and split a list of names with 1 train, 2 test or 0 unused."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mac.data.splits import TEST, TRAIN, UNUSED, LayoutError, SyntheticVideo, find_list, read_lines, spread
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPLITS = (1, 2, 3)
+USES = {"0": UNUSED, "1": TRAIN, "2": TEST}
+_FACTS = re.compile(r"_(?:h|u|l|f)_(?:nm|cm)_np\d+_(?:fr|ri|le|ba)_(?:goo|med|bad)_\d+$")
+
+
+def read(root: Path) -> "pd.DataFrame":
+    """Read the lists of ``test_train_splits``."""
+    import pandas as pd
+
+    folder = find_list(root, "test_train_splits", "*_test_split1.txt").parent
+    rows: dict[str, dict[str, str]] = {}
+    for listed in sorted(folder.glob("*_test_split[123].txt")):
+        label, split = listed.stem.rsplit("_test_split", 1)
+        for line in read_lines(listed):
+            video, _, use = line.rpartition(" ")
+            if use not in USES:
+                raise LayoutError(f"{listed}: {line!r} — expected a file name and 0, 1 or 2")
+            path = f"videos/{label}/{video.strip()}"
+            facts = {"path": path, "label": label, "group": film_of(video, label)}
+            rows.setdefault(path, facts | {f"split_{s}": UNUSED for s in SPLITS})[f"split_{split}"] = USES[use]
+    return pd.DataFrame(rows.values())
+
+
+def film_of(video: str, label: str) -> str:
+    """Find the film that a clip was cut from: HMDB51 names clips ``FILM_class_body_camera_persons_view_quality_N.avi``.
+
+    Clips of one film may differ in all that follows the class.
+    """
+    stem = Path(video.strip()).stem
+    film = _FACTS.sub("", stem)
+    return film.removesuffix(f"_{label}") if film != stem else stem.rsplit("_", 1)[0]
+
+
+def synthesise(names: list[str], videos: int) -> tuple[list[SyntheticVideo], dict[str, str]]:
+    """Split s tests every third group; the last video of each class is unused."""
+    planned, lists = [], {}
+    uses = {side: use for use, side in USES.items()}
+    for motion, name in enumerate(names):
+        label, own = name.lower(), []
+        for place, (group, number) in enumerate(spread(videos), 1):
+            path = f"videos/{label}/figure_{group:02d}_{label}_f_cm_np1_fr_med_{number - 1}.avi"
+            used = [TEST if group % 3 == split % 3 else TRAIN for split in SPLITS]
+            sides = tuple(used if place < videos else [UNUSED] * len(SPLITS))
+            own.append(SyntheticVideo(path, motion, group, number, sides))
+        for split in SPLITS:
+            lines = [f"{Path(video.path).name} {uses[video.sides[split - 1]]} \n" for video in own]
+            lists[f"test_train_splits/{label}_test_split{split}.txt"] = "".join(lines)
+        planned += own
+    return planned, lists

@@ -1,0 +1,113 @@
+"""Kinetics: ``train|val/class/ID_START_END.mp4``, and a csv of annotations for each of the two parts; one split."""
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mac.data.splits import TEST, TRAIN, UNUSED, LayoutError, SyntheticVideo, find_list, spread
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPLITS = (1,)
+SIDES = {"train": TRAIN, "val": TEST}
+COLUMNS = ["label", "youtube_id", "time_start", "time_end"]
+_NAMES = {"train": ["train.csv"], "val": ["val.csv", "validate.csv", "validation.csv"]}
+
+
+class ChoiceError(Exception):
+    """A choice can't be made as declared; the message says what is asked for and what there is."""
+
+
+def annotations(root: Path, part: str) -> "pd.DataFrame":
+    """Read the annotations of a part (``train`` or ``val``): ``label``, ``youtube_id``, times in seconds.
+
+    Raises:
+        LayoutError: the csv is missing or lacks a column.
+    """
+    import pandas as pd
+
+    path = find_list(root, "annotations", *_NAMES[part])
+    table = pd.read_csv(path, dtype={"youtube_id": str})
+    if lacking := set(COLUMNS) - set(table.columns):
+        raise LayoutError(f"{path}: lacks the column(s) {', '.join(sorted(lacking))}")
+    return table
+
+
+def read(root: Path) -> "pd.DataFrame":
+    """Read the annotations of both parts; each YouTube video is its own group."""
+    import pandas as pd
+
+    parts = []
+    for part, side in SIDES.items():
+        table = annotations(root, part)
+        path = [_path(part, row.label, row.youtube_id, row.time_start, row.time_end) for row in table.itertuples()]
+        columns = {"path": path, "label": table["label"], "group": table["youtube_id"]}
+        parts.append(pd.DataFrame(columns | {"split_1": side, "split_2": UNUSED, "split_3": UNUSED}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _path(part: str, label: str, youtube_id: str, start: float, end: float) -> str:
+    return f"{part}/{label}/{youtube_id}_{int(start):06d}_{int(end):06d}.mp4"
+
+
+def choose(
+    tables: dict[str, "pd.DataFrame"], ids: dict[str, set[str]], classes: int, counts: dict[str, int], seed: int
+) -> dict[str, "pd.DataFrame"]:
+    """Choose classes, and from each an equal number of videos per part (MiniKinetics, supplementary §5).
+
+    Args:
+        tables: annotations of the larger data set, by part (``train``, ``val``).
+        ids: the videos that may be chosen, by part.
+        classes: how many classes to choose, of those that have videos in both parts.
+        counts: videos to choose, by part; what doesn't divide evenly goes to the first classes chosen.
+        seed: all chosen follows from it.
+
+    Returns:
+        The chosen rows of ``tables``, by part, sorted by label and id.
+
+    Raises:
+        ChoiceError: there are fewer classes, or fewer videos of a chosen class, than asked for.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from mac.randomness import uniform
+
+    allowed = {part: table[table["youtube_id"].isin(ids[part])] for part, table in tables.items()}
+    names = sorted(set.intersection(*(set(table["label"]) for table in allowed.values())))
+    if len(names) < classes:
+        raise ChoiceError(f"{classes} classes are asked for, {len(names)} have videos in every part")
+    order = np.argsort([uniform((seed, "choice", "class", name), 1)[0] for name in names], kind="stable")
+    chosen_classes = [names[i] for i in order[:classes]]
+    result = {}
+    for part, table in allowed.items():
+        base, more = divmod(counts[part], classes)
+        chosen = []
+        for place, name in enumerate(chosen_classes):
+            own = table[table["label"] == name].sort_values("youtube_id")
+            wanted = base + (place < more)
+            if len(own) < wanted:
+                raise ChoiceError(f"{part}: {wanted} videos of {name!r} are asked for, there are {len(own)}")
+            rank = [uniform((seed, "choice", part, i), 1)[0] for i in own["youtube_id"]]
+            chosen.append(own.iloc[np.argsort(rank, kind="stable")[:wanted]])
+        result[part] = pd.concat(chosen).sort_values(["label", "youtube_id"], ignore_index=True)
+    return result
+
+
+def synthesise(names: list[str], videos: int) -> tuple[list[SyntheticVideo], dict[str, str]]:
+    """Groups 1–4 are the validation part."""
+    planned, texts = [], {part: io.StringIO() for part in SIDES}
+    writers = {part: csv.writer(text) for part, text in texts.items()}
+    for writer in writers.values():
+        writer.writerow([*COLUMNS, "split"])
+    for motion, name in enumerate(names):
+        label = f"doing {name.lower()}"
+        for group, number in spread(videos):
+            part = "val" if group <= 4 else "train"
+            youtube_id, start = f"{name[:4].lower()}_g{group:02d}c{number:03d}", 10 * number
+            path = _path(part, label, youtube_id, start, start + 10)
+            planned.append(SyntheticVideo(path, motion, group, number, (SIDES[part],)))
+            writers[part].writerow([label, youtube_id, start, start + 10, part])
+    return planned, {f"annotations/{part}.csv": text.getvalue() for part, text in texts.items()}

@@ -1,0 +1,179 @@
+"""The layout of a user's own videos: its list, the division it makes, and what it says of a list it can't use."""
+
+import random
+import shutil
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from mac.cli import main
+from mac.data import index, store
+from mac.data.layouts.csv import divide
+from mac.data.splits import TEST, TRAIN, LayoutError
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """A function that writes a list and an empty file for each of the given paths, and reads the list."""
+
+    def write(text, *files):
+        (tmp_path / "videos.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+        for name in files:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        return index.read_lists(tmp_path, "csv")
+
+    return write
+
+
+def sides(table):
+    return table.set_index("path")["split_1"].to_dict()
+
+
+def test_split_and_group_are_taken_as_they_are_written(listed):
+    text = "﻿group,label,path,note,split\r\ng,Run,./a.mp4,x,train\r\n,Run,b/a.mp4,,test\r\n"  # as Excel writes it
+    table = listed(text, "a.mp4", "b/a.mp4")
+    assert sides(table) == {"a.mp4": TRAIN, "b/a.mp4": TEST}
+    assert table["group"].tolist() == ["g", "b/a.mp4"]
+    assert table["file"].tolist() == table["path"].tolist()
+
+
+def test_without_a_split_the_order_of_the_lines_decides_nothing(listed):
+    names = [f"{label}/{number}.mp4" for label in ("Run", "Sit") for number in range(20)]
+    lines = [f"{name},{name[:3]}" for name in names]
+    first = listed("\n".join(["path,label", *lines]), *names)
+    random.Random(1).shuffle(lines)
+    assert listed("\n".join(["path,label", *lines])).equals(first)
+    assert first.groupby("label")["split_1"].value_counts().unstack()[TEST].tolist() == [6, 6]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_division_keeps_groups_whole_and_is_near_a_share_of_30_percent(seed):
+    rng = np.random.default_rng(seed)
+    videos = [
+        (f"class {label}", f"source {label if seed % 2 else ''} {group}")  # else a source has videos of all classes
+        for label in range(4)
+        for group in range(rng.integers(8, 25))
+        for _ in range(rng.integers(1, 6))
+    ]
+    divided = divide(*zip(*videos, strict=True))
+    of_group = {}
+    for (_, group), side in zip(videos, divided, strict=True):
+        of_group.setdefault(group, set()).add(side)
+    assert all(len(found) == 1 for found in of_group.values())
+    totals, tested = Counter(label for label, _ in videos), Counter()
+    tested.update(label for (label, _), side in zip(videos, divided, strict=True) if side == TEST)
+    near = 0.1 if seed % 2 else 0.2
+    assert all(abs(tested[label] / total - 0.3) < near for label, total in totals.items())
+    assert abs(tested.total() / totals.total() - 0.3) < 0.1
+    assert dict(zip(videos[::-1], divide(*zip(*videos[::-1], strict=True)), strict=True)) == dict(
+        zip(videos, divided, strict=True)
+    )
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (9, 1), (8, 8), (5, 4, 1), (30, 2)])
+def test_a_class_of_two_groups_or_more_has_training_and_test_videos(sizes):
+    groups = [str(group) for group, size in enumerate(sizes) for _ in range(size)]
+    assert set(divide(["Run"] * len(groups), groups)) == {TRAIN, TEST}
+
+
+def test_all_problems_of_a_list_are_told_at_once_with_their_lines(listed, tmp_path):
+    lines = [
+        "path,label,split",
+        "a.mp4,Run,train",
+        "a.mp4,Sit,train",
+        "../a.mp4,Run,test",
+        "/etc/passwd,Run,test",
+        "gone.mp4,Run,test",
+        "b.mp4,Run,val",
+        "b.mp4,,test",
+        "b,c.mp4,Run,test",
+    ]
+    with pytest.raises(LayoutError) as error:
+        listed("\n".join(lines), "a.mp4", "b.mp4")
+    told = str(error.value)
+    for part in (
+        f"{tmp_path / 'videos.csv'}: 7 problem(s)",
+        "line 3: found 'a.mp4' as 'Sit', which line 2 lists as 'Run' — one line a file — delete one",
+        f"line 4: found '../a.mp4' — a path below {tmp_path} is allowed — move the video there",
+        "line 5: found '/etc/passwd' — a path below",
+        f"line 6: found 'gone.mp4' — there is no such file in {tmp_path} — correct the path",
+        "line 7: found split 'val' — train or test is allowed — write one of them, or drop the column",
+        "line 8: found no path or no label",
+        "line 9: found 1 cells too many — one a column — put a cell that holds a comma into quotes",
+    ):
+        assert part in told
+
+
+def test_of_very_many_problems_the_first_are_told_and_the_rest_counted(listed):
+    with pytest.raises(LayoutError, match=r"999 problem\(s\)(.|\n)*… and 979 more"):
+        listed("path,label\n" + "gone.mp4,Run\n" * 999)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, r"videos\.csv: missing — write it, with the columns path, label"),
+        ("path;label\na.mp4;Run\n", "line 1: found the columns path;label — path and label are needed.*name path and"),
+        ("path\na.mp4\n", "line 1: found the columns path — .* name label in the first line"),
+        ("", "line 1: found the columns none"),
+        ("path,label\n", "the lists of layout csv name no video"),
+        ("path,label\na.mp4,Run\n", "line 2: class 'Run' has no test video, 1 in 1 groups — each class needs training"),
+        ("path,label,split\na.mp4,Run,test\n", "line 2: class 'Run' has no train video"),
+        ("path,label,group\na.mp4,Run,g\nb.mp4,Run,g\n", "line 2: class 'Run' has no test video, 2 in 1 groups"),
+        (b"path,label\n\xff,Run\n", "can't decode .* comma-separated text in UTF-8 is read"),
+    ],
+)
+def test_a_list_that_cant_be_used_is_named(text, told, listed, tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).touch()
+    with pytest.raises(LayoutError, match=told):
+        listed(text) if text is not None else index.read_lists(tmp_path, "csv")
+
+
+def test_files_of_the_same_name_are_told_apart(embedded, tmp_path):
+    """Nothing is looked for elsewhere, and what isn't listed is unlisted whatever its name."""
+    root = shutil.copytree(embedded / "csv", tmp_path / "csv")
+    first, *rest = sorted((root / "Clap").iterdir())
+    (root / "replacement").mkdir()
+    shutil.copy(rest[0], root / "replacement" / first.name)
+    table = index.take(root, "csv")
+    assert table.loc[table["label"] != "", "file"].tolist() == table.loc[table["label"] != "", "path"].tolist()
+    assert table.loc[table["label"] == "", "file"].tolist() == [f"replacement/{first.name}"]
+
+
+def test_a_scale_with_videos_of_ones_own_plans_indexes_and_extracts(embedded, root, tmp_path, monkeypatch):
+    """A list in the data set's folder, and a scale that names the data set."""
+    shutil.copytree(root / "config", tmp_path / "config")
+    scale = yaml.safe_load((tmp_path / "config" / "scales" / "smoke.yaml").read_text())
+    scale["datasets"]["mine"] = {"layout": "csv"}
+    scale["pretrain"]["dataset"] = scale["finetune"]["dataset"] = "mine"
+    (tmp_path / "config" / "scales" / "mine.yaml").write_text(yaml.safe_dump(scale))
+    data = shutil.copytree(embedded / "csv", tmp_path / "data")
+    videos = pd.read_csv(data / "videos.csv")
+    videos[["path", "label", "group"]].to_csv(data / "videos.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    main(["resolve", "--scale", "mine", "--results", "results"])
+    configs = {path.parent.name: path.read_text() for path in (tmp_path / "results" / "store").glob("*/config.yaml")}
+    (store_id,) = (name for name, text in configs.items() if "layout: csv" in text)
+    datasets = (tmp_path / "results" / "dataset").glob("*/config.yaml")
+    (config,) = (path for path in datasets if "layout: csv" in path.read_text())
+    main(["fetch", "mine", "--root", str(data), "--out", str(config.with_name("fetched.json"))])
+    listing, part, table = (config.with_name(name) for name in ("listing.parquet", "scan.parquet", "index.parquet"))
+    main(["list", "--config", str(config), "--root", str(data), "--out", str(listing)])
+    main(["scan", "--listing", str(listing), "--root", str(data), "--out", str(part), "--shard", "0", "1"])
+    main(["index", "--config", str(config), "--listing", str(listing), "--scans", str(part), "--root", str(data),
+          "--out", str(table)])  # fmt: skip
+    folder = tmp_path / "results" / "store" / store_id
+    common = ["--config", str(folder / "config.yaml"), "--index", str(table)]
+    main(["extract", *common, "--root", str(data), "--out", str(folder / "part.parquet"), "--shard", "0", "1"])
+    main(["store", *common, "--parts", str(folder / "part.parquet"), "--out", str(folder / "store.json")])
+    frames = store.FrameStore(folder)
+    assert frames.labels == sorted(set(videos["label"]))
+    train, test = frames.select(1, TRAIN), frames.select(1, TEST)
+    assert len(train) + len(test) == len(videos)
+    assert (len(train), len(test)) == (21, 9)
+    assert frames.clips(test[:2], np.array([[0, 3], [1, 2]])).any()
