@@ -6,6 +6,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from mac.config.data import BoxesConfig, StoreConfig
 from mac.config.strict import Probability, Strict, Weight
+from mac.models.backbones import BACKBONES
 
 
 class ClipConfig(Strict):
@@ -73,7 +74,7 @@ class ContrastConfig(Strict):
 class ModelConfig(Strict):
     """A backbone and the channels of its first stage (64 is torchvision's)."""
 
-    backbone: Literal["r2plus1d_18", "r2plus1d_10", "r3d_18"]
+    backbone: Literal[*BACKBONES]
     width: Annotated[int, Field(ge=4)]
 
 

@@ -13,7 +13,7 @@ from mac.augment.views import ViewRecipe, apply_views, make_views, sample_views
 from mac.config import ClipConfig, ColourConfig, PretrainConfig
 from mac.masks.frame_difference import foreground_masks
 from mac.masks.person_boxes import box_masks
-from mac.models.backbones import Backbone
+from mac.models.backbones import build
 from mac.models.heads import DropoutLinear, projector
 from mac.models.moco import MomentumContrast
 from mac.models.pretext import AlphaObjective
@@ -43,9 +43,9 @@ class MacLearner(nn.Module):
         p, c = config.pretext, config.contrast
         self.objective = AlphaObjective(p.objective, p.k, p.segments, p.preset) if p else None
         with seeded((config.seed, "weights")):
-            self.backbone = Backbone(config.model.backbone, config.model.width)
-            self.head = DropoutLinear(self.backbone.features, self.objective.outputs, p.dropout) if p else None
-            self.projector = projector(self.backbone.features, c.hidden, c.dim) if c else None
+            self.backbone = build(config.model.backbone, config.model.width)
+            self.head = DropoutLinear(self.backbone.num_features, self.objective.outputs, p.dropout) if p else None
+            self.projector = projector(self.backbone.num_features, c.hidden, c.dim) if c else None
         encoder = nn.Sequential(self.backbone, self.projector) if c else None
         self.contrast = MomentumContrast(encoder, c.queue, c.dim, c.momentum, c.temperature) if c else None
         to_fast_layout(self, device)
@@ -173,8 +173,8 @@ class SupervisedLearner(nn.Module):
         self.recipe = view_recipe(config.clip, config.colour)
         self.labels = labels
         with seeded((config.seed, "weights")):
-            self.backbone = Backbone(config.model.backbone, config.model.width)
-            self.head = DropoutLinear(self.backbone.features, int(labels.max()) + 1, config.pretext.dropout)
+            self.backbone = build(config.model.backbone, config.model.width)
+            self.head = DropoutLinear(self.backbone.num_features, int(labels.max()) + 1, config.pretext.dropout)
         to_fast_layout(self, device)
 
     @property

@@ -278,9 +278,9 @@ def test_normalisations_are_the_networks(backbone):
     from torch import nn
 
     from mac.costs import flops
-    from mac.models.backbones import Backbone
+    from mac.models.backbones import build
 
-    found = sum(isinstance(module, nn.BatchNorm3d) for module in Backbone(backbone, 8).modules())
+    found = sum(isinstance(module, nn.BatchNorm3d) for module in build(backbone, 8).modules())
     assert flops.normalisations(backbone, 8) == found
 
 

@@ -15,7 +15,7 @@ from mac.commands import exporting
 from mac.commands.exporting import ExportError
 from mac.commands.files import write_config, write_json
 from mac.config import FinetuneConfig, ModelConfig, PretrainConfig
-from mac.models.backbones import Backbone
+from mac.models.backbones import build
 from mac.models.heads import DropoutLinear
 from mac.training import checkpoint
 
@@ -26,7 +26,7 @@ FACTS = {"device": "CPU", "commit": "abc", "torch": "2", "index_digest": "012345
 def network(name, width):
     """A backbone whose running statistics are not the initial ones, and some clips."""
     torch.manual_seed(0)
-    backbone = Backbone(name, width)
+    backbone = build(name, width)
     clips = torch.randn(2, 3, 8, 32, 32)
     backbone.train()
     with torch.no_grad():
@@ -56,7 +56,7 @@ def leave_finetuning(root, results, backbone, name, width, **changes):
     final = {"finetune_id": config.identify(), "pretrain_id": config.pretrain_id, "pretrain_epoch": config.epoch}
     final |= {"top1": 87.65, "videos": 3783, "seed": 1, "split": 1, "dataset": "ucf101", "classes": ["a", "b", "c"]}
     write_json(folder / "metrics.json", final | FACTS)
-    head = DropoutLinear(backbone.features, 3, 0.5)
+    head = DropoutLinear(backbone.num_features, 3, 0.5)
     tensors = {f"backbone.{k}": v for k, v in backbone.state_dict().items()}
     tensors |= {f"head.{k}": v for k, v in head.state_dict().items()}
     facts = {"mac": json.dumps({"finetune_id": folder.name})}

@@ -17,7 +17,7 @@ from torch import nn
 
 from mac.commands.files import write_config
 from mac.experiment import merge, parse, unfold
-from mac.models.backbones import Backbone
+from mac.models.backbones import resnet
 from mac.stages import evaluate, finetune, learners, pretrain
 from mac.tracking import journal
 from mac.training import distributed
@@ -146,8 +146,8 @@ def exact(monkeypatch):
     def forward(backbone, clip):
         return original_forward(backbone, clip.double())
 
-    original_forward = Backbone.forward
-    monkeypatch.setattr(Backbone, "forward", forward)
+    original_forward = resnet.ResNet.forward
+    monkeypatch.setattr(resnet.ResNet, "forward", forward)
     build(learners)
     build(finetune)
 
