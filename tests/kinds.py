@@ -29,6 +29,7 @@ KINDS = {
     "person boxes": {"pretrain.mask.source": "person_boxes"},
     "AdamW": {"pretrain.optimiser.name": "adamw"},
     "R3D-18": {"model.backbone": "r3d_18"},
+    "S3D": {"model.backbone": "s3d"},
     "supervised": {},
     "finetuning": {},
     "finetuning, AdamW": {"finetune.optimiser.name": "adamw"},

@@ -19,7 +19,7 @@ from mac.models.backbones import build
 from mac.models.heads import DropoutLinear
 from mac.training import checkpoint
 
-NETWORKS = [("r2plus1d_18", 64), ("r2plus1d_10", 64), ("r3d_18", 64), ("r2plus1d_18", 8)]
+NETWORKS = [("r2plus1d_18", 64), ("r2plus1d_10", 64), ("r3d_18", 64), ("s3d", 64), ("r2plus1d_18", 8), ("s3d", 8)]
 FACTS = {"device": "CPU", "commit": "abc", "torch": "2", "index_digest": "0123456789", "seconds": 1.0}
 
 
@@ -88,11 +88,11 @@ def test_the_cards_lines_give_our_features(root, tmp_path, monkeypatch, name, wi
     code, names = run_the_card(card, tmp_path / "out", clip, monkeypatch)
     with torch.no_grad():
         torch.testing.assert_close(names["features"], backbone(clip), rtol=1e-5, atol=1e-6)
-    assert len(re.findall(r"^model[. ](?!eval)", code, re.M)) <= 3
+    assert len(re.findall(r"^model[. ](?!eval)", code, re.M)) <= 4
     assert ("mac" in code) == (width != 64)
 
 
-@pytest.mark.parametrize(("name", "width"), [("r3d_18", 64), ("r2plus1d_10", 64), ("r2plus1d_10", 8)])
+@pytest.mark.parametrize(("name", "width"), [("r3d_18", 64), ("r2plus1d_10", 64), ("s3d", 64), ("r2plus1d_10", 8)])
 def test_a_finetunings_lines_give_our_logits(root, tmp_path, monkeypatch, name, width):
     backbone, clip = network(name, width)
     run_id, head = leave_finetuning(root, tmp_path / "results", backbone, name, width)

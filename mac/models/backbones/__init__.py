@@ -28,6 +28,7 @@ BACKBONES = {
     "r2plus1d_18": Backbone("resnet", is_published=True),
     "r2plus1d_10": Backbone("resnet"),
     "r3d_18": Backbone("resnet", is_published=True),
+    "s3d": Backbone("s3d", is_published=True),
 }
 
 
