@@ -9,6 +9,7 @@ from pathlib import Path
 from mac.claims import Claim
 from mac.config import FinetuneConfig
 from mac.experiment import Experiment, check_epochs, merge, parse, unfold
+from mac.methods import method_of
 from mac.models.backbones import BACKBONES, FULL_WIDTH
 from mac.planned import Cell, Finetuning, Plan, PlannedRow, PlannedTable, Pretraining, Probing
 from mac.tables import Row, Table, claim_problems, elsewhere, kept_claims, parse_tables
@@ -194,7 +195,7 @@ def _collect_data(plan: Plan) -> None:
     for pretraining in plan.pretrainings.values():
         if pretraining.config.boxes:
             plan.boxes.setdefault(pretraining.config.boxes.identify(), pretraining.config.boxes)
-        if pretraining.config.task == "mac" and pretraining.config.pretext:
+        if method_of(pretraining.config).needs_mask:
             plan.cards.setdefault(pretraining.config.card.identify(), pretraining.config.card)
     for training in [*plan.pretrainings.values(), *plan.finetunings.values()]:
         store = training.config.store

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from mac.config.strict import Probability, Strict
+from mac.validation import Probability, Strict
 
 
 class Embedded(Strict):
