@@ -17,8 +17,9 @@ import torch.distributed as dist
 from benchmarks.harness import ROOT, alternate, exponent, machine, markdown, save
 from benchmarks.stand_ins import NoFolder, RandomStore, default_row
 from mac.config import PretrainConfig
+from mac.methods import Videos
+from mac.methods.learner import Learner
 from mac.runtime.ending import end_with
-from mac.stages.learners import MacLearner
 from mac.training import distributed, processor
 from mac.training.batches import Batch, Plan
 from mac.training.distributed import ALONE, MEETING, STARTER, World
@@ -83,7 +84,7 @@ def _talk(count: int, messages: float, gradient: int, small: float, large: float
 def _step(config: PretrainConfig, device: torch.device, size: int, world: World) -> float:
     """Median seconds of a step over ``size`` clips a process."""
     store = RandomStore(size * world.size, config.store.width, config.store.height)
-    learner = MacLearner(config, store.videos["label_index"].to_numpy(), device, world)
+    learner = Learner(config, Videos.of(store), device, world)
     o = config.optimiser
     optimiser = build_optimiser(learner.trained, o.name, 1e-4, o.sgd_momentum, o.weight_decay)
     loop = Loop("benchmark", learner, optimiser, lambda _: 1e-4, o.gradient_clip, NoFolder(), world)
@@ -138,7 +139,7 @@ def _measure(out: Path) -> None:
 def _messages(config: PretrainConfig, device: torch.device) -> dict[str, int]:
     """Count what a step of several processes sends: sums of the normalisations, and the gradient's bytes."""
     size, clip, store = 4, config.clip, config.store
-    learner, sums = MacLearner(config, np.zeros(size, int), device), [0]
+    learner, sums = Learner(config, Videos(np.zeros(size, int), np.full(size, 300)), device), [0]
     of_a_pass = 1 if device.type == "cuda" else 2  # torch's SyncBatchNorm, or ours
 
     def count(*_: object) -> None:

@@ -36,7 +36,8 @@ from mac.costs.work import kinds_of
 from mac.data import synthetic
 from mac.data.store import FrameStore
 from mac.masks.frame_difference import foreground_masks
-from mac.stages.learners import MacLearner
+from mac.methods import Videos
+from mac.methods.learner import Learner
 from mac.training import batches, gpu_memory, processor
 from mac.training.batches import Batch
 from mac.training.loop import Loop
@@ -181,7 +182,7 @@ def _one() -> dict:
     config, _ = default_row("paper")
     processor.prepare("cuda", 1, config.precision)
     store, frames = RandomStore(2 * BATCH, 192, 144), np.broadcast_to(np.arange(16), (BATCH, 16))
-    learner, o = MacLearner(config, store.videos["label_index"].to_numpy(), GPU), config.optimiser
+    learner, o = Learner(config, Videos.of(store), GPU), config.optimiser
     optimiser = build_optimiser(learner.trained, o.name, o.lr, o.sgd_momentum, o.weight_decay)
     loop = Loop("benchmark", learner, optimiser, lambda _: 1e-4, o.gradient_clip, NoFolder())
 
@@ -227,7 +228,7 @@ def _reading(store: FrameStore) -> dict[str, float]:
 def _views() -> dict[str, float]:
     """Clips a second of masks, and of both views of a step."""
     config, _ = default_row("paper")
-    learner, store = MacLearner(config, np.zeros(1, np.int64), GPU), RandomStore(BATCH, 192, 144)
+    learner, store = Learner(config, Videos(np.zeros(1, np.int64), np.full(1, 300)), GPU), RandomStore(BATCH, 192, 144)
     frames = np.broadcast_to(np.arange(16), (BATCH, 16))
     batch = Batch(np.arange(BATCH), torch.from_numpy(store.clips(np.arange(BATCH), frames)), None).to(GPU)
     clips = torch.rand(BATCH, 3, 16, 112, 112, device=GPU)

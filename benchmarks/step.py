@@ -18,8 +18,9 @@ from benchmarks.stand_ins import NoFolder, default_row
 from mac.config import FinetuneConfig, PretrainConfig
 from mac.data.clips import training_frames
 from mac.data.store import FrameStore
+from mac.methods import Videos
+from mac.methods.learner import Learner
 from mac.stages.finetune import ActionLearner
-from mac.stages.learners import MacLearner
 from mac.training import batches, processor
 from mac.training.batches import Batch
 from mac.training.loop import Loop
@@ -155,7 +156,7 @@ def _taker(
     learner, o = _learner(config, store, device), config.optimiser
     videos = np.random.default_rng(1).integers(0, len(store.lengths), (steps, batch))
     kept = [batch.pin_memory() if device.type == "cuda" else batch for batch in _read(config, store, list(videos))]
-    backbone = learner.backbone if isinstance(learner, MacLearner) else learner.classifier.backbone
+    backbone = learner.backbone if isinstance(learner, Learner) else learner.classifier.backbone
     if not way.fast_layout:
         _use_default_layout(learner, backbone)
     if way.plain:
@@ -203,7 +204,7 @@ def _plain_steps(
             loss.backward()
             torch.nn.utils.clip_grad_norm_(learner.trained, o.gradient_clip, foreach=False)
             optimiser.step()
-            if isinstance(learner, MacLearner) and learner.contrast:
+            if isinstance(learner, Learner) and learner.contrast:
                 _follow_plainly(learner)
         _finish(device)
 
@@ -212,14 +213,14 @@ def _plain_steps(
 
 def _learner(config: Config, store: FrameStore, device: torch.device) -> torch.nn.Module:
     if isinstance(config, PretrainConfig):
-        return MacLearner(config, store.videos["label_index"].to_numpy(), device)
+        return Learner(config, Videos.of(store), device)
     learner = ActionLearner(config, store, device)
     processor.to_fast_layout(learner.classifier, device)
     return learner
 
 
 @torch.no_grad()
-def _follow_plainly(learner: MacLearner) -> None:
+def _follow_plainly(learner: Learner) -> None:
     """The key encoder's update, a tensor at a time."""
     learner.contrast.enqueue(learner._new_keys)
     queries = [*learner.backbone.parameters(), *learner.projector.parameters()]

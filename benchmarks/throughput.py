@@ -21,9 +21,10 @@ from benchmarks.stand_ins import NoFolder, RandomStore
 from mac import plan
 from mac.config import FinetuneConfig, PretrainConfig
 from mac.costs.work import kinds_of
+from mac.methods import Videos
+from mac.methods.learner import Learner
 from mac.stages import evaluate
 from mac.stages.finetune import ActionLearner
-from mac.stages.learners import MacLearner, SupervisedLearner
 from mac.training.batches import Batch, Plan
 from mac.training.loop import Loop
 from mac.training.optim import build_optimiser
@@ -79,8 +80,7 @@ def _measure(
     """Yield each kind that isn't in ``measured``, its clips a second, and the megabytes of a GPU it took at most."""
     store = RandomStore(batch * steps, config.store.width, config.store.height)
     if isinstance(config, PretrainConfig):
-        kind = MacLearner if config.task == "mac" else SupervisedLearner
-        learner = kind(config, store.videos["label_index"].to_numpy(), device)
+        learner = Learner(config, Videos.of(store), device)
     else:
         learner = ActionLearner(config, store, device).to(device, memory_format=torch.channels_last_3d)
     if training not in measured:

@@ -15,8 +15,9 @@ from benchmarks.stand_ins import default_row
 from mac.augment.blend import blend
 from mac.augment.colour import BRIGHTNESS, CONTRAST, HUE, MEAN, SATURATION, STD
 from mac.augment.views import make_views
+from mac.methods import Videos
+from mac.methods.learner import Learner
 from mac.models.operators import declare_missing_operators
-from mac.stages.learners import MacLearner
 from mac.training import processor
 from mac.training.batches import Batch
 from mac.training.transfer import send
@@ -72,7 +73,7 @@ def run(data: Path) -> None:
 def _ours(frames: torch.Tensor, device: torch.device) -> Callable[[int], tuple[torch.Tensor, torch.Tensor]]:
     config, _ = default_row("paper")
     assert config.clip.scales == [list(scale) for scale in SCALES]
-    learner = MacLearner(config, np.zeros(1, np.int64), device)
+    learner = Learner(config, Videos(np.zeros(1, np.int64), np.full(1, 300)), device)
     batch = Batch(np.arange(CLIPS), frames, None)
 
     def views(turn: int) -> tuple[torch.Tensor, torch.Tensor]:

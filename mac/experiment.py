@@ -3,10 +3,11 @@
 import copy
 from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, create_model, model_validator
 
 from mac import config as stages
 from mac.config import Strict
+from mac.methods import METHODS, Mac
 from mac.validation import nearest, validate
 
 
@@ -35,9 +36,23 @@ class VerdictSettings(Strict):
     seed_sd: PositiveFloat
 
 
-class _Pretrain(stages.PretrainSections):
+_OTHER_METHODS = {name: method for name, method in METHODS.items() if method.Settings is not Mac.Settings}
+
+
+class _Pretrain(
+    create_model(
+        "_Settings",
+        __base__=stages.PretrainSections,
+        **{name: (method.Settings, ...) for name, method in _OTHER_METHODS.items()},
+    )
+):
+    """``pretext`` are the settings of MAC; other methods' stand in a section of their name."""
+
     dataset: str
+    method: Literal[*METHODS]
     checkpoints: list[PositiveInt]
+    mask: stages.MaskConfig
+    pretext: Mac.Settings | None
 
     @model_validator(mode="after")
     def _checkpoints_rise(self) -> Self:
@@ -85,13 +100,16 @@ class Experiment(Strict):
                 raise ValueError(f"{name}: {values} names one twice")
         return self
 
-    def pretraining(self, seed: int, split: int, task: str = "mac") -> stages.PretrainConfig:
-        """Resolve the pretraining stage for one seed and split."""
+    def pretraining(self, seed: int, split: int, task: str | None = None) -> stages.PretrainConfig:
+        """Resolve the pretraining stage for one seed and split, by the method ``task`` or the configured one."""
         p = self.pretrain
-        store = self._store(p.dataset)
+        task, store = task or p.method, self._store(p.dataset)
         sections = {name: getattr(p, name) for name in stages.PretrainSections.model_fields}
+        sections["pretext"] = getattr(p, task) if task in _OTHER_METHODS else p.pretext
         boxes = None
-        if p.mask.source == "person_boxes":
+        if not METHODS[task].has_mask_section:
+            sections["mask"] = None
+        elif p.mask.source == "person_boxes":
             boxes = stages.BoxesConfig(dataset=store.dataset, **self.person_boxes.model_dump())
         return stages.PretrainConfig(
             task=task,

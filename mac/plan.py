@@ -9,6 +9,8 @@ from pathlib import Path
 from mac.claims import Claim
 from mac.config import FinetuneConfig
 from mac.experiment import Experiment, check_epochs, merge, parse, unfold
+from mac.methods import method_of
+from mac.models.backbones import BACKBONES, FULL_WIDTH
 from mac.planned import Cell, Finetuning, Plan, PlannedRow, PlannedTable, Pretraining, Probing
 from mac.tables import Row, Table, claim_problems, elsewhere, kept_claims, parse_tables
 from mac.validation import ConfigError, nearest, read_yaml
@@ -144,7 +146,7 @@ class _Planner:
         if epoch == 0 or is_random:
             return self._finetune(experiment, experiment.finetuning(*pair, "random"), use)
         if table.supervised and experiment.supervised_baseline == "weights":
-            if experiment.model.width != 64 or experiment.model.backbone == "r2plus1d_10":
+            if experiment.model.width != FULL_WIDTH or not BACKBONES[experiment.model.backbone].is_published:
                 found = f"{experiment.model.backbone} of width {experiment.model.width}"
                 lacking = f"supervised_baseline: no Kinetics-400 weights are published of {found}"
                 raise ConfigError([f"{lacking} — write `pretrain`"])
@@ -193,7 +195,7 @@ def _collect_data(plan: Plan) -> None:
     for pretraining in plan.pretrainings.values():
         if pretraining.config.boxes:
             plan.boxes.setdefault(pretraining.config.boxes.identify(), pretraining.config.boxes)
-        if pretraining.config.task == "mac" and pretraining.config.pretext:
+        if method_of(pretraining.config).needs_mask:
             plan.cards.setdefault(pretraining.config.card.identify(), pretraining.config.card)
     for training in [*plan.pretrainings.values(), *plan.finetunings.values()]:
         store = training.config.store

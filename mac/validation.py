@@ -1,14 +1,33 @@
-"""Reading YAML strictly and turning what is wrong with it into messages for a person."""
+"""Strict models, reading YAML strictly, and turning what is wrong with it into messages for a person."""
 
 import difflib
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Model = TypeVar("Model", bound=BaseModel)
+Probability = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Strict(BaseModel):
+    """A model that refuses unknown keys and silent conversions and can't be changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    def canonical(self) -> dict:
+        """Return plain data with every field, ready for JSON or YAML."""
+        return self.model_dump(mode="json")
+
+    def identify(self) -> str:
+        """Return the id of this stage: SHA-256 of the canonical JSON with the stage's name, ten hex digits."""
+        text = json.dumps([type(self).__name__, self.canonical()], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 class ConfigError(Exception):

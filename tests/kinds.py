@@ -5,9 +5,11 @@ import torch
 
 from benchmarks.stand_ins import NoFolder, RandomStore
 from mac.experiment import merge, parse, unfold
+from mac.methods import Videos
+from mac.methods.learner import Learner
+from mac.methods.method import HELD_OUT
 from mac.stages import evaluate
 from mac.stages.finetune import ActionLearner
-from mac.stages.learners import MacLearner, SupervisedLearner
 from mac.training.batches import Batch
 from mac.training.loop import Loop
 from mac.training.optim import build_optimiser
@@ -29,6 +31,7 @@ KINDS = {
     "person boxes": {"pretrain.mask.source": "person_boxes"},
     "AdamW": {"pretrain.optimiser.name": "adamw"},
     "R3D-18": {"model.backbone": "r3d_18"},
+    "S3D": {"model.backbone": "s3d"},
     "supervised": {},
     "finetuning": {},
     "finetuning, AdamW": {"finetune.optimiser.name": "adamw"},
@@ -52,9 +55,8 @@ def build(kind, settings, device):
         learner = ActionLearner(config, store, device)
         to_fast_layout(learner.classifier, device)
         return store, config, learner
-    config = settings.pretraining(1, 1)
-    learner = SupervisedLearner if kind == "supervised" else MacLearner
-    return store, config, learner(config, store.videos["label_index"].to_numpy(), device)
+    config = settings.pretraining(1, 1, "supervised" if kind == "supervised" else None)
+    return store, config, Learner(config, Videos.of(store), device)
 
 
 def loop_of(config, learner):
@@ -94,7 +96,7 @@ def train(kind, settings, device, between=lambda: None, after=lambda: None):
         found = {"logits": torch.from_numpy(np.stack(logits.to_numpy()))}
     else:
         (batch,) = read([("held out", np.arange(4))])
-        found = learner.held_out(batch.to(device), send(learner.draw_held_out(batch.videos), device))
+        found = learner.held_out(batch.to(device), send(learner.draw(batch.videos, HELD_OUT), device))
     state = loop.state()
     return {"learner": state["learner"], "optimiser": state["optimiser"], "found": found}
 

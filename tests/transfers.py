@@ -7,7 +7,7 @@ from kinds import STEPS, assert_equal, build, experiment, train
 from pretend_device import MixedDevicesError, PretendDevice, to_host
 
 from benchmarks.stand_ins import RandomStore
-from mac.models.backbones import Backbone
+from mac.models import backbones
 from mac.models.cam import class_activation_maps
 from mac.stages import probe
 from mac.training.processor import to_fast_layout
@@ -39,7 +39,7 @@ def looks_alike(root):
     clips = torch.rand(2, 3, 8, 16, 16, generator=torch.Generator().manual_seed(0))
 
     def backbone(device):
-        network = to_fast_layout(Backbone("r2plus1d_10", 4), device).eval()
+        network = to_fast_layout(backbones.build("r2plus1d_10", 4), device).eval()
         network.load_state_dict(classifier.backbone.state_dict())
         return network
 

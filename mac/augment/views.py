@@ -1,7 +1,7 @@
 """One view of a batch: scale, crop, flip and colour, drawn per clip from named keys (method §3)."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 
@@ -20,6 +20,12 @@ class ViewRecipe:
     flip_probability: float
     jitter_probability: float
     gray_probability: float
+
+    @classmethod
+    def of(cls, clip: Any, colour: Any) -> Self:
+        """Read the recipe off the sections ``clip`` and ``colour`` of a stage's configuration."""
+        chances = (clip.flip_probability, colour.jitter_probability, colour.gray_probability)
+        return cls(clip.scales, clip.size, *chances)
 
 
 class ViewParameters(NamedTuple):

@@ -16,7 +16,7 @@ from mac.augment.colour import MEAN, STD
 from mac.commands.files import read_config
 from mac.config import DatasetConfig, FinetuneConfig, PretrainConfig
 from mac.data import catalog
-from mac.models.backbones import Backbone
+from mac.models.backbones import build
 from mac.models.export import exported, is_torchvisions, loading_lines, use_lines
 from mac.report.model_card import Card, page
 from mac.runtime.atomic import place, write_text
@@ -43,7 +43,7 @@ def export(arguments: argparse.Namespace) -> None:
     if stage == "pretrain":
         config = read_config(folder / "config.yaml", PretrainConfig)
         epoch, classes, classifier = _epoch(folder, arguments.epoch, config), None, None
-        backbone = Backbone(config.model.backbone, config.model.width)
+        backbone = build(config.model.backbone, config.model.width)
         path = folder / f"epoch_{epoch}.safetensors"
         _check_origin(path, {"pretrain_id": arguments.id, "epoch": str(epoch)})
         checkpoint.load_backbone(path, backbone)
@@ -57,7 +57,7 @@ def export(arguments: argparse.Namespace) -> None:
         _check_origin(folder / "classifier.safetensors", {"finetune_id": arguments.id})
         classes = classifier.out_features
     facts = {"id": arguments.id, "stage": stage, "epoch": epoch, "model": config.model.canonical()}
-    tensors = exported(backbone, classifier)
+    tensors = exported(config.model.backbone, backbone, classifier, config.model.width)
     used_by = _rows(arguments, stage)
     finetunings = _finetunings(arguments.results, arguments.id, epoch) if stage == "pretrain" else []
     place(arguments.out, lambda partial: save_file(tensors, partial, {"mac": json.dumps(facts, sort_keys=True)}))
@@ -71,7 +71,7 @@ def export(arguments: argparse.Namespace) -> None:
         parameters=sum(tensor.numel() for tensor in tensors.values()),
         metrics=metrics,
         about=_about(config.store.dataset, arguments.config_dir),
-        loading=loading_lines(name, width, arguments.out.name, classes),
+        loading=loading_lines(name, width, arguments.out.name, classes, backbone.num_features),
         using=use_lines(width, classes),
         normalisation=(MEAN, STD),
         is_torchvisions=is_torchvisions(width),
@@ -122,7 +122,7 @@ def _listed(epochs: list[int]) -> str:
     return ", ".join(map(str, epochs)) or "none"
 
 
-def _classifier(path: Path, config: FinetuneConfig) -> tuple[Backbone, torch.nn.Linear]:
+def _classifier(path: Path, config: FinetuneConfig) -> tuple[torch.nn.Module, torch.nn.Linear]:
     """Read a finetuned classifier: tensors ``backbone.*`` and ``head.*``."""
     if not path.exists():
         raise ExportError(
@@ -131,9 +131,9 @@ def _classifier(path: Path, config: FinetuneConfig) -> tuple[Backbone, torch.nn.
             f" what it started from: {config.pretrain_id or config.initial}"
         )
     tensors = load_file(path)
-    backbone = Backbone(config.model.backbone, config.model.width)
+    backbone = build(config.model.backbone, config.model.width)
     try:
-        classifier = torch.nn.Linear(backbone.features, len(tensors[f"{HEAD}bias"]))
+        classifier = torch.nn.Linear(backbone.num_features, len(tensors[f"{HEAD}bias"]))
         classifier.load_state_dict({k.removeprefix(HEAD): v for k, v in tensors.items() if k.startswith(HEAD)})
         prefix = "backbone."
         backbone.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})

@@ -8,8 +8,7 @@ import torch
 from mac.commands.files import git_commit, read_config, write_json
 from mac.config import FinetuneConfig, PretrainConfig, Strict
 from mac.data.store import FrameStore
-from mac.models import pretrained
-from mac.models.backbones import Backbone
+from mac.models import backbones
 from mac.runtime import signals
 from mac.runtime.atomic import place
 from mac.stages import evaluate
@@ -81,8 +80,8 @@ def _pretrain(arguments: argparse.Namespace, config: PretrainConfig, device: tor
 
 def weights(arguments: argparse.Namespace) -> None:
     """Save torchvision's supervised weights as a checkpoint that finetuning can start from."""
-    backbone = Backbone(arguments.backbone)
-    backbone.load_state_dict(pretrained.kinetics400(arguments.backbone))
+    backbone = backbones.build(arguments.backbone)
+    backbone.load_state_dict(backbones.published_weights(arguments.backbone))
     checkpoint.save_backbone(arguments.out, backbone, {"source": "torchvision Kinetics-400"})
 
 

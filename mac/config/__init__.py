@@ -6,7 +6,6 @@ excluded from an id. A default, with its unit and the section it comes from, sta
 
 from mac.config.data import BoxesConfig, DatasetConfig, DetectorConfig, LayoutName, StoreConfig, Synthetic
 from mac.config.probing import RETRIEVAL_KS, ProbeConfig, ProbeSections
-from mac.config.strict import Probability, Strict, Weight
 from mac.config.training import (
     CardConfig,
     ClipConfig,
@@ -18,11 +17,11 @@ from mac.config.training import (
     ModelConfig,
     OptimiserConfig,
     Precision,
-    PretextConfig,
     PretrainConfig,
     PretrainSections,
     StartConfig,
 )
+from mac.validation import Probability, Strict, Weight
 
 __all__ = [
     "RETRIEVAL_KS",
@@ -40,7 +39,6 @@ __all__ = [
     "ModelConfig",
     "OptimiserConfig",
     "Precision",
-    "PretextConfig",
     "PretrainConfig",
     "PretrainSections",
     "Probability",

@@ -4,8 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from mac.config.strict import Probability, Strict
 from mac.data.layouts import LAYOUTS
+from mac.validation import Probability, Strict
 
 LayoutName = Literal[*LAYOUTS]
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from mac.config.strict import Strict
 from mac.config.training import StartConfig
+from mac.validation import Strict
 
 RETRIEVAL_KS = (1, 5, 10, 20, 50)  # of retrieval: how many neighbours are looked at, as the field reports it
 

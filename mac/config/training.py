@@ -1,11 +1,13 @@
 """Configurations of what runs on frames: mask card, pretraining, finetuning with its evaluation."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, Union
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from mac.config.data import BoxesConfig, StoreConfig
-from mac.config.strict import Probability, Strict, Weight
+from mac.methods import METHODS, MethodSettings, method_of
+from mac.models.backbones import BACKBONES
+from mac.validation import Probability, Strict, Weight
 
 
 class ClipConfig(Strict):
@@ -46,18 +48,6 @@ class MaskConfig(Strict):
     threshold: Annotated[float, Field(ge=0, le=255)]
 
 
-class PretextConfig(Strict):
-    """The α objective: k values, n segments, and how the α's are predicted (supplementary §6, §8)."""
-
-    k: Annotated[int, Field(ge=2)]
-    segments: PositiveInt
-    objective: Literal["cross_entropy", "mse", "mse_n"]
-    preset: Literal["paper", "release"]
-    reverse: bool
-    dropout: Probability
-    weight: PositiveFloat
-
-
 class ContrastConfig(Strict):
     """Momentum contrast, MoCo v2."""
 
@@ -73,7 +63,7 @@ class ContrastConfig(Strict):
 class ModelConfig(Strict):
     """A backbone and the channels of its first stage (64 is torchvision's)."""
 
-    backbone: Literal["r2plus1d_18", "r2plus1d_10", "r3d_18"]
+    backbone: Literal[*BACKBONES]
     width: Annotated[int, Field(ge=4)]
 
 
@@ -114,8 +104,8 @@ class PretrainSections(Strict):
 
     clip: ClipConfig
     colour: ColourConfig
-    mask: MaskConfig
-    pretext: PretextConfig | None
+    mask: MaskConfig | None
+    pretext: MethodSettings | None
     contrast: ContrastConfig | None
     optimiser: OptimiserConfig
 
@@ -123,10 +113,8 @@ class PretrainSections(Strict):
     def _sections_agree(self) -> Self:
         if self.pretext is None and self.contrast is None:
             raise ValueError("pretext and contrast are both null: nothing is left to learn")
-        if self.pretext and self.clip.num_frames % self.pretext.segments:
-            raise ValueError(
-                f"pretext.segments {self.pretext.segments} must divide clip.num_frames {self.clip.num_frames}"
-            )
+        if self.pretext:
+            self.pretext.check(self.clip)
         keys = self.optimiser.batch_size * (2 if self.contrast and self.contrast.symmetric else 1)
         if self.contrast and self.contrast.queue < keys:
             raise ValueError(f"contrast.queue {self.contrast.queue} must hold the {keys} keys of one step")
@@ -134,10 +122,14 @@ class PretrainSections(Strict):
 
 
 class PretrainConfig(PretrainSections):
-    """A pretraining; checkpoint epochs are no part of it. ``supervised`` trains on labels instead (figures 2–4)."""
+    """A pretraining by the method ``task``; checkpoint epochs are no part of it.
+
+    ``pretext`` holds the method's own settings; ``mask`` and ``boxes`` are null where it needs none.
+    """
 
     version: int = 1
-    task: Literal["mac", "supervised"]
+    task: Literal[*METHODS]
+    pretext: Union[*dict.fromkeys(method.Settings for method in METHODS.values()), None]
     seed: int
     split: Literal[1, 2, 3]
     store: StoreConfig
@@ -146,19 +138,19 @@ class PretrainConfig(PretrainSections):
     precision: Precision
 
     @model_validator(mode="after")
-    def _labels_need_a_head(self) -> Self:
-        if self.task == "supervised" and self.pretext is None:
+    def _method_has_what_it_needs(self) -> Self:
+        if self.pretext is None and METHODS[self.task].needs_labels:
             raise ValueError("pretext: a supervised pretraining takes its head's dropout from there; it can't be null")
+        if self.pretext and not isinstance(self.pretext, METHODS[self.task].Settings):
+            raise ValueError(f"pretext: these are not the settings of the method {self.task!r}")
+        if self.mask is None and METHODS[self.task].needs_mask:
+            raise ValueError(f"mask: the method {self.task!r} needs one; it can't be null")
         return self
 
     @property
     def method(self) -> str:
-        """What it is called: MAC-SC-n, MAC-S-n, or what stands in their place."""
-        if self.task == "supervised":
-            return "supervised pretraining on labels"
-        if self.pretext is None:
-            return "momentum contrast without masks"
-        return f"MAC-{'SC' if self.contrast else 'S'}-{self.pretext.segments}"
+        """What its method is called, with its variant: MAC-SC-2, for example."""
+        return method_of(self).name
 
     @property
     def card(self) -> "CardConfig":

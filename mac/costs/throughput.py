@@ -13,6 +13,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from mac.config import FinetuneConfig, Precision, PretrainConfig, Probability, Strict
 from mac.costs.work import Kind, kinds_of
+from mac.models.backbones import BACKBONES
 from mac.tracking import journal
 from mac.validation import ConfigError, read_yaml, validate
 
@@ -22,7 +23,7 @@ class Measurement(Strict):
 
     device: str
     stage: Literal["pretrain", "finetune", "test"]
-    backbone: Literal["r2plus1d_18", "r2plus1d_10", "r3d_18"]
+    backbone: Literal[*BACKBONES]
     width: PositiveInt
     num_frames: PositiveInt
     size: PositiveInt

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from mac.models.backbones import Backbone
+from mac.models.backbones import build
 from mac.models.heads import DropoutLinear
 
 
@@ -13,8 +13,8 @@ class ActionClassifier(nn.Module):
     def __init__(self, backbone: str, width: int, classes: int, dropout: float = 0.0) -> None:
         """Build a randomly initialised classifier: a :class:`Backbone` by name and width, and its head."""
         super().__init__()
-        self.backbone = Backbone(backbone, width)
-        self.head = DropoutLinear(self.backbone.features, classes, dropout)
+        self.backbone = build(backbone, width)
+        self.head = DropoutLinear(self.backbone.num_features, classes, dropout)
 
     def forward(self, clip: torch.Tensor, kept: torch.Tensor | None = None) -> torch.Tensor:
         """Map clips (B, 3, T, H, W), normalised, to logits (B, classes); ``kept`` (B, D) bool turns dropout on."""

@@ -1,24 +1,10 @@
-"""Weights for others: torchvision's names, and the lines of Python that load them."""
+"""Weights for use elsewhere: torchvision's names, and the lines of Python that load them."""
 
 import torch
 
-from mac.models.backbones import FULL_WIDTH, Backbone
+from mac.models.backbones import FULL_WIDTH, module_of
 
 EVAL = "model.eval()  # running statistics, not the batch's"
-_NETWORKS = {
-    "r2plus1d_18": (
-        ["from torchvision.models.video import r2plus1d_18"],
-        "r2plus1d_18()",
-    ),
-    "r3d_18": (
-        ["from torchvision.models.video import r3d_18"],
-        "r3d_18()",
-    ),
-    "r2plus1d_10": (
-        ["from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet"],
-        "VideoResNet(BasicBlock, [Conv2Plus1D] * 4, [1, 1, 1, 1], R2Plus1dStem)",
-    ),
-}
 
 
 def is_torchvisions(width: int) -> bool:
@@ -26,15 +12,19 @@ def is_torchvisions(width: int) -> bool:
     return width == FULL_WIDTH
 
 
-def exported(backbone: Backbone, classifier: torch.nn.Linear | None = None) -> dict[str, torch.Tensor]:
-    """Tensors by the names of torchvision's ``VideoResNet``: the backbone's, and the classifier as ``fc``."""
+def exported(
+    name: str, backbone: torch.nn.Module, classifier: torch.nn.Linear | None = None, width: int = FULL_WIDTH
+) -> dict[str, torch.Tensor]:
+    """Name a backbone's tensors, and its classifier's, as torchvision's network does; a narrow network's is ``fc``."""
     tensors = dict(backbone.state_dict())
-    if classifier is not None:
-        tensors |= {f"fc.{name}": tensor for name, tensor in classifier.state_dict().items()}
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    if classifier is not None and is_torchvisions(width):
+        tensors |= module_of(name).classifier_tensors(classifier.weight, classifier.bias)
+    elif classifier is not None:
+        tensors |= {f"fc.{key}": tensor for key, tensor in classifier.state_dict().items()}
+    return {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
 
 
-def loading_lines(name: str, width: int, file: str, classes: int | None = None) -> list[str]:
+def loading_lines(name: str, width: int, file: str, classes: int | None = None, features: int = 512) -> list[str]:
     """Python that loads an exported file as ``model``: imports, an empty line, and two or three lines.
 
     Args:
@@ -42,23 +32,16 @@ def loading_lines(name: str, width: int, file: str, classes: int | None = None) 
         width: channels of its first stage.
         file: the exported file.
         classes: outputs of the classifier; None where there is none, and the model gives features.
+        features: D, length of the backbone's feature vector.
     """
-    features = 512 * width // FULL_WIDTH
-    last = "torch.nn.Identity()" if classes is None else f"torch.nn.Linear({features}, {classes})"
     if is_torchvisions(width):
-        imports, network = _NETWORKS[name]
+        lines = module_of(name).loading_lines(name, classes)
     else:
-        imports, network = ["from mac.models.backbones import Backbone"], f'Backbone("{name}", width={width})'
-    has_head = classes is not None or is_torchvisions(width)  # our backbone has no `fc` to replace
-    return [
-        *(["import torch"] if has_head else []),
-        "from safetensors.torch import load_file",
-        *imports,
-        "",
-        f"model = {network}",
-        *([f"model.fc = {last}"] if has_head else []),
-        f'model.load_state_dict(load_file("{file}"))',
-    ]
+        lines = ["from mac.models.backbones import build", "", f'model = build("{name}", width={width})']
+        lines += [] if classes is None else [f"model.fc = torch.nn.Linear({features}, {classes})"]
+    uses_torch = any("torch.nn." in line for line in lines)
+    imports = (["import torch"] if uses_torch else []) + ["from safetensors.torch import load_file"]
+    return [*imports, *lines, f'model.load_state_dict(load_file("{file}"))']
 
 
 def use_lines(width: int, classes: int | None = None) -> list[str]:

@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mac.augment.views import make_views, sample_views
+from mac.augment.views import ViewRecipe, make_views, sample_views
 from mac.config import FinetuneConfig
 from mac.data.clips import training_frames
 from mac.data.store import FrameStore
+from mac.methods.learner import Drawn, Metrics
 from mac.models.classifier import ActionClassifier
 from mac.randomness import uniform
-from mac.stages.learners import Drawn, Metrics, view_recipe
 from mac.training import batches, checkpoint
 from mac.training.batches import Batch
 from mac.training.distributed import ALONE, World
@@ -30,7 +30,7 @@ class ActionLearner(nn.Module):
     def __init__(self, config: FinetuneConfig, store: FrameStore, device: torch.device) -> None:
         super().__init__()
         self.config, self.device = config, device
-        self.recipe = view_recipe(config.clip, config.colour)
+        self.recipe = ViewRecipe.of(config.clip, config.colour)
         self.labels = learned_labels(config, store)
         with seeded((config.seed, "classifier")):
             self.classifier = ActionClassifier(

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from mac.config import PretrainConfig
-from mac.data.clips import training_frames
 from mac.data.store import FrameStore
-from mac.stages.learners import MacLearner, SupervisedLearner
+from mac.methods import method_of
+from mac.methods.learner import Learner
+from mac.methods.method import HELD_OUT, Videos
 from mac.training import batches, checkpoint
 from mac.training.batches import Batch
 from mac.training.distributed import ALONE, World
@@ -67,8 +68,7 @@ def run(
     """
     o = config.optimiser
     train, test = store.select(config.split, "train"), store.select(config.split, "test")
-    kind = MacLearner if config.task == "mac" else SupervisedLearner
-    learner = kind(config, store.videos["label_index"].to_numpy(), device, world)
+    learner = Learner(config, Videos.of(store), device, world)
     optimiser = build_optimiser(learner.trained, o.name, o.lr, o.sgd_momentum, o.weight_decay)
     run_id = config.identify()
     rate = schedule_of(o.lr, o.epochs, o.schedule, o.milestones, o.gamma, o.warmup_epochs)
@@ -91,8 +91,8 @@ def run(
     read = partial(
         batches.read,
         store,
-        choose=partial(_choose, config),
-        boxes=config.mask.source == "person_boxes",
+        choose=method_of(config).frames,
+        boxes=config.boxes is not None,
         workers=loader_workers,
         pinned=device.type == "cuda",
     )
@@ -126,12 +126,6 @@ def _restore_segment(loop: Loop, state: dict, digest: str, path: Path) -> None:
     loop.restore({"position": position, "learner": state["learner"], "optimiser": state["optimiser"]})
 
 
-def _choose(config: PretrainConfig, lengths: np.ndarray, epoch: int | str, videos: np.ndarray) -> np.ndarray:
-    """Choose each video's frames for an epoch (or for the held-out score)."""
-    keys = (config.seed, "frames", epoch, videos)
-    return training_frames(lengths, config.clip.num_frames, config.clip.strides, keys)
-
-
 def _held_out(
     learner: torch.nn.Module,
     read: Callable[[batches.Plan], Iterator[Batch]],
@@ -144,11 +138,10 @@ def _held_out(
     """Average the learner's held-out scores over the split's test videos."""
     learner.eval()
     found: dict[str, list[torch.Tensor]] = {}
-    for batch in read(batches.of_one_epoch("held out", batches.in_turn(world.share(videos), size))):
+    for batch in read(batches.of_one_epoch(HELD_OUT, batches.in_turn(world.share(videos), size))):
         folder.leave_if_asked()
-        for name, values in learner.held_out(
-            batch.to(device), send(learner.draw_held_out(batch.videos), device)
-        ).items():
+        drawn = send(learner.draw(batch.videos, HELD_OUT), device)
+        for name, values in learner.held_out(batch.to(device), drawn).items():
             found.setdefault(name, []).append(values)
     parts = world.collect({name: torch.cat(values).cpu() for name, values in found.items()})
     names = dict.fromkeys(name for part in parts for name in part)

@@ -8,7 +8,6 @@ import torch
 
 from mac.config import RETRIEVAL_KS, ProbeConfig
 from mac.data.store import FrameStore
-from mac.models.backbones import Backbone
 from mac.models.classifier import ActionClassifier
 from mac.models.linear_probe import choose_penalty, fit_linear, score_linear, standardise
 from mac.models.retrieval import first_matches
@@ -73,7 +72,7 @@ def run(
 def features(
     config: ProbeConfig,
     store: FrameStore,
-    backbone: Backbone,
+    backbone: torch.nn.Module,
     videos: np.ndarray,
     device: torch.device,
     loader_workers: int = 0,
@@ -88,7 +87,7 @@ def features(
     return torch.cat(found).cpu()
 
 
-def _backbone(config: ProbeConfig, classes: int, weights: Path | None) -> Backbone:
+def _backbone(config: ProbeConfig, classes: int, weights: Path | None) -> torch.nn.Module:
     with seeded((config.seed, "classifier")):  # as finetuning builds it: random weights are the same ones
         backbone = ActionClassifier(config.model.backbone, config.model.width, classes).backbone
     if weights:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from mac.models.backbones import Backbone
+from mac.models.backbones import build
 from mac.training.processor import GpuError
 
 WAYS_OUT = (
@@ -47,7 +47,7 @@ def least_bytes(backbone: str, width: int, shape: tuple[int, ...], views: int, p
         precision: of the run; bfloat16 halves what is kept.
     """
     with torch.device("meta"):
-        network = Backbone(backbone, width)
+        network = build(backbone, width)
     weights = 4 * sum(parameter.numel() for parameter in network.parameters())
     return 3 * weights + views * saved_bytes(network, shape) // (2 if precision == "bf16" else 1)
 

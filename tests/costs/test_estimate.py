@@ -271,9 +271,9 @@ def test_normalisations_are_the_networks(backbone):
     from torch import nn
 
     from mac.costs import flops
-    from mac.models.backbones import Backbone
+    from mac.models.backbones import build
 
-    found = sum(isinstance(module, nn.BatchNorm3d) for module in Backbone(backbone, 8).modules())
+    found = sum(isinstance(module, nn.BatchNorm3d) for module in build(backbone, 8).modules())
     assert flops.normalisations(backbone, 8) == found
 
 
@@ -300,14 +300,15 @@ def test_an_unknown_device_is_refused(folder):
 def test_states_weigh_what_torch_writes(root, tmp_path):
     import torch
 
-    from mac.stages.learners import MacLearner, SupervisedLearner
+    from mac.methods import Videos
+    from mac.methods.learner import Learner
     from mac.training import checkpoint
     from mac.training.optim import build_optimiser
 
     for p in plan.load(root / "config", "smoke").pretrainings.values():
         config, o = p.config, p.config.optimiser
         labels = torch.arange(3).numpy()
-        learner = (MacLearner if config.task == "mac" else SupervisedLearner)(config, labels, torch.device("cpu"))
+        learner = Learner(config, Videos(labels, labels), torch.device("cpu"))
         optimiser = build_optimiser(learner.trained, o.name, o.lr, o.sgd_momentum, o.weight_decay)
         for parameter in learner.trained:
             parameter.grad = torch.zeros_like(parameter)

@@ -15,18 +15,18 @@ from mac.commands import exporting
 from mac.commands.exporting import ExportError
 from mac.commands.files import write_config, write_json
 from mac.config import FinetuneConfig, ModelConfig, PretrainConfig
-from mac.models.backbones import Backbone
+from mac.models.backbones import build
 from mac.models.heads import DropoutLinear
 from mac.training import checkpoint
 
-NETWORKS = [("r2plus1d_18", 64), ("r2plus1d_10", 64), ("r3d_18", 64), ("r2plus1d_18", 8)]
+NETWORKS = [("r2plus1d_18", 64), ("r2plus1d_10", 64), ("r3d_18", 64), ("s3d", 64), ("r2plus1d_18", 8), ("s3d", 8)]
 FACTS = {"device": "CPU", "commit": "abc", "torch": "2", "index_digest": "0123456789", "seconds": 1.0}
 
 
 def network(name, width):
     """A backbone whose running statistics are not the initial ones, and some clips."""
     torch.manual_seed(0)
-    backbone = Backbone(name, width)
+    backbone = build(name, width)
     clips = torch.randn(2, 3, 8, 32, 32)
     backbone.train()
     with torch.no_grad():
@@ -56,7 +56,7 @@ def leave_finetuning(root, results, backbone, name, width, **changes):
     final = {"finetune_id": config.identify(), "pretrain_id": config.pretrain_id, "pretrain_epoch": config.epoch}
     final |= {"top1": 87.65, "videos": 3783, "seed": 1, "split": 1, "dataset": "ucf101", "classes": ["a", "b", "c"]}
     write_json(folder / "metrics.json", final | FACTS)
-    head = DropoutLinear(backbone.features, 3, 0.5)
+    head = DropoutLinear(backbone.num_features, 3, 0.5)
     tensors = {f"backbone.{k}": v for k, v in backbone.state_dict().items()}
     tensors |= {f"head.{k}": v for k, v in head.state_dict().items()}
     facts = {"mac": json.dumps({"finetune_id": folder.name})}
@@ -88,11 +88,11 @@ def test_the_cards_lines_give_our_features(root, tmp_path, monkeypatch, name, wi
     code, names = run_the_card(card, tmp_path / "out", clip, monkeypatch)
     with torch.no_grad():
         torch.testing.assert_close(names["features"], backbone(clip), rtol=1e-5, atol=1e-6)
-    assert len(re.findall(r"^model[. ](?!eval)", code, re.M)) <= 3
+    assert len(re.findall(r"^model[. ](?!eval)", code, re.M)) <= 4
     assert ("mac" in code) == (width != 64)
 
 
-@pytest.mark.parametrize(("name", "width"), [("r3d_18", 64), ("r2plus1d_10", 64), ("r2plus1d_10", 8)])
+@pytest.mark.parametrize(("name", "width"), [("r3d_18", 64), ("r2plus1d_10", 64), ("s3d", 64), ("r2plus1d_10", 8)])
 def test_a_finetunings_lines_give_our_logits(root, tmp_path, monkeypatch, name, width):
     backbone, clip = network(name, width)
     run_id, head = leave_finetuning(root, tmp_path / "results", backbone, name, width)

@@ -6,8 +6,10 @@ import torch
 
 from mac.experiment import merge, parse, unfold
 from mac.masks.frame_difference import foreground_masks
+from mac.methods import Videos
+from mac.methods.learner import Learner
+from mac.methods.method import HELD_OUT
 from mac.stages import finetune
-from mac.stages.learners import MacLearner
 from mac.training.batches import Batch
 from mac.validation import ConfigError, read_yaml
 
@@ -23,21 +25,21 @@ def experiment(root, **overrides):
 
 def learner_and_batch(root, store, **overrides):
     config = experiment(root, **overrides).pretraining(1, 1)
-    learner = MacLearner(config, store.videos["label_index"].to_numpy(), CPU)
+    learner = Learner(config, Videos.of(store), CPU)
     frames = np.tile(np.arange(config.clip.num_frames), (4, 1))
     return learner, Batch(np.arange(4), torch.from_numpy(store.clips(np.arange(4), frames)), None)
 
 
 def test_contrast_alone_attenuates_nothing_and_has_no_other_loss(root, frame_store, monkeypatch):
     learner, batch = learner_and_batch(root, frame_store, **ALONE)
-    monkeypatch.setattr("mac.stages.learners.blend", None)  # not to be called
-    monkeypatch.setattr("mac.stages.learners.foreground_masks", None)
+    monkeypatch.setattr("mac.augment.blend.blend", None)  # not to be called
+    monkeypatch.setattr("mac.masks.frame_difference.foreground_masks", None)
     loss, metrics = learner(batch, learner.draw(batch.videos, 0))
     assert set(metrics) == {"loss", "contrastive_loss", "contrastive_top1"}
     torch.testing.assert_close(loss, 0.7 * metrics["contrastive_loss"])
     loss.backward()
     assert all(parameter.grad is not None for parameter in learner.trained)
-    assert learner.held_out(batch, learner.draw_held_out(batch.videos)) == {}
+    assert learner.held_out(batch, learner.draw(batch.videos, HELD_OUT)) == {}
     assert learner.chance == {}
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mac.experiment import merge, parse, unfold
-from mac.models.backbones import Backbone
+from mac.models.backbones import build
 from mac.stages import evaluate, finetune
 from mac.training import checkpoint
 from mac.training.distributed import World
@@ -36,7 +36,7 @@ def test_it_is_reproducible_whatever_the_reading_processes(root, frame_store, tm
 
 def test_it_starts_from_the_checkpoint(root, frame_store, tmp_path):
     config = configure(root, "pretrained", **{"finetune.optimiser.lr": 1.0e-9, "model.width": 4})
-    backbone = Backbone("r2plus1d_18", 4)
+    backbone = build("r2plus1d_18", 4)
     checkpoint.save_backbone(tmp_path / "b.safetensors", backbone, {})
     model, _ = run(config, frame_store, tmp_path, tmp_path / "b.safetensors")
     torch.testing.assert_close(model.backbone.stem[0].weight, backbone.stem[0].weight, atol=1e-6, rtol=0)

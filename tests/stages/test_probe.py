@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mac.experiment import merge, parse
-from mac.models.backbones import Backbone
+from mac.models.backbones import build
 from mac.stages import finetune, probe
 from mac.training import checkpoint
 from mac.validation import read_yaml
@@ -40,13 +40,13 @@ def test_every_test_video_is_measured_once_and_the_same_again(root, frame_store)
 
 def test_a_feature_is_the_mean_over_clips_and_needs_no_neighbours(root, frame_store, monkeypatch):
     config, _ = configure(root)
-    backbone = Backbone(config.model.backbone, config.model.width).eval()
+    backbone = build(config.model.backbone, config.model.width).eval()
     videos = np.arange(5)
     together = probe.features(config, frame_store, backbone, videos, CPU)
     monkeypatch.setattr(probe, "CLIPS_AT_ONCE", 1)
     alone = probe.features(config, frame_store, backbone, videos, CPU)
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
-    assert together.shape == (5, backbone.features)
+    assert together.shape == (5, backbone.num_features)
     single = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"num_clips": 1})})
     assert not torch.allclose(together, probe.features(single, frame_store, backbone, videos, CPU), rtol=1e-3)
 
@@ -60,7 +60,7 @@ def test_random_weights_are_those_that_finetuning_starts_from(root, frame_store)
 
 def test_the_named_weights_are_measured(root, frame_store, tmp_path):
     config, _ = configure(root, "pretrained")
-    backbone = Backbone(config.model.backbone, config.model.width)
+    backbone = build(config.model.backbone, config.model.width)
     checkpoint.save_backbone(tmp_path / "b.safetensors", backbone, {})
     found = probe._backbone(config, len(frame_store.labels), tmp_path / "b.safetensors").state_dict()
     assert all(torch.equal(found[name], tensor) for name, tensor in backbone.state_dict().items())

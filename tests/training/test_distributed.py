@@ -17,8 +17,10 @@ from torch import nn
 
 from mac.commands.files import write_config
 from mac.experiment import merge, parse, unfold
-from mac.models.backbones import Backbone
-from mac.stages import evaluate, finetune, learners, pretrain
+from mac.methods import Videos, learner
+from mac.methods.learner import Learner
+from mac.models.backbones import resnet
+from mac.stages import evaluate, finetune, pretrain
 from mac.tracking import journal
 from mac.training import distributed
 from mac.training.distributed import DistributedError, World
@@ -146,9 +148,9 @@ def exact(monkeypatch):
     def forward(backbone, clip):
         return original_forward(backbone, clip.double())
 
-    original_forward = Backbone.forward
-    monkeypatch.setattr(Backbone, "forward", forward)
-    build(learners)
+    original_forward = resnet.ResNet.forward
+    monkeypatch.setattr(resnet.ResNet, "forward", forward)
+    build(learner)
     build(finetune)
 
 
@@ -200,8 +202,7 @@ def test_a_pretraining_does_not_depend_on_the_number_of_processes(variant, size,
     expected_state, expected_events = states(alone)
     assert_alike(state, expected_state, rtol=1e-4, atol=1e-5)
     assert_alike(events, expected_events, rtol=1e-5, atol=1e-5)
-    before = {"mac": learners.MacLearner, "supervised": learners.SupervisedLearner}[config.task]
-    weights = before(config, frame_store.videos["label_index"].to_numpy(), CPU).head.weight.detach()
+    weights = Learner(config, Videos.of(frame_store), CPU).head.weight.detach()
     assert float((state["learner"]["head.weight"] - weights).abs().max()) > 1e-3  # what agrees to 1e-5 has moved
 
 
@@ -259,9 +260,9 @@ def test_divergence_on_one_process_stops_all(root, frame_store, tmp_path, monkey
     def draw(learner, videos, epoch):
         return original_draw(learner, videos, epoch) | {"epoch": epoch}
 
-    original, original_draw = pretrain.MacLearner.forward, pretrain.MacLearner.draw
-    monkeypatch.setattr(pretrain.MacLearner, "forward", spoil)
-    monkeypatch.setattr(pretrain.MacLearner, "draw", draw)
+    original, original_draw = pretrain.Learner.forward, pretrain.Learner.draw
+    monkeypatch.setattr(pretrain.Learner, "forward", spoil)
+    monkeypatch.setattr(pretrain.Learner, "draw", draw)
     messages = together(2, partial(diverge, pretraining(root, "MAC-SC-2"), frame_store, tmp_path / "run"), tmp_path)
     assert messages[0] == messages[1]
     assert "loss nan" in messages[0]

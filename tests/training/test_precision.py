@@ -5,9 +5,11 @@ from functools import partial
 import pytest
 import torch
 
+from mac.augment import blend
 from mac.data.clips import training_frames
 from mac.experiment import merge, parse
-from mac.stages import learners
+from mac.methods import Videos
+from mac.methods.learner import Learner
 from mac.training import batches, processor
 from mac.validation import read_yaml
 
@@ -29,7 +31,7 @@ def note(seen, name, module, inputs, output):
 
 def step(config, store, seen=None):
     """One forward and backward pass."""
-    learner = learners.MacLearner(config, store.videos["label_index"].to_numpy(), CPU)
+    learner = Learner(config, Videos.of(store), CPU)
     if seen is not None:
         for name in ("backbone.layer4", "projector", "head"):
             learner.get_submodule(name).register_forward_hook(partial(note, seen, name))
@@ -62,13 +64,13 @@ def test_bf16_computes_networks_in_bfloat16_and_everything_else_in_float32(confi
 
 def test_masks_and_drawn_alphas_do_not_depend_on_precision(configs, frame_store, monkeypatch):
     drawn = []
-    original = learners.blend
+    original = blend.blend
 
     def spy(view, mask, alphas, reverse):
         drawn.append((view.clone(), mask.clone(), alphas.clone()))
         return original(view, mask, alphas, reverse)
 
-    monkeypatch.setattr(learners, "blend", spy)
+    monkeypatch.setattr(blend, "blend", spy)
     for name in ("fp32", "bf16"):
         step(configs[name], frame_store)
     first, second = drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]  # a step's calls under either precision

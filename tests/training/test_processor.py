@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from mac.models.backbones import Backbone
+from mac.models.backbones import build
 from mac.training import gpu_memory, processor
 from mac.training.processor import GpuError
 
@@ -128,8 +128,8 @@ def test_what_a_backward_pass_needs_is_counted_without_computing():
     shape, found = (2, 3, 8, 32, 32), {}
     for name in ("r2plus1d_10", "r3d_18"):
         with torch.device("meta"):
-            counted = gpu_memory.saved_bytes(Backbone(name, 8), shape)
-        network, kept = Backbone(name, 8), {}
+            counted = gpu_memory.saved_bytes(build(name, 8), shape)
+        network, kept = build(name, 8), {}
         own = {tensor.data_ptr() for tensor in (*network.parameters(), *network.buffers())}
 
         def keep(tensor, kept=kept):
@@ -148,7 +148,7 @@ def test_the_least_memory_grows_with_the_batch_and_the_views():
     def least(batch, views, precision="tf32"):
         return gpu_memory.least_bytes("r3d_18", 8, (batch, 3, 8, 32, 32), views, precision)
 
-    weights = 3 * 4 * sum(parameter.numel() for parameter in Backbone("r3d_18", 8).parameters())
+    weights = 3 * 4 * sum(parameter.numel() for parameter in build("r3d_18", 8).parameters())
     one = least(1, 1) - weights
     assert least(4, 1) - weights == pytest.approx(4 * one, rel=0.02)  # statistics don't grow with the batch
     assert least(1, 2) - weights == 2 * one

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mac.models.backbones import Backbone
+from mac.models.backbones import build
 from mac.models.classifier import ActionClassifier
 from mac.training import batches, checkpoint
 from mac.training.optim import build_optimiser, learning_rate
@@ -99,7 +99,7 @@ def test_batches_do_not_depend_on_reading_processes(frame_store, workers):
 
 
 def test_a_checkpoint_comes_back_bit_for_bit(tmp_path):
-    backbone, other = Backbone("r3d_18", 4), Backbone("r3d_18", 4)
+    backbone, other = build("r3d_18", 4), build("r3d_18", 4)
     checkpoint.save_backbone(tmp_path / "b.safetensors", backbone, {"epoch": "5"})
     checkpoint.load_backbone(tmp_path / "b.safetensors", other)
     for name, tensor in backbone.state_dict().items():
@@ -108,9 +108,9 @@ def test_a_checkpoint_comes_back_bit_for_bit(tmp_path):
 
 
 def test_foreign_checkpoints_are_refused(tmp_path):
-    checkpoint.save_backbone(tmp_path / "b.safetensors", Backbone("r3d_18", 4), {})
+    checkpoint.save_backbone(tmp_path / "b.safetensors", build("r3d_18", 4), {})
     with pytest.raises(checkpoint.CheckpointError, match="not a checkpoint of this backbone"):
-        checkpoint.load_backbone(tmp_path / "b.safetensors", Backbone("r2plus1d_18", 4))
+        checkpoint.load_backbone(tmp_path / "b.safetensors", build("r2plus1d_18", 4))
     checkpoint.save_state(tmp_path / "s.pt", "aaaaaaaaaa", {"epoch": 1})
     with pytest.raises(checkpoint.CheckpointError, match="run aaaaaaaaaa, but this is run bbbbbbbbbb"):
         checkpoint.load_state(tmp_path / "s.pt", "bbbbbbbbbb")
@@ -121,12 +121,12 @@ def test_construction_is_seeded_and_leaves_the_global_generator_alone():
     expected = torch.rand(3)
     torch.manual_seed(0)
     with seeded((1, "weights")):
-        a = Backbone("r3d_18", 4)
+        a = build("r3d_18", 4)
     assert torch.equal(torch.rand(3), expected)
     with seeded((1, "weights")):
-        b = Backbone("r3d_18", 4)
+        b = build("r3d_18", 4)
     with seeded((2, "weights")):
-        c = Backbone("r3d_18", 4)
+        c = build("r3d_18", 4)
     assert torch.equal(a.stem[0].weight, b.stem[0].weight)
     assert not torch.equal(a.stem[0].weight, c.stem[0].weight)
 

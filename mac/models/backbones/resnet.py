@@ -1,12 +1,14 @@
-"""Backbones: torchvision's video ResNets as feature extractors, with a width option for small scales."""
+"""torchvision's video ResNets: R(2+1)D-18, its half with one block a stage, and R3D-18, of any width."""
 
 import torch
 from torch import nn
 
+from mac.models.backbones import FULL_WIDTH
 from mac.models.operators import declare_missing_operators
 
 declare_missing_operators()
 
+from torchvision.models.video import R2Plus1D_18_Weights, R3D_18_Weights  # noqa: E402
 from torchvision.models.video.resnet import (  # noqa: E402  (after the operators are declared)
     BasicBlock,
     BasicStem,
@@ -16,8 +18,8 @@ from torchvision.models.video.resnet import (  # noqa: E402  (after the operator
     VideoResNet,
 )
 
-FULL_WIDTH = 64  # channels of torchvision's first stage
-
+WEIGHTS = {"r2plus1d_18": R2Plus1D_18_Weights.KINETICS400_V1, "r3d_18": R3D_18_Weights.KINETICS400_V1}
+CLASSIFIER = "fc"  # torchvision's name of the layer behind the features
 _ARCHITECTURES = {
     "r2plus1d_10": (Conv2Plus1D, [1, 1, 1, 1]),
     "r2plus1d_18": (Conv2Plus1D, [2, 2, 2, 2]),
@@ -25,25 +27,41 @@ _ARCHITECTURES = {
 }
 
 
-class Backbone(VideoResNet):
+def build(name: str, width: int) -> "ResNet":
+    """Build a randomly initialised network of this name and width."""
+    return ResNet(name, width)
+
+
+def loading_lines(name: str, classes: int | None) -> list[str]:
+    """Python that builds torchvision's network as ``model``: imports, an empty line, the network and its last layer.
+
+    Args:
+        name: the backbone.
+        classes: outputs of the classifier; None where the model gives features.
+    """
+    last = "torch.nn.Identity()" if classes is None else f"torch.nn.Linear(512, {classes})"
+    if name == "r2plus1d_10":
+        imports = "from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet"
+        network = "VideoResNet(BasicBlock, [Conv2Plus1D] * 4, [1, 1, 1, 1], R2Plus1dStem)"
+    else:
+        imports, network = f"from torchvision.models.video import {name}", f"{name}()"
+    return [imports, "", f"model = {network}", f"model.fc = {last}"]
+
+
+def classifier_tensors(weight: torch.Tensor, bias: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Name the tensors of a linear classifier, (classes, D) and (classes,), as torchvision's network does."""
+    return {"fc.weight": weight, "fc.bias": bias}
+
+
+class ResNet(VideoResNet):
     """A torchvision ``VideoResNet`` without its classifier; parameters keep torchvision's names.
 
     Attributes:
-        features: D, length of the feature vector (512 at full width).
+        num_features: D, length of the feature vector (512 at full width).
     """
 
-    def __init__(self, name: str, width: int = FULL_WIDTH) -> None:
-        """Build a randomly initialised backbone.
-
-        Args:
-            name: ``r2plus1d_18``, ``r2plus1d_10`` (one block per stage) or ``r3d_18``.
-            width: channels of the first stage; 64 is torchvision's network exactly.
-
-        Raises:
-            ValueError: unknown name.
-        """
-        if name not in _ARCHITECTURES:
-            raise ValueError(f"backbone {name!r}: allowed are {', '.join(_ARCHITECTURES)}")
+    def __init__(self, name: str, width: int) -> None:
+        """Build the network: ``width`` channels in the first stage; 64 is torchvision's network exactly."""
         convolution, layers = _ARCHITECTURES[name]
         self._width = width
         stem = R2Plus1dStem if convolution is Conv2Plus1D else BasicStem
@@ -53,7 +71,7 @@ class Backbone(VideoResNet):
             for module in self.stem.modules():
                 if isinstance(module, nn.Conv3d):
                     nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.features = 512 * width // FULL_WIDTH
+        self.num_features = 512 * width // FULL_WIDTH
         del self.avgpool, self.fc
 
     def _make_layer(self, block: type, conv_builder: type, planes: int, blocks: int, stride: int = 1) -> nn.Sequential:

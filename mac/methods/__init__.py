@@ -1,0 +1,22 @@
+"""The table of pretraining methods, one module an entry; what a method is stands in :mod:`mac.methods.method`.
+
+Reading the table needs no torch.
+"""
+
+from typing import Any
+
+from mac.methods.mac import Mac
+from mac.methods.method import Method, MethodSettings, Videos
+from mac.methods.supervised import Supervised
+
+__all__ = ["METHODS", "Mac", "Method", "MethodSettings", "Videos", "method_of"]
+
+METHODS: dict[str, type[Method]] = {
+    "mac": Mac,
+    "supervised": Supervised,
+}
+
+
+def method_of(config: Any) -> Method:
+    """Give the method of a pretraining's configuration; without a pretext, one that only contrasts views."""
+    return METHODS[config.task](config) if config.pretext else Method(config)

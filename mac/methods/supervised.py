@@ -1,0 +1,51 @@
+"""Classification from labels: the stand-in for Kinetics-400-supervised weights at scales without them (figures 2–4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mac.methods.mac import Mac
+from mac.methods.method import LabelMethod, Videos, lazy
+
+if TYPE_CHECKING:
+    from mac.augment.views import ViewRecipe
+    from mac.training.batches import Batch
+
+torch = lazy("torch")
+views = lazy("mac.augment.views")
+
+
+class Supervised(LabelMethod):
+    """Cross-entropy on the action labels of one natural view."""
+
+    Settings = Mac.Settings  # it takes the dropout alone; the rest, and the mask, have always been part of its id
+    has_mask_section = True
+    needs_labels = True
+    uses_contrast = False
+    prefix = ""
+    view_key = "natural"
+
+    @property
+    def name(self) -> str:
+        """What a report calls it."""
+        return "supervised pretraining on labels"
+
+    @property
+    def weight(self) -> float:
+        """Nothing is added to its loss."""
+        return 1.0
+
+    def outputs(self, videos: Videos) -> int:
+        """A number for each class."""
+        return int(videos.labels.max()) + 1
+
+    def draw(self, epoch: int | str, videos: np.ndarray, known: Videos) -> torch.Tensor:
+        """Look up the labels of videos (B,)."""
+        return torch.from_numpy(known.labels[videos])
+
+    def view(self, batch: Batch, drawn: dict[str, Any], recipe: ViewRecipe) -> torch.Tensor:
+        """Make a natural view (B, 3, T, S, S)."""
+        view = views.make_views(batch.frames, drawn["view"], recipe.size)
+        return view.contiguous(memory_format=torch.channels_last_3d)
