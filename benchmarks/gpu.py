@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator
-from dataclasses import asdict
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,7 @@ from benchmarks.sample import real_store
 from benchmarks.stand_ins import NoFolder, RandomStore, default_row
 from mac import plan
 from mac.augment.views import make_views
-from mac.costs.work import kinds_of
+from mac.costs.throughput import kinds_of
 from mac.data import synthetic
 from mac.data.store import FrameStore
 from mac.masks.frame_difference import foreground_masks
@@ -165,7 +164,7 @@ def _throughput(where: str) -> list[dict]:
                 least = gpu_memory.least_bytes(
                     kind.backbone, kind.width, (BATCH, 3, clip.num_frames, clip.size, clip.size), views, precision
                 )
-                entry = {"device": processor.describe(GPU), **asdict(kind), "batch": BATCH, "threads": 1}
+                entry = {"device": processor.describe(GPU), **kind.model_dump(), "batch": BATCH, "threads": 1}
                 entry |= {"clips_per_second": float(f"{rate:.4g}"), "date": str(date.today()), "where": where}
                 entries.append({"entry": entry, "gpu_memory_gib": peak / 2**10, "least_gib": least / 2**30})
     return entries

@@ -8,7 +8,7 @@ import argparse
 import sys
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import yaml
 from benchmarks.stand_ins import NoFolder, RandomStore
 from mac import plan
 from mac.config import FinetuneConfig, PretrainConfig
-from mac.costs.work import kinds_of
+from mac.costs.throughput import kinds_of
 from mac.stages import evaluate
 from mac.stages.finetune import ActionLearner
 from mac.stages.learners import MacLearner, SupervisedLearner
@@ -61,7 +61,7 @@ def main() -> None:
         device = prepare(arguments.device, arguments.threads, config.precision)
         batch = arguments.batch or config.optimiser.batch_size
         for kind, rate, _ in _measure(config, device, batch, arguments.steps, training, testing, measured):
-            entry = {"device": describe(device), **asdict(kind), "batch": batch, "threads": arguments.threads}
+            entry = {"device": describe(device), **kind.model_dump(), "batch": batch, "threads": arguments.threads}
             entry |= {"clips_per_second": float(f"{rate:.3g}"), "date": str(date.today()), "where": arguments.where}
             print("- " + yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=1000).strip())
             sys.stdout.flush()

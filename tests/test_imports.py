@@ -20,7 +20,6 @@ RULES = [
             "planned.py",
             "kept.py",
             "claims.py",
-            "costs",
             "report",
             "runtime",
         ),

@@ -144,7 +144,8 @@ def test_titles_labels_printed_numbers_and_checkpoints_are_no_part_of_an_id(fold
 
 def test_planning_imports_no_torch(root):
 
-    code = "import sys, mac.plan, mac.report.summary; sys.exit('torch' in sys.modules)"
+    modules = "mac.plan, mac.report.summary, mac.costs.machine, mac.costs.estimate"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
 
