@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -171,6 +172,7 @@ def hours(
     return work.join(spent.assign(left=spent["hours"] * (1 - work["done"])))
 
 
+@cache
 def waits(kind: Kind) -> int:
     """How often processes that share a step wait for each other: at each normalisation, forward and backward.
 
@@ -224,8 +226,13 @@ def _store(config: StoreConfig, known: dict[str, Size], listed: ThroughputFile, 
 
 def backbone_bytes(config: PretrainConfig | FinetuneConfig) -> int:
     """Bytes of a backbone with its running statistics; a classifier's head is small beside it."""
-    tensors = network(config.model.backbone, config.model.width).state_dict().values()
-    return NUMBER * sum(tensor.numel() for tensor in tensors if tensor.is_floating_point())
+    return NUMBER * _numbers(config.model.backbone, config.model.width)
+
+
+@cache
+def _numbers(backbone: str, width: int) -> int:
+    tensors = network(backbone, width).state_dict().values()
+    return sum(tensor.numel() for tensor in tensors if tensor.is_floating_point())
 
 
 def state_bytes(config: PretrainConfig) -> int:
