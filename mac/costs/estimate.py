@@ -43,31 +43,34 @@ def sizes(plan: Plan, config_dir: Path, results: Path = NOWHERE) -> dict[str, Si
 
 
 def _size(dataset: DatasetConfig, sources: dict[str, catalog.Source], config_dir: Path, folder: Path) -> Size:
-    source, drawn = sources.get(dataset.name), dataset.embedded
-    gigabytes = float(source.gigabytes or 0) if source and not drawn else 0.0
+    source, generated = sources.get(dataset.name), dataset.embedded
+    gigabytes = float(source.gigabytes or 0) if source and not generated else 0.0
     if (folder / "index.parquet").exists():
         table = pd.read_parquet(folder / "index.parquet")
         table = table[table["status"].isin(USABLE)]
         counts = {split: table[f"split_{split}"].value_counts() for split in dataset.splits}
         sides = {split: (int(found.get("train", 0)), int(found.get("test", 0))) for split, found in counts.items()}
         return Size(sides, int(table["num_frames"].sum()), gigabytes, "index")
-    if source is None or not source.sides or not source.mean_frames:
+    if generated:
+        videos = generated.classes * generated.videos_per_class
+        frames, origin = videos * generated.num_frames, "as generated, sides as in the official lists"
+    elif source is None or not source.sides or not source.mean_frames:
         raise ConfigError(
             [
                 f"{config_dir}/catalog.yaml: {dataset.name}: how many videos each split has is not said — give it"
                 " `sides` and `mean_frames`, or index it first (target `data`) and say where with --results"
             ]
         )
-    videos, frames, origin = source.videos, source.videos * source.mean_frames, "official lists"
-    if drawn:
-        videos = drawn.classes * drawn.videos_per_class
-        frames, origin = videos * drawn.num_frames, "as drawn, sides as in the official lists"
     elif dataset.subset:
         with (config_dir / "subsets" / f"{dataset.subset}.csv").open(encoding="utf-8") as manifest:
             lengths = [int(row["num_frames"]) for row in csv.DictReader(manifest)]
         videos, frames, origin = len(lengths), sum(lengths), "manifest, its share of the lists"
-    share = videos / source.videos
-    sides = {split: (round(train * share), round(test * share)) for split, (train, test) in enumerate(source.sides, 1)}
+    else:
+        videos, frames, origin = source.videos, source.videos * source.mean_frames, "official lists"
+    # Data may be generated under any name: without official lists a quarter is tested.
+    lists, listed = (source.sides, source.videos) if source and source.sides else ([[3, 1]] * len(dataset.splits), 4)
+    share = videos / listed
+    sides = {split: (round(train * share), round(test * share)) for split, (train, test) in enumerate(lists, 1)}
     return Size(sides, frames, gigabytes * share, origin)
 
 
@@ -112,9 +115,8 @@ def work(plan: Plan, known: dict[str, Size], results: Path = NOWHERE) -> pd.Data
         is_finished = (results / "probe" / run_id / "metrics.json").exists()
         counts = _test(videos, config.evaluate.num_clips, PROBED_AT_ONCE)
         rows.append((run_id, "probe", _state(is_finished, 0, 1), kinds_of(config)[1], *counts, is_finished))
-    found = pd.DataFrame(rows, columns=["run", "stage", "state", "kind", "clips", "steps", "done"]).astype(
-        {"done": float}
-    )
+    found = pd.DataFrame(rows, columns=["run", "stage", "state", "kind", "clips", "steps", "done"])
+    found["done"] = found["done"].astype(float)
     left = found[["clips", "steps"]].mul(1 - found["done"], axis=0).round().astype(int)
     return found.join(left.add_suffix("_left"))
 

@@ -161,6 +161,18 @@ def test_work_is_counted_from_the_official_lists(root):
     assert set(small[small["stage"] == "probe"]["clips"]) == {(1342 + 533) * 10, (129 + 55) * 10}
 
 
+def test_data_may_be_generated_under_any_name(root):
+    planned = plan.load(root / "config", "smoke")
+    dataset_id, dataset = next(iter(planned.datasets.items()))
+    planned.datasets[dataset_id] = dataset.model_copy(update={"name": "mine"})
+    found = estimate.sizes(planned, root / "config")[dataset_id]
+    assert set(found.sides) == set(dataset.splits)
+    assert all(sum(sides) == pytest.approx(18, abs=1) for sides in found.sides.values())
+    planned.datasets[dataset_id] = dataset.model_copy(update={"name": "mine", "embedded": None})
+    with pytest.raises(ConfigError, match="mine: how many videos each split has is not said"):
+        estimate.sizes(planned, root / "config")
+
+
 def test_an_index_is_counted_where_there_is_one(root, tmp_path):
     import pandas as pd
 
