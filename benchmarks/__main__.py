@@ -4,8 +4,8 @@ import argparse
 import importlib
 from pathlib import Path
 
-NAMES = ("clips", "devices", "feed", "growth", "masks", "overhead", "planning", "start", "step", "verdicts", "views")
-NEED_NO_DATA = ("devices", "planning", "start", "verdicts")
+NAMES = ("clips", "feed", "growth", "masks", "overhead", "planning", "start", "step", "verdicts", "views")
+NEED_NO_DATA = ("planning", "start", "verdicts")
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.harness import exponent, machine, markdown, save
+from benchmarks.harness import Finding, exponent, machine, markdown, save
+from benchmarks.sample import scanned
 from mac.data import check, index
 from mac.data.clips import training_frames
 from mac.data.store import FrameStore, extract
@@ -27,25 +28,17 @@ BATCHES, BATCH = 100, 32
 
 def run(data: Path) -> None:
     """Scan, extract and read a sample of real videos 1, 10 and 100 times over; open an index of 240,000 videos."""
-    folder = Path(tempfile.mkdtemp())
-    try:
-        rows = [_grow(data / "ucf101-originals", folder / str(times), times) for times in TIMES]
-        large = _large(folder / "large")
-    finally:
-        shutil.rmtree(folder)
-    exponents = {
-        stage: exponent([row["videos"] for row in rows], [row[stage] for row in rows])
-        for stage in ("scan", "extract", "read", "memory")
-    }
-    lines = [
-        [
-            f"{r['videos']:,} videos, {r['frames']:,} frames",
-            *(f"{r[key]:.1f}" for key in ("scan", "extract", "read")),
-            f"{r['memory']:.0f}",
-        ]
-        for r in rows
-    ]
-    lines.append(["fitted exponent", *(f"{exponents[key]:.2f}" for key in ("scan", "extract", "read", "memory"))])
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [_grow(data / "ucf101-originals", Path(folder) / str(times), times) for times in TIMES]
+        large = _large(Path(folder) / "large")
+    stages = ("scan", "extract", "read", "memory")
+    videos = [row["videos"] for row in rows]
+    exponents = {stage: exponent(videos, [row[stage] for row in rows]) for stage in stages}
+    lines = []
+    for row in rows:
+        cells = [f"{row[stage]:.{0 if stage == 'memory' else 1}f}" for stage in stages]
+        lines.append([f"{row['videos']:,} videos, {row['frames']:,} frames", *cells])
+    lines.append(["fitted exponent", *(f"{exponents[stage]:.2f}" for stage in stages)])
     head = ["", "scan, s", "extract, s", f"read {BATCHES * BATCH:,} clips, s", "loader's peak memory, MB"]
     of_large = markdown(
         [f"an index of {sum(LARGE.values()):,} videos, {sum(LARGE.values()) * FRAMES:,} frames", "seconds"],
@@ -58,24 +51,20 @@ def run(data: Path) -> None:
         "large": large,
     }
     note = f"{WORKERS} processes scan and extract; one reads, clips of 16 frames at random strides, {BATCH} at a time."
-    save(
-        "growth", "Growth: the data stages against the number of videos", facts, [markdown(head, lines), note, of_large]
-    )
+    findings = [Finding(f"exponent in videos: {what}", power, 1.0, False) for what, power in exponents.items()]
+    tables = [markdown(head, lines), note, of_large]
+    save("growth", "Growth: the data stages against the number of videos", facts, tables, findings)
 
 
 def _grow(root: Path, folder: Path, times: int) -> dict:
     sample = sorted(root.rglob("*.avi"))[:SAMPLE]
     folder.mkdir(parents=True)
-    files = []
     for copy in range(times):
         for path in sample:
-            files.append(f"{copy}_{path.name}")
-            (folder / files[-1]).symlink_to(path.resolve())
+            (folder / f"{copy}_{path.name}").symlink_to(path.resolve())
     began = time.perf_counter()
-    found = index.scan(files, folder, WORKERS)
+    table = scanned(folder, WORKERS)
     scanning = time.perf_counter() - began
-    plain = {"label": "x", "group": "", "copy": "", "split_1": "train", "split_2": "unused", "split_3": "unused"}
-    table = found.assign(path=[f"v/{file}" for file in files], file=files, **plain)
     began = time.perf_counter()
     store = folder / "store"
     store.mkdir()
@@ -87,7 +76,7 @@ def _grow(root: Path, folder: Path, times: int) -> dict:
     )
     shutil.rmtree(folder)
     return {
-        "videos": len(files),
+        "videos": len(table),
         "frames": int(table["num_frames"].sum()),
         "scan": scanning,
         "extract": extracting,

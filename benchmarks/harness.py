@@ -7,13 +7,13 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
@@ -77,27 +77,6 @@ def rates(seconds: dict[str, list[float]], units: int) -> dict[str, float]:
     return {name: units / statistics.median(values) for name, values in seconds.items()}
 
 
-def cuda_rate(run: Callable[[torch.device], object], units: int, repeats: int = 20) -> float | None:
-    """Units per second of ``run`` on the GPU, by the median of its turns; None where there is no GPU."""
-    if not torch.cuda.is_available():
-        return None
-    device, seconds = torch.device("cuda"), []
-    for _ in range(repeats + 3):
-        torch.cuda.synchronize()
-        began = time.perf_counter()
-        run(device)
-        torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - began)
-    return units / statistics.median(seconds[3:])
-
-
-def on_gpu(rate: float | None, name: str) -> str:
-    """Say what a GPU reached in clips a second, or how to measure it."""
-    if rate is None:
-        return "On a GPU: see GPU (`make bench-gpu`)."
-    return f"On {torch.cuda.get_device_name()}: {rate:,.0f} clips a second."
-
-
 def machine(*packages: str) -> dict[str, str]:
     """Describe where a measurement was made: processor, cores, Python, packages, date."""
     model = platform.processor()
@@ -114,17 +93,44 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
-def save(name: str, title: str, facts: dict, tables: list[str]) -> None:
-    """Write a benchmark's JSON and its Markdown, and join all Markdown into the folder's README, an overview first."""
-    from benchmarks.overview import overview  # which reads what this writes
+class Finding(NamedTuple):
+    """One number for the overview, and the least (``at_least``) or most it was to be; None without a goal."""
 
+    what: str
+    value: float
+    goal: float | None = None
+    at_least: bool = True
+
+
+def save(name: str, title: str, facts: dict, tables: list[str], findings: Iterable[Finding]) -> None:
+    """Write a benchmark's JSON and its Markdown, and join all Markdown into the folder's README, an overview first."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    (RESULTS / f"{name}.json").write_text(
+        json.dumps(facts | {"findings": list(findings)}, indent=1, ensure_ascii=False) + "\n"
+    )
     where = ", ".join(f"{key} {value}" for key, value in facts["machine"].items())
     text = "\n\n".join([f"## {title}", *tables, f"Measured: {where}."])
     (RESULTS / f"{name}.md").write_text(text + "\n")
-    readme = RESULTS.parent / "README.md"
+    write_readme()
+    print(text)
+
+
+def write_readme() -> None:
+    """Join what all benchmarks found: their numbers against their goals, then their tables."""
+    readme, rows, machines = RESULTS.parent / "README.md", [], set()
+    for path in sorted(RESULTS.glob("*.json")):
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        known = facts["machine"]
+        machines.add(f"{known['processor']}, {known['cores']} cores")
+        for what, value, goal, at_least in facts.get("findings", ()):
+            reached = f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+            verdict = ["", ""]
+            if goal is not None:
+                is_met = value >= goal if at_least else value <= goal
+                verdict = [f"{'≥' if at_least else '≤'} {goal:g}", "met" if is_met else "missed"]
+            rows.append([what, reached, *verdict, known["date"]])
+    overview = markdown(["", "reached", "goal", "", "date"], rows)
+    note = f"Machines: {'; '.join(sorted(machines))}. What stands behind each line is below."
     intro = readme.read_text(encoding="utf-8").split("\n## ")[0].rstrip()
     parts = [path.read_text(encoding="utf-8").rstrip() for path in sorted(RESULTS.glob("*.md"))]
-    readme.write_text("\n\n".join([intro, overview(), *parts]) + "\n", encoding="utf-8")
-    print(text)
+    readme.write_text("\n\n".join([intro, "## Overview", overview, note, *parts]) + "\n", encoding="utf-8")

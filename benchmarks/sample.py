@@ -4,6 +4,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from mac.data import index, video
 from mac.data.store import FrameStore, extract
@@ -22,12 +23,15 @@ def real_clips(root: Path, count: int, num_frames: int, width: int, height: int)
     return np.stack([clips[i % len(clips)] for i in range(count)])
 
 
-def real_store(root: Path, folder: Path, width: int, height: int) -> FrameStore:
-    """Scan and extract the videos under ``root`` into a store of frames of that size."""
+def scanned(root: Path, workers: int = 1) -> pd.DataFrame:
+    """Scan the videos under ``root``; returns an index of them, all to train on."""
     files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.avi"))
     splits = {"split_1": "train", "split_2": "", "split_3": ""}
-    table = index.scan(files, root).assign(
-        path=files, file=files, label="x", label_index=0, group="", copy="", **splits
-    )
-    extract(root, table, folder, width, height)
+    found = index.scan(files, root, workers)
+    return found.assign(path=files, file=files, label="x", label_index=0, group="", copy="", **splits)
+
+
+def real_store(root: Path, folder: Path, width: int, height: int) -> FrameStore:
+    """Scan and extract the videos under ``root`` into a store of frames of that size."""
+    extract(root, scanned(root), folder, width, height)
     return FrameStore(folder)

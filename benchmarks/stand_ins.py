@@ -1,13 +1,21 @@
 """What a training is measured on: the default row's configurations, and stand-ins for frames and a run's folder."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from benchmarks.harness import ROOT
 from mac import plan
 from mac.config import FinetuneConfig, PretrainConfig
+from mac.methods import Videos
+from mac.methods.learner import Learner
+from mac.stages.finetune import ActionLearner
+from mac.training import processor
+from mac.training.loop import Loop
+from mac.training.optim import build_optimiser
 
 CLASSES = 101
 
@@ -45,3 +53,19 @@ class NoFolder:
     def __getattr__(self, name: str) -> Callable[..., None]:
         """Do nothing, whatever is asked."""
         return lambda *_, **__: None
+
+
+def learner_of(config: PretrainConfig | FinetuneConfig, store: Any, device: torch.device) -> torch.nn.Module:
+    """Build what a stage trains, as it does."""
+    if isinstance(config, PretrainConfig):
+        return Learner(config, Videos.of(store), device)
+    learner = ActionLearner(config, store, device)
+    processor.to_fast_layout(learner.classifier, device)
+    return learner
+
+
+def loop_of(config: PretrainConfig | FinetuneConfig, learner: torch.nn.Module, folder: Any = None) -> Loop:
+    """Build a stage's loop; without a folder it keeps nothing."""
+    o = config.optimiser
+    optimiser = build_optimiser(learner.trained, o.name, 1e-4, o.sgd_momentum, o.weight_decay)
+    return Loop("benchmark", learner, optimiser, lambda _: 1e-4, o.gradient_clip, folder or NoFolder())

@@ -5,33 +5,29 @@ and loop run on random frames: what reading clips costs is in ``benchmarks clips
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import yaml
 
-from benchmarks.stand_ins import NoFolder, RandomStore
+from benchmarks.harness import ROOT
+from benchmarks.stand_ins import NoFolder, RandomStore, learner_of, loop_of
 from mac import plan
 from mac.config import FinetuneConfig, PretrainConfig
-from mac.costs.work import kinds_of
-from mac.methods import Videos
-from mac.methods.learner import Learner
+from mac.costs.throughput import Kind, kinds_of
 from mac.stages import evaluate
-from mac.stages.finetune import ActionLearner
 from mac.training.batches import Batch, Plan
-from mac.training.loop import Loop
-from mac.training.optim import build_optimiser
 from mac.training.processor import describe, prepare
 
+Config = PretrainConfig | FinetuneConfig
 
-class _Rates(NoFolder):
+
+class Rates(NoFolder):
     """A run folder that keeps nothing but the times at which epochs ended."""
 
     def __init__(self) -> None:
@@ -39,6 +35,7 @@ class _Rates(NoFolder):
         self.gpu_megabytes = 0.0
 
     def write(self, event: str, **values: Any) -> None:
+        """Note the time."""
         self.ends.append(time.perf_counter())
         self.gpu_megabytes = values.get("system/gpu_memory_peak_megabytes", 0.0)
 
@@ -53,51 +50,63 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="clips a step, where the scale's don't fit")
     parser.add_argument("--steps", type=int, default=20, help="measured, after as many that are not (at most 5)")
     parser.add_argument("--stages", nargs="+", default=["pretrain", "finetune", "test"])
-    arguments = parser.parse_args()
-    planned = plan.load(Path("config"), arguments.scale)
-    runs = [*planned.pretrainings.values(), *planned.finetunings.values()]
-    configs = {kinds_of(run.config): run.config for run in runs}
-    measured = {kind for kinds in configs for kind in kinds if kind.stage not in arguments.stages}
-    for (training, testing), config in sorted(configs.items(), key=lambda entry: entry[0][0].operations):
-        device = prepare(arguments.device, arguments.threads, config.precision)
-        batch = arguments.batch or config.optimiser.batch_size
-        for kind, rate, _ in _measure(config, device, batch, arguments.steps, training, testing, measured):
-            entry = {"device": describe(device), **asdict(kind), "batch": batch, "threads": arguments.threads}
-            entry |= {"clips_per_second": float(f"{rate:.3g}"), "date": str(date.today()), "where": arguments.where}
-            print("- " + yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=1000).strip())
-            sys.stdout.flush()
+    a = parser.parse_args()
+    for entry, _, _ in entries(a.scale, None, a.device, a.threads, a.batch, a.steps, a.where, a.stages):
+        print("- " + in_one_line(entry), flush=True)
+
+
+def entries(
+    scale: str,
+    precision: str | None,
+    device: str,
+    threads: int,
+    batch: int | None,
+    steps: int,
+    where: str,
+    stages: tuple[str, ...] = ("pretrain", "finetune", "test"),
+) -> Iterator[tuple[dict, Config, float]]:
+    """Measure every distinct kind of a scale's steps, cheapest first.
+
+    Yields:
+        An entry of ``config/throughput.yaml``, the stage it was measured on, and the megabytes of a GPU it took most.
+    """
+    planned = plan.load(ROOT / "config", scale)
+    configs = [run.config for run in (*planned.pretrainings.values(), *planned.finetunings.values())]
+    configs = [config.model_copy(update={"precision": precision or config.precision}) for config in configs]
+    distinct = {kinds_of(config): config for config in configs}
+    measured = {kind for kinds in distinct for kind in kinds if kind.stage not in stages}
+    for kinds, config in sorted(distinct.items(), key=lambda entry: entry[0][0].operations):
+        there, size = prepare(device, threads, config.precision), batch or config.optimiser.batch_size
+        for kind, rate, megabytes in _measure(config, there, size, steps, kinds, measured):
+            entry = {"device": describe(there), **kind.model_dump(), "batch": size, "threads": threads}
+            entry |= {"clips_per_second": float(f"{rate:.4g}"), "date": str(date.today()), "where": where}
+            yield entry, config, megabytes
+
+
+def in_one_line(entry: dict) -> str:
+    """Write an entry as YAML in one line."""
+    text = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=1000, allow_unicode=True)
+    return text.strip()
 
 
 def _measure(
-    config: PretrainConfig | FinetuneConfig,
-    device: torch.device,
-    batch: int,
-    steps: int,
-    training: object,
-    testing: object,
-    measured: set,
-) -> Iterator[tuple[Any, float, float]]:
+    config: Config, device: torch.device, batch: int, steps: int, kinds: tuple[Kind, Kind], measured: set[Kind]
+) -> Iterator[tuple[Kind, float, float]]:
     """Yield each kind that isn't in ``measured``, its clips a second, and the megabytes of a GPU it took at most."""
-    store = RandomStore(batch * steps, config.store.width, config.store.height)
-    if isinstance(config, PretrainConfig):
-        learner = Learner(config, Videos.of(store), device)
-    else:
-        learner = ActionLearner(config, store, device).to(device, memory_format=torch.channels_last_3d)
+    store, (training, testing) = RandomStore(batch * steps, config.store.width, config.store.height), kinds
+    learner = learner_of(config, store, device)
     if training not in measured:
         measured.add(training)
         yield training, *_train(learner, config, store, batch, steps)
-    if testing not in measured and isinstance(learner, ActionLearner):
+    if testing not in measured and isinstance(config, FinetuneConfig):
         measured.add(testing)
         yield testing, _test(learner, config, store, device, batch), 0.0
 
 
-def _train(learner: torch.nn.Module, config: Any, store: RandomStore, batch: int, steps: int) -> tuple[float, float]:
+def _train(learner: torch.nn.Module, config: Config, store: RandomStore, batch: int, steps: int) -> tuple[float, float]:
     """Clips a second of the last of two epochs, and its memory; the first lets caches and kernels settle."""
-    folder, o = _Rates(), config.optimiser
-    optimiser = build_optimiser(learner.trained, o.name, o.lr, o.sgd_momentum, o.weight_decay)
-    loop = Loop("benchmark", learner, optimiser, lambda _: 1e-5, o.gradient_clip, folder)
-    videos = np.arange(batch * steps).reshape(steps, batch)
-
+    folder = Rates()
+    loop, videos = loop_of(config, learner, folder), np.arange(batch * steps).reshape(steps, batch)
     frames = np.broadcast_to(np.arange(config.clip.num_frames), (batch, config.clip.num_frames))
     one = Batch(videos[0], torch.from_numpy(store.clips(videos[0], frames)), torch.zeros(*frames.shape, 1, 4))
     one = one.pin_memory() if torch.cuda.is_available() else one
@@ -110,7 +119,7 @@ def _train(learner: torch.nn.Module, config: Any, store: RandomStore, batch: int
     return batch * steps / (folder.ends[1] - folder.ends[0]), folder.gpu_megabytes
 
 
-def _test(learner: ActionLearner, config: Any, store: RandomStore, device: torch.device, batch: int) -> float:
+def _test(learner: torch.nn.Module, config: Config, store: RandomStore, device: torch.device, batch: int) -> float:
     sample = RandomStore(max(batch // config.evaluate.num_clips, 1), config.store.width, config.store.height)
     evaluate.run(config, sample, learner.classifier, device)
     rounds, began = 3, time.monotonic()

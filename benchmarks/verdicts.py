@@ -45,7 +45,7 @@ def run(data: object = None) -> None:
     )
     tables = [note, markdown(head, lines), "The first row's cell against a printed number, margin ± 5 points:"]
     against = ["videos, seeds, true difference", "reproduced", "differs", "wrong"]
-    save("verdicts", "Verdicts: power and errors", facts, [*tables, markdown(against, printed), cover])
+    save("verdicts", "Verdicts: power and errors", facts, [*tables, markdown(against, printed), cover], [])
 
 
 def _case(case: tuple[int, int, float]) -> object:

@@ -1,5 +1,6 @@
 """Shared fixtures: one small synthetic data set in each layout, indexed and stored once per session."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
+
+
+@pytest.fixture
+def folder(root, tmp_path):
+    """A copy of config/ that a test may spoil."""
+    return shutil.copytree(root / "config", tmp_path / "config")
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,6 @@ RULES = [
             "planned.py",
             "kept.py",
             "claims.py",
-            "costs",
             "report",
             "runtime",
         ),

@@ -1,6 +1,5 @@
 """The plan of each scale: counts, sharing, and what an edit changes."""
 
-import shutil
 import subprocess
 import sys
 
@@ -10,11 +9,6 @@ import yaml
 from mac import plan
 from mac.experiment import merge
 from mac.validation import read_yaml
-
-
-@pytest.fixture
-def folder(root, tmp_path):
-    return shutil.copytree(root / "config", tmp_path / "config")
 
 
 def edit(path, change):
@@ -93,37 +87,30 @@ def test_seeds_and_splits_multiply_a_row_and_share_its_cell(folder):
     assert len(kinetics) == 3
 
 
-def test_seeds_of_one_row_multiply_that_row_alone(folder):
-    def change(tables):
-        tables["T8"]["rows"][0]["set"]["seeds"] = [1, 2, 3]
+NEW_ROW = {"label": "λ = 90", "printed": [None], "set": {"pretrain.mask.threshold": 90.0}}
+NEW_TABLE = {
+    "title": "Temperature",
+    "columns": [{"label": "UCF101"}],
+    "rows": [{"label": "τ = .07", "printed": [None], "set": {"pretrain.contrast.temperature": 0.07}}],
+}
 
-    edit(folder / "tables.yaml", change)
-    assert counts(plan.load(folder, "paper")) == (23, 26, 29)
 
-
-def test_a_new_row_adds_one_training(folder):
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda tables: tables["T8"]["rows"].append(NEW_ROW), (22, 25, 28)),
+        (lambda tables: tables.update(T9=NEW_TABLE), (22, 25, 28)),
+        (lambda tables: tables["T8"]["rows"][0]["set"].update(seeds=[1, 2, 3]), (23, 26, 29)),
+    ],
+    ids=["a row", "a table", "seeds of one row"],
+)
+def test_what_is_added_is_trained_and_nothing_else_changes(folder, change, expected):
     before = plan.load(folder, "paper")
-
-    def change(tables):
-        tables["T8"]["rows"].append({"label": "λ = 90", "printed": [None], "set": {"pretrain.mask.threshold": 90.0}})
-
     edit(folder / "tables.yaml", change)
     after = plan.load(folder, "paper")
-    assert counts(after) == (22, 25, 28)
+    assert counts(after) == expected
     assert before.pretrainings.keys() < after.pretrainings.keys()
     assert before.finetunings.keys() < after.finetunings.keys()
-
-
-def test_a_new_table_is_one_edit(folder):
-    def change(tables):
-        tables["T9"] = {
-            "title": "Temperature",
-            "columns": [{"label": "UCF101"}],
-            "rows": [{"label": "τ = .07", "printed": [None], "set": {"pretrain.contrast.temperature": 0.07}}],
-        }
-
-    edit(folder / "tables.yaml", change)
-    assert counts(plan.load(folder, "paper")) == (22, 25, 28)
 
 
 def test_titles_labels_printed_numbers_and_checkpoints_are_no_part_of_an_id(folder):
@@ -144,7 +131,8 @@ def test_titles_labels_printed_numbers_and_checkpoints_are_no_part_of_an_id(fold
 
 def test_planning_imports_no_torch(root):
 
-    code = "import sys, mac.plan, mac.report.summary; sys.exit('torch' in sys.modules)"
+    modules = "mac.plan, mac.report.summary, mac.costs.machine, mac.costs.estimate"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
 

@@ -4,19 +4,15 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from mac.config import FinetuneConfig, PretrainConfig, ProbeConfig
-from mac.costs.disk import finetuning_bytes, state_bytes
-from mac.costs.throughput import Throughput, ThroughputFile
-from mac.costs.work import Kind, kinds_of
+from mac.config import ProbeConfig
+from mac.costs.throughput import PROBED_AT_ONCE, Config, Kind, ThroughputFile, kinds_of
 
 SPARE = 1.25  # readers keep up with a GPU that is so many times as fast as estimated
 MOST_READERS = 16  # where the number of cores isn't known
 # Megabytes, measured (docs/measurements.md): a process that trains, on a CPU and with CUDA's libraries; a reader.
 ON_CPU, ON_GPU, READER = 2000, 4000, 500
-COPIES = 4  # of a training's state that writing or reading a snapshot holds at a time
+SNAPSHOT = 1800  # for writing or reading a snapshot: four copies of the state of R3D-18 with its key encoder
 AHEAD = 3  # batches a reader holds: two prepared and one page-locked
-PROBED_AT_ONCE = 32  # clips, of a probe (mac/stages/probe.py)
-Config = PretrainConfig | FinetuneConfig | ProbeConfig
 Auto = Literal["auto"]
 
 
@@ -81,27 +77,26 @@ def needs_of_detector(machine: Machine, settings: Settings) -> Needs:
 
 
 def _readers(config: Config, machine: Machine, speeds: ThroughputFile) -> int:
+    """Processes that read as many clips a second as the network takes, and a quarter more."""
     if not machine.has_gpu:
         return 0
-    kind, frame = _kind(config), config.store.width * config.store.height
-    nearest = min(speeds.reading, key=lambda r: abs(math.log(r.width * r.height / frame)))
-    pixels = nearest.num_frames * nearest.width * nearest.height
-    read = nearest.clips_per_core_second * pixels / (kind.num_frames * frame)
+    kind = kinds_of(config)[0]
+    read = speeds.of_a_frame("clips_per_core_second", config.store.width * config.store.height) * 16 / kind.num_frames
     return max(math.ceil(SPARE * fastest_rate(kind, _clips(config), speeds) / read), 1)
 
 
 def fastest_rate(kind: Kind, batch: int, speeds: ThroughputFile) -> float:
-    """Clips a second of the fastest GPU that has been measured, else of one that is assumed.
+    """The most clips a second that a GPU may take: what has been measured of the same network, if anything has.
 
-    A step takes some time however little it computes: the least that is assumed of a device.
+    No faster than by the least time that a step is assumed to take. Zero where nothing is known.
     """
-    known = Throughput([], speeds)
-    paces = [known.pace(device, kind) for device in known.devices if not device.startswith("CPU")]
-    found = [pace for pace in paces if pace]
-    found = [pace for pace in found if pace.source != "assumed"] or found
-    least = min((assumption.seconds_per_step for assumption in speeds.assumed), default=0.0)
-    seconds = [max(batch * pace.seconds_per_clip, least) for pace in found]
-    return batch / min(seconds, default=math.inf)
+    network = {"stage": True, "passes": True}  # may differ
+    facts, gpus = kind.model_dump(exclude=network), [m for m in speeds.measured if not m.device.startswith("CPU")]
+    known = [m for m in gpus if facts.items() <= m.model_dump(exclude=network).items()]
+    known = [m for m in known if (m.stage, m.passes) == (kind.stage, kind.passes)] or known
+    measured = [m.clips_per_second * m.passes / kind.passes for m in known]
+    possible = [batch / assumption.seconds_per_step for assumption in speeds.assumed]
+    return min((max(rates) for rates in (measured, possible) if rates), default=0.0)
 
 
 def _clips(config: Config) -> int:
@@ -109,23 +104,11 @@ def _clips(config: Config) -> int:
     return PROBED_AT_ONCE if isinstance(config, ProbeConfig) else config.optimiser.batch_size
 
 
-def _kind(config: Config) -> Kind:
-    """The kind of step that takes a run's time."""
-    if isinstance(config, ProbeConfig):
-        model = config.model
-        return Kind("test", model.backbone, model.width, config.num_frames, config.size, config.precision, 1)
-    return kinds_of(config)[0]
-
-
 def _memory(config: Config, machine: Machine, processes: int, readers: int) -> int:
     """Megabytes of one process and its readers."""
-    clips = _clips(config) / processes
-    frames = config.num_frames if isinstance(config, ProbeConfig) else config.clip.num_frames
-    batch = clips * frames * config.store.width * config.store.height * 3 / 1e6
-    state = 0.0
-    if isinstance(config, PretrainConfig):
-        state = state_bytes(config) / 1e6
-    elif isinstance(config, FinetuneConfig):
-        state = finetuning_bytes(config) / 1e6
-    process = (ON_GPU if machine.has_gpu else ON_CPU) + (COPIES * state if machine.has_gpu else 0)
+    process = ON_GPU if machine.has_gpu else ON_CPU
+    if machine.has_gpu and not isinstance(config, ProbeConfig):
+        process += SNAPSHOT * (config.model.width / 64) ** 2  # parameters grow with the square of the channels
+    frames = kinds_of(config)[0].num_frames * config.store.width * config.store.height
+    batch = _clips(config) / processes * frames * 3 / 1e6
     return math.ceil(process + readers * (READER + AHEAD * batch))

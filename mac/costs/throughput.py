@@ -1,46 +1,65 @@
-"""How fast devices are: rates of finished runs, a measured list, and the assumptions that stand in for measurements."""
+"""How fast devices are: clips a second of finished runs, of the measured list, or what torch's counter suggests."""
 
 import json
 import math
 import re
 import statistics
-from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from mac.config import FinetuneConfig, Precision, PretrainConfig, Probability, Strict
-from mac.costs.work import Kind, kinds_of
-from mac.models.backbones import BACKBONES
+from mac.config import FinetuneConfig, Precision, PretrainConfig, Probability, ProbeConfig, Strict
+from mac.methods import METHODS
 from mac.tracking import journal
 from mac.validation import ConfigError, read_yaml, validate
 
+Config = PretrainConfig | FinetuneConfig | ProbeConfig
+PROBED_AT_ONCE = 32  # clips, of a probe (mac/stages/probe.py)
+SOURCES = {
+    "own runs": "finished runs of the same network, clip and precision in this results folder",
+    "measured": "config/throughput.yaml",
+    "scaled": "the most similar measurement on that device, scaled by the operations that torch counts",
+    "assumed": "assumed, not measured — a share of the maker's peak rate, see config/throughput.yaml",
+}
 
-class Measurement(Strict):
-    """Clips a second of one device at one kind of step, and where the number is from."""
 
-    device: str
+class Kind(Strict):
+    """What is done to one clip, and so how long it takes on a device.
+
+    ``passes``: forward passes it costs, a backward pass counting two.
+    """
+
     stage: Literal["pretrain", "finetune", "test"]
-    backbone: Literal[*BACKBONES]
+    backbone: str
     width: PositiveInt
     num_frames: PositiveInt
     size: PositiveInt
     precision: Precision
     passes: PositiveInt
+
+    @property
+    def operations(self) -> int:
+        """Floating-point operations a clip."""
+        return self.passes * count_operations(self.backbone, self.width, self.num_frames, self.size)
+
+    def on(self, device: str) -> "Kind":
+        """The same with the precision that a device really has: a CPU has no TF32."""
+        facts = {name: getattr(self, name) for name in Kind.model_fields}
+        is_fp32 = device.startswith("CPU") and self.precision == "tf32"
+        return Kind(**facts | ({"precision": "fp32"} if is_fp32 else {}))
+
+
+class Measurement(Kind):
+    """Clips a second of one device at one kind of step, and where the number is from."""
+
+    device: str
     batch: PositiveInt
     threads: PositiveInt
     clips_per_second: PositiveFloat
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
     where: str
-
-    @property
-    def kind(self) -> Kind:
-        """What was measured."""
-        return Kind(
-            self.stage, self.backbone, self.width, self.num_frames, self.size, self.precision, passes=self.passes
-        )
 
 
 class Assumption(Strict):
@@ -53,70 +72,96 @@ class Assumption(Strict):
     source: str
 
 
-class FrameBytes(Strict):
-    """Bytes of a stored frame at a size in pixels."""
+class StoredFrame(Strict):
+    """A frame size in pixels: bytes of a stored frame, and clips of 16 frames a second that one core reads."""
 
     width: PositiveInt
     height: PositiveInt
-    bytes: PositiveInt
-
-
-class Reading(Strict):
-    """Clips a second that one core reads from a frame store, at a size in pixels."""
-
-    width: PositiveInt
-    height: PositiveInt
-    num_frames: PositiveInt
-    clips_per_core_second: PositiveFloat
-    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
-    where: str
-
-
-class Sharing(Strict):
-    """Seconds that processes which share a training take to wait for each other once, and where that is from."""
-
-    seconds: PositiveFloat
-    source: str
+    bytes: PositiveInt | None = None
+    clips_per_core_second: PositiveFloat | None = None
 
 
 class ThroughputFile(Strict):
-    """``config/throughput.yaml``."""
+    """``config/throughput.yaml``; ``seconds_per_wait``: processes that share a training wait for each other so long."""
 
-    measured: list[Measurement] | None
+    measured: list[Measurement]
     assumed: list[Assumption]
-    frames: Annotated[list[FrameBytes], Field(min_length=1)]
-    reading: Annotated[list[Reading], Field(min_length=1)]
-    sharing: Sharing | None = None
+    frames: list[StoredFrame]
+    seconds_per_wait: PositiveFloat
+
+    def of_a_frame(self, fact: Literal["bytes", "clips_per_core_second"], pixels: int) -> float:
+        """What is known of the nearest frame size, as it would be at so many pixels."""
+        known = [(getattr(f, fact), f.width * f.height) for f in self.frames if getattr(f, fact)]
+        value, size = min(known, key=lambda entry: abs(math.log(entry[1] / pixels)))
+        return value * pixels / size if fact == "bytes" else value * size / pixels
+
+    @model_validator(mode="after")
+    def _says_both(self) -> Self:
+        if not all(any(getattr(f, fact) for f in self.frames) for fact in ("bytes", "clips_per_core_second")):
+            raise ValueError("frames: give `bytes` of at least one size, and `clips_per_core_second` of one")
+        return self
 
 
-@dataclass(frozen=True)
-class Observed:
-    """A device's clips a second at one kind, by finished runs or by the list."""
+class Observed(NamedTuple):
+    """A device's clips a second at one kind of step, by finished runs or by the list."""
 
     device: str
     kind: Kind
     clips_per_second: float
 
 
-@dataclass(frozen=True)
-class Pace:
+class Pace(NamedTuple):
     """Seconds a clip takes on one device, and the least a step takes; ``source`` is one of :data:`SOURCES`."""
 
     seconds_per_clip: float
     seconds_per_step: float
     source: str
 
-    def seconds(self, clips: float, steps: float) -> float:
-        """Device seconds of so many clips in so many steps."""
-        return max(clips * self.seconds_per_clip, steps * self.seconds_per_step)
+
+@cache
+def network(backbone: str, width: int) -> Any:
+    """Build a backbone on torch's meta device: shapes without memory. Importing torch takes seconds: only here."""
+    import torch
+
+    from mac.models.backbones import build
+
+    with torch.device("meta"):
+        return build(backbone, width).eval()
 
 
-SOURCES = {
-    "own runs": "finished runs of the same network, clip and precision in this results folder",
-    "measured": "config/throughput.yaml",
-    "scaled": "the nearest measurement on that device, scaled by multiply–accumulates",
-    "assumed": "assumed, not measured — a share of the maker's peak rate, see config/throughput.yaml",
-}
+@cache
+def count_operations(backbone: str, width: int, num_frames: int, size: int) -> int:
+    """Let torch count the floating-point operations of one clip's forward pass; frames are ``size`` pixels square."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        network(backbone, width)(torch.empty(1, 3, num_frames, size, size, device="meta"))
+    return counter.get_total_flops()
+
+
+def passes_of(config: PretrainConfig) -> int:
+    """Forward passes one video of a pretraining costs (a backward pass counts two).
+
+    The method's view is trained on; each contrastive direction encodes a key without gradient, and the second
+    direction also trains on the natural view.
+    """
+    contrast = config.contrast if METHODS[config.task].uses_contrast else None
+    views = 2 if contrast and contrast.symmetric else 1
+    return 3 * views + (views if contrast else 0)
+
+
+def kinds_of(config: Config) -> tuple[Kind, Kind]:
+    """The kinds of a run's training and of its test; a probe only tests."""
+    clip = config if isinstance(config, ProbeConfig) else config.clip
+    shape = {"num_frames": clip.num_frames, "size": clip.size, "precision": config.precision}
+    facts = {"backbone": config.model.backbone, "width": config.model.width, **shape}
+    test = Kind(stage="test", passes=1, **facts)
+    if isinstance(config, ProbeConfig):
+        return test, test
+    if isinstance(config, PretrainConfig):
+        return Kind(stage="pretrain", passes=passes_of(config), **facts), test
+    return Kind(stage="finetune", passes=3, **facts), test
 
 
 def load(path: Path) -> ThroughputFile:
@@ -125,9 +170,8 @@ def load(path: Path) -> ThroughputFile:
     Raises:
         ConfigError: every problem of the file.
     """
-    content = read_yaml(path)
     try:
-        return validate(ThroughputFile, content)
+        return validate(ThroughputFile, read_yaml(path))
     except ConfigError as error:
         raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from None
 
@@ -137,89 +181,66 @@ class Throughput:
 
     def __init__(self, own: list[Observed], listed: ThroughputFile) -> None:
         """Take what finished runs say, and the list."""
-        self._own = own
-        self._listed = [Observed(m.device, m.kind, m.clips_per_second) for m in listed.measured or []]
+        measured = [Observed(m.device, m.on(m.device), m.clips_per_second) for m in listed.measured]
+        self._known = {"own runs": own, "measured": measured}
         self._assumed = {assumption.device: assumption for assumption in listed.assumed}
-
-    @property
-    def devices(self) -> list[str]:
-        """Devices anything is known of: those of own runs first, then measured, then assumed ones."""
-        return list(dict.fromkeys([*(o.device for o in self._own + self._listed), *self._assumed]))
+        self.devices = list(dict.fromkeys([*(o.device for o in own + measured), *self._assumed]))
 
     def pace(self, device: str, kind: Kind) -> Pace | None:
         """How fast a device does a kind of work; None where nothing known says so."""
-        for source, observed in (("own runs", self._own), ("measured", self._listed)):
-            rates = [o.clips_per_second for o in observed if o.device == device and _alike(device, o.kind, kind)]
-            if rates:
+        kind, similar = kind.on(device), []
+        for source, known in self._known.items():
+            similar += [o for o in known if o.device == device and o.kind.precision == kind.precision]
+            if rates := [o.clips_per_second for o in similar if o.kind == kind]:
                 return Pace(1 / statistics.median(rates), 0.0, source)
-        near = [o for o in self._own + self._listed if o.device == device and _same_numerics(device, o.kind, kind)]
-        if near:
-            nearest = min(near, key=lambda o: _distance(o.kind, kind))
-            factor = kind.operations / nearest.kind.operations
-            return Pace(factor / nearest.clips_per_second, 0.0, "scaled")
-        if assumption := self._assumed.get(device):
-            rate = 1e12 * assumption.peak[kind.precision] * assumption.utilisation
-            return Pace(2 * kind.operations / rate, assumption.seconds_per_step, "assumed")
+        if similar:
+            nearest = max(similar, key=lambda o: _likeness(o.kind, kind))
+            return Pace(kind.operations / nearest.kind.operations / nearest.clips_per_second, 0.0, "scaled")
+        if assumed := self._assumed.get(device):
+            rate = 1e12 * assumed.peak[kind.precision] * assumed.utilisation
+            return Pace(kind.operations / rate, assumed.seconds_per_step, "assumed")
         return None
 
 
-def own_rates(results: Path) -> Iterator[Observed]:
+def _likeness(a: Kind, b: Kind) -> int:
+    """In how many of its facts one kind of step is like another."""
+    return sum(getattr(a, name) == getattr(b, name) for name in Kind.model_fields)
+
+
+def own_rates(results: Path) -> list[Observed]:
     """Read the rates of all finished runs in a results folder; what another version wrote is passed over."""
-    for metrics in sorted(results.glob("pretrain/*/epoch_*.json")):
-        yield from _rates(metrics, metrics.with_suffix(".jsonl"), PretrainConfig)
-    for metrics in sorted(results.glob("finetune/*/metrics.json")):
-        yield from _rates(metrics, metrics.with_name("journal.jsonl"), FinetuneConfig)
+    found = []
+    for metrics in sorted([*results.glob("pretrain/*/epoch_*.json"), *results.glob("finetune/*/metrics.json")]):
+        is_pretraining = metrics.parts[-3] == "pretrain"
+        events = metrics.with_suffix(".jsonl") if is_pretraining else metrics.with_name("journal.jsonl")
+        try:
+            config = validate(
+                PretrainConfig if is_pretraining else FinetuneConfig, read_yaml(metrics.with_name("config.yaml"))
+            )
+            found += _rates(config, json.loads(metrics.read_text(encoding="utf-8")), journal.read(events))
+        except (ConfigError, OSError, KeyError, TypeError, ValueError):
+            continue  # damaged: the report says so
+    return found
+
+
+def _rates(config: PretrainConfig | FinetuneConfig, final: dict, events: list[dict]) -> list[Observed]:
+    """Clips a second of one device, training and (finetuning) testing; a test that began anew would look slow."""
+    count, device = split_device(final["device"])
+    training, testing = (kind.on(device) for kind in kinds_of(config))
+    epochs = [event for event in events if event.get("clips_per_second")]
+    if not epochs:
+        return []
+    mean = statistics.harmonic_mean([event["clips_per_second"] for event in epochs])
+    trained, last = max(event["time"] for event in epochs), events[-1]
+    after = [event["event"] for event in events if event["time"] > trained]
+    if isinstance(config, PretrainConfig) or last["event"] != "end" or "continued" in after or not after:
+        return [Observed(device, training, mean / count)]
+    clips = final["videos"] * config.evaluate.num_clips
+    tested = Observed(device, testing, clips / (last["time"] - trained) / count)
+    return [Observed(device, training, mean / count), tested]
 
 
 def split_device(description: str) -> tuple[int, str]:
     """Read ``4 × NVIDIA H100`` as four devices of that name."""
     found = re.fullmatch(r"(\d+) × (.+)", description)
     return (int(found[1]), found[2]) if found else (1, description)
-
-
-def _rates(metrics: Path, events_file: Path, model: type[PretrainConfig] | type[FinetuneConfig]) -> Iterator[Observed]:
-    try:
-        final = json.loads(metrics.read_text(encoding="utf-8"))
-        config = validate(model, read_yaml(metrics.with_name("config.yaml")))
-        events = journal.read(events_file)
-        count, device = split_device(final["device"])
-        found = list(_observed(config, final, events, device, count))
-    except (ConfigError, OSError, KeyError, TypeError, ValueError):
-        return  # damaged: the report says so
-    yield from found
-
-
-def _observed(
-    config: PretrainConfig | FinetuneConfig, final: dict, events: list[dict], device: str, count: int
-) -> Iterator[Observed]:
-    training, testing = kinds_of(config)
-    epochs = [event["clips_per_second"] for event in events if event.get("clips_per_second")]
-    if epochs:
-        yield Observed(device, training, statistics.harmonic_mean(epochs) / count)
-    trained = max((e["time"] for e in events if e.get("clips_per_second")), default=None)
-    ended = [event["time"] for event in events if event["event"] == "end"]
-    if isinstance(config, FinetuneConfig) and trained and ended and ended[0] > trained:
-        clips = final["videos"] * config.evaluate.num_clips
-        # A test that was begun anew after an interruption would look slow: the journal says that there was one.
-        if events[-1]["event"] == "end" and not any(e["event"] == "continued" and e["time"] > trained for e in events):
-            yield Observed(device, testing, clips / (ended[0] - trained) / count)
-
-
-def _numerics(device: str, precision: str) -> str:
-    return "fp32" if device.startswith("CPU") and precision == "tf32" else precision  # a CPU has no TF32
-
-
-def _same_numerics(device: str, a: Kind, b: Kind) -> bool:
-    return _numerics(device, a.precision) == _numerics(device, b.precision)
-
-
-def _alike(device: str, a: Kind, b: Kind) -> bool:
-    shape = ("stage", "backbone", "width", "num_frames", "size", "passes")
-    return all(getattr(a, name) == getattr(b, name) for name in shape) and _same_numerics(device, a, b)
-
-
-def _distance(a: Kind, b: Kind) -> tuple:
-    """Same network and stage first, then the nearest cost a clip."""
-    work = abs(math.log(a.operations / b.operations))
-    return (a.width != b.width, (a.num_frames, a.size) != (b.num_frames, b.size), a.backbone != b.backbone,
-            a.stage != b.stage, work)  # fmt: skip

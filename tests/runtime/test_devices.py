@@ -1,13 +1,12 @@
 """Which devices there are: one name each, however it was written, as CUDA reads CUDA_VISIBLE_DEVICES."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
 from mac.runtime import lease
 from mac.runtime.lease import LeaseError
+from tests.runtime.test_lease import devices, end, keep, start, waits
 
 FIRST, SECOND, THIRD = (f"GPU-{i}aaaaaaa-1111-2222-3333-444444444444" for i in (1, 2, 3))
 SMALL = [f"MIG-{i}bbbbbbb-1111-2222-3333-444444444444" for i in (1, 2)]
@@ -51,7 +50,7 @@ def test_all_of_a_machines_gpus_are_leased_where_none_are_named(machine):
 
 
 @pytest.mark.parametrize(
-    ("written", "devices"),
+    ("written", "expected"),
     [
         ("0,1", [FIRST, SECOND]),
         ("0, 1", [FIRST, SECOND]),
@@ -68,9 +67,9 @@ def test_all_of_a_machines_gpus_are_leased_where_none_are_named(machine):
         ("GPU-", []),
     ],
 )
-def test_a_list_is_read_as_cuda_reads_it(machine, monkeypatch, written, devices):
+def test_a_list_is_read_as_cuda_reads_it(machine, monkeypatch, written, expected):
     machine(CARDS)
-    assert granted(monkeypatch, written) == devices
+    assert granted(monkeypatch, written) == expected
 
 
 @pytest.mark.parametrize("written", ["0,0", "0, 0", f"1,{SECOND}", f"{SECOND},GPU-2", "1,0,01"])
@@ -104,28 +103,18 @@ def test_gpus_that_cant_be_listed_are_an_error_unless_they_are_named(machine, mo
 
 def test_one_device_is_not_leased_twice_under_two_spellings(machine):
     machine(CARDS)
-    line = [sys.executable, "-m", "mac.runtime.lease", "--gpus", "2", "--"]
-    keep = ["sh", "-c", "echo $CUDA_VISIBLE_DEVICES; exec sleep 30"]
-
-    def start(written):
-        environment = os.environ | {"CUDA_VISIBLE_DEVICES": written}
-        return subprocess.Popen([*line, *keep], stdout=subprocess.PIPE, text=True, env=environment)
-
-    holder = start("0, 1")
-    assert set(holder.stdout.readline().strip().split(",")) == {FIRST, SECOND}
-    waiting = start(f"{SECOND},0")
-    with pytest.raises(subprocess.TimeoutExpired):
-        waiting.wait(1)
+    holder = keep(gpus=2, CUDA_VISIBLE_DEVICES="0, 1")
+    assert set(devices(holder).split(",")) == {FIRST, SECOND}
+    waiting = keep(gpus=2, CUDA_VISIBLE_DEVICES=f"{SECOND},0")
+    waits(waiting)
     holder.kill()
-    assert set(waiting.stdout.readline().strip().split(",")) == {FIRST, SECOND}
-    for process in (holder, waiting):
-        process.kill()
-        process.communicate(timeout=60)
+    assert set(devices(waiting).split(",")) == {FIRST, SECOND}
+    end(holder, waiting)
 
 
 def test_more_devices_than_there_are_are_refused(machine):
     machine(CARDS)
-    line = [sys.executable, "-m", "mac.runtime.lease", "--gpus", "3", "--", "true"]
-    told = subprocess.run(line, capture_output=True, text=True)
-    assert told.returncode == 1
-    assert f"lease: 3 GPUs asked for, but there are 2 ({FIRST}, {SECOND})" in told.stderr
+    process = start(3, "true")
+    _, problems = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"lease: 3 GPUs asked for, but there are 2 ({FIRST}, {SECOND})" in problems

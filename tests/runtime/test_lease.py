@@ -32,10 +32,32 @@ def machine(tmp_path, monkeypatch):
 
 
 def start(gpus, *command, options=(), **environment):
+    """A command under a lease; what is None in ``environment`` is not set."""
     line = [sys.executable, "-m", "mac.runtime.lease", "--gpus", str(gpus), *options, "--", *command]
-    return subprocess.Popen(
-        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment
-    )
+    env = {name: value for name, value in (os.environ | environment).items() if value is not None}
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+
+
+def keep(*, gpus=1, **named):
+    """A command under a lease that says what it got and keeps it."""
+    return start(gpus, "sh", "-c", "echo $CUDA_VISIBLE_DEVICES; exec sleep 30", **named)
+
+
+def devices(process):
+    """What a command has said."""
+    return process.stdout.readline().strip()
+
+
+def waits(process):
+    """Whether a command waits for its lease."""
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+
+
+def end(*processes):
+    for process in processes:
+        process.kill()
+        process.communicate(timeout=60)
 
 
 def job(machine, gpus, seconds=0.0, **named):
@@ -79,8 +101,7 @@ def test_two_hundred_jobs_hold_distinct_devices_though_a_third_is_killed(machine
 
 def test_a_job_of_many_devices_is_not_passed_by(machine):
     holders = [job(machine, 1, 30) for _ in range(4)]
-    for holder in holders:
-        assert holder.stdout.readline()
+    assert all(devices(holder) for holder in holders)
     large = job(machine, 3)
     time.sleep(0.5)
     small = [job(machine, 1) for _ in range(6)]
@@ -93,50 +114,35 @@ def test_a_job_of_many_devices_is_not_passed_by(machine):
 
 
 def test_a_grant_from_outside_is_kept_to(machine):
-    environment = {name: value for name, value in os.environ.items() if name != "MAC_DEVICES"}
-    line = [sys.executable, "-m", "mac.runtime.lease", "--gpus", "2", "--", "printenv", "CUDA_VISIBLE_DEVICES"]
-    granted = subprocess.run(line, capture_output=True, text=True, env=environment | {"CUDA_VISIBLE_DEVICES": "5,7"})
-    assert sorted(granted.stdout.strip().split(",")) == ["5", "7"]
+    assert sorted(shown(2, MAC_DEVICES=None, CUDA_VISIBLE_DEVICES="5,7").split(",")) == ["5", "7"]
 
 
-def grant(machine, cluster_job, devices, *options):
-    """A command under a lease within a SLURM job's grant, which says what it got and keeps it."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("MAC_DEVICES", "MAC_LEASED")}
-    environment |= {"SLURM_JOB_ID": cluster_job, "CUDA_VISIBLE_DEVICES": devices}
-    line = [sys.executable, "-m", "mac.runtime.lease", "--gpus", "1", *options, "--"]
-    keep = ["sh", "-c", "echo $CUDA_VISIBLE_DEVICES; exec sleep 30"]
-    return subprocess.Popen([*line, *keep], stdout=subprocess.PIPE, text=True, env=environment)
-
-
-def end(*processes):
-    for process in processes:
-        process.kill()
-        process.communicate(timeout=60)
+def grant(cluster_job, granted):
+    """A command under a lease within a SLURM job's grant."""
+    return keep(MAC_DEVICES=None, SLURM_JOB_ID=cluster_job, CUDA_VISIBLE_DEVICES=granted)
 
 
 def test_cluster_jobs_whose_devices_are_numbered_alike_dont_wait_for_each_other(machine):
-    jobs = [grant(machine, number, "0") for number in ("17", "18", "19")]
-    assert [job.stdout.readline().strip() for job in jobs] == ["0", "0", "0"]
+    jobs = [grant(number, "0") for number in ("17", "18", "19")]
+    assert [devices(job) for job in jobs] == ["0", "0", "0"]
     end(*jobs)
 
 
 def test_trainings_within_one_cluster_job_share_its_grant_without_sharing_a_device(machine):
-    jobs = [grant(machine, "17", "0,1,2,3") for _ in range(4)]
-    assert sorted(job.stdout.readline().strip() for job in jobs) == ["0", "1", "2", "3"]
-    fifth = grant(machine, "17", "0,1,2,3")
-    with pytest.raises(subprocess.TimeoutExpired):
-        fifth.wait(1)
+    jobs = [grant("17", "0,1,2,3") for _ in range(4)]
+    assert sorted(map(devices, jobs)) == ["0", "1", "2", "3"]
+    fifth = grant("17", "0,1,2,3")
+    waits(fifth)
     end(jobs.pop())
-    assert fifth.stdout.readline().strip() in "0123"
+    assert devices(fifth) in "0123"
     end(*jobs, fifth)
 
 
 def test_a_cluster_job_that_was_granted_nothing_takes_part_with_the_machine(machine):
     holders = [job(machine, 1, 30) for _ in range(4)]
-    assert all(holder.stdout.readline() for holder in holders)
+    assert all(devices(holder) for holder in holders)
     waiting = start(1, "true", SLURM_JOB_ID="17")
-    with pytest.raises(subprocess.TimeoutExpired):
-        waiting.wait(1)
+    waits(waiting)
     end(*holders, waiting)
 
 
@@ -148,16 +154,12 @@ def test_a_command_under_a_lease_needs_no_second_one(machine):
 
 def test_several_jobs_may_share_a_device_and_spread_first(machine):
     options = ("--per-device", "2")
-    sleepers = [start(1, "sh", "-c", "echo $CUDA_VISIBLE_DEVICES; exec sleep 30", options=options) for _ in range(8)]
-    seen = [sleeper.stdout.readline().strip() for sleeper in sleepers]
-    assert sorted(seen) == sorted("00112233")
+    sleepers = [keep(options=options) for _ in range(8)]
+    assert sorted(map(devices, sleepers)) == sorted("00112233")
     late = start(1, "true", options=options)
-    with pytest.raises(subprocess.TimeoutExpired):
-        late.wait(1)
-    for sleeper in sleepers:
-        sleeper.kill()
-    for process in (*sleepers, late):
-        process.communicate(timeout=60)
+    waits(late)
+    end(*sleepers)
+    late.communicate(timeout=60)
 
 
 def test_a_machine_without_gpus_runs_the_command_as_it_is(machine):

@@ -81,16 +81,13 @@ def test_recording_again_replaces_and_doubles_nothing(uri, tmp_path):
 
 def test_results_come_back_by_stage_and_id(uri, tmp_path):
     record(uri, tmp_path / "run")
-    metrics = (tmp_path / "run" / "metrics.json").read_bytes()
-    assert store.finished_results(uri) == {"finetune/0123456789/metrics.json": metrics}
-
-
-def test_predictions_come_back_with_the_metrics(uri, tmp_path):
-    record(uri, tmp_path / "run")
-    (tmp_path / "run" / "predictions.parquet").write_bytes(b"any bytes")
-    files = [tmp_path / "run" / name for name in ("journal.jsonl", "metrics.json", "predictions.parquet")]
-    replay.record(store.connect(uri), uri, ended("0123456789", journal.read(files[0]), files=files))
-    assert store.finished_results(uri)["finetune/0123456789/predictions.parquet"] == b"any bytes"
+    folder, key = tmp_path / "run", "finetune/0123456789"
+    metrics = (folder / "metrics.json").read_bytes()
+    assert store.finished_results(uri) == {f"{key}/metrics.json": metrics}
+    (folder / "predictions.parquet").write_bytes(b"any bytes")
+    events = journal.read(folder / "journal.jsonl")
+    replay.record(store.connect(uri), uri, ended("0123456789", events, files=sorted(folder.iterdir())))
+    assert store.finished_results(uri)[f"{key}/predictions.parquet"] == b"any bytes"
 
 
 def _record_many(job):
