@@ -110,12 +110,12 @@ class RunFiles:
         return [picture] if config.task == "mac" and picture.exists() else []
 
     def _confusion(self, drawings: Path) -> Path:
-        from mac.report import confusion  # matplotlib: only where a picture is drawn
+        from mac.report.figures import draw_confusion  # matplotlib: only where a picture is drawn
 
         final = json.loads(self._finals[0].read_text(encoding="utf-8"))
         predictions = pd.read_parquet(self._folder / "predictions.parquet")
         path = drawings / "confusion_matrix.png"
-        confusion.draw(predictions, final["classes"], f"top-1 {final['top1']:.1f} % of {final['videos']} videos", path)
+        draw_confusion(predictions, final["classes"], f"top-1 {final['top1']:.1f} % of {final['videos']} videos", path)
         return path
 
 

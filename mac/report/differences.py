@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.stats import t as student
 
 from mac.report.scores import Sample
-from mac.report.statistics import LEVEL, cluster_variance, flip_p, mcnemar, t_p
+from mac.report.statistics import LEVEL, Z, cluster_variance, flip_p, mcnemar, t_p
 
-SEEDS_WANTED = 3  # of each side: with fewer, nothing is known of the spread between trainings
+SEEDS_WANTED = 3  # of each side: fewer say too little about the spread between trainings
+MOST_SEEDS = 100
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Difference:
         weights: the share of the videos each group holds, (G,); they sum to 1.
         seed_parts: variance of the estimate from training seeds and its degrees of freedom, one a measured side.
         seeds: the fewest seeds of a measured side.
+        videos: test videos, added up over splits.
         disagreements: videos right by the first only and by the second only; None unless both sides are single runs.
         other_video: variance of a number that was measured elsewhere, over its test videos.
         other_seed: the same over its training seeds.
@@ -29,6 +32,7 @@ class Difference:
     weights: np.ndarray
     seed_parts: tuple[tuple[float, int], ...]
     seeds: int
+    videos: int
     disagreements: tuple[int, int] | None = None
     other_video: float = 0.0
     other_seed: float = 0.0
@@ -53,27 +57,26 @@ class Difference:
         """Whether enough seeds were run on each side."""
         return self.seeds >= SEEDS_WANTED
 
-    def per_seed(self, assumed_sd: float) -> float:
-        """Variance of one seed, summed over the sides that were run: as measured where seeds suffice, else assumed."""
+    def wanted(self, assumed_sd: float, margin: float = 0.0) -> str:
+        """Say how many seeds or videos would decide whether the difference is beyond ± ``margin`` [points].
+
+        ``assumed_sd`` is the standard deviation between seeds [points] where too few were run, and of a number that was
+        measured elsewhere.
+        """
+        sides = max(len(self.seed_parts), 1)
+        per_seed = sides * assumed_sd**2
         if self.speaks_of_methods and self.seed_parts:
-            return self.seeds * sum(variance for variance, _ in self.seed_parts)
-        return max(len(self.seed_parts), 1) * assumed_sd**2
+            per_seed = self.seeds * sum(variance for variance, _ in self.seed_parts)
+        fixed = self.other_video + (assumed_sd**2 if self.other_video else 0.0)
+        done = self.seeds if self.speaks_of_methods else 0
+        gap, own = abs(abs(self.estimate) - margin), self.video_variance - self.other_video
+        return would_decide(gap, own, self.videos, per_seed, sides, fixed, done)
 
     def less(self, points: float) -> "Difference":
         """Subtract a constant, to test another value than 0; McNemar's test has no such value."""
         if not points:
             return self
         return replace(self, totals=self.totals - points * self.weights, disagreements=None)
-
-    def against(self, value: float, variance: float, seed_sd: float) -> "Difference":
-        """Compare an accuracy with a number measured elsewhere.
-
-        Args:
-            value: the number [percent].
-            variance: its own over test videos [points²]; 0 for a plain number.
-            seed_sd: its standard deviation over training seeds [points].
-        """
-        return replace(self.less(value), disagreements=None, other_video=variance, other_seed=seed_sd**2)
 
     def negated(self) -> "Difference":
         """Second less first."""
@@ -102,9 +105,7 @@ class Difference:
         return (self.video_variance + self.seed_variance) ** 2 / share if share else float("inf")
 
     def _interval(self, variance: float, degrees: float) -> tuple[float, float]:
-        from scipy.special import stdtrit
-
-        half = float(stdtrit(min(degrees, 1e9), 1 - LEVEL / 2)) * variance**0.5 if degrees > 0 else float("inf")
+        half = float(student.ppf(1 - LEVEL / 2, degrees)) * variance**0.5 if degrees > 0 else float("inf")
         return self.estimate - half, self.estimate + half
 
 
@@ -135,7 +136,8 @@ def between(first: Sequence[Sample], second: Sequence[Sample] | None = None) -> 
         pairs = [(a.right[0], b.right[0]) for a, b in zip(*sides, strict=True)]
         disagreements = (sum(int((a & ~b).sum()) for a, b in pairs), sum(int((b & ~a).sum()) for a, b in pairs))
     seeds = min(len(part.right) for side in sides for part in side)
-    return Difference(totals, weights, tuple(_seed_part(side) for side in sides), seeds, disagreements)
+    videos = sum(part.right.shape[1] for part in first)
+    return Difference(totals, weights, tuple(_seed_part(side) for side in sides), seeds, videos, disagreements)
 
 
 def _seed_part(side: Sequence[Sample]) -> tuple[float, int]:
@@ -167,3 +169,28 @@ def models_p(differences: Sequence[Difference]) -> list[tuple[float, float]]:
             clustered[number] = float(p)
     exact = [difference.mcnemar_p() for difference in differences]
     return [(p, p if other is None else max(p, other)) for p, other in zip(clustered, exact, strict=True)]
+
+
+def would_decide(
+    gap: float, video: float, videos: int, per_seed: float, sides: int = 2, fixed: float = 0.0, done: int = 0
+) -> str:
+    """Say what would decide a question if the numbers stay as they are.
+
+    Args:
+        gap: distance of the estimate from the value that would decide otherwise [points], ≥ 0.
+        video: variance over source groups, with these test videos [points²].
+        videos: how many these are.
+        per_seed: variance of one seed, summed over the sides that are run [points²].
+        sides: how many sides are run.
+        fixed: variance that no run of ours makes smaller [points²].
+        done: seeds that were run already.
+    """
+    for seeds in range(max(SEEDS_WANTED, done + 1), MOST_SEEDS + 1):
+        if student.ppf(1 - LEVEL / 2, sides * (seeds - 1)) ** 2 * (video + fixed + per_seed / seeds) <= gap**2:
+            return f"about {seeds} seeds{' a side' if sides > 1 else ''} would decide a gap of this size"
+    room = (gap / Z) ** 2 - fixed - per_seed / MOST_SEEDS
+    if room <= 0 and fixed:
+        return "no number of seeds or videos decides a gap of this size: the other number is of a single run"
+    if room <= 0 or (wanted := video * videos / room) > 1_000_000:
+        return "a gap of this size is too small to be decided"
+    return f"no number of seeds decides a gap of this size on {videos:,} videos; about {wanted:,.0f} videos would"

@@ -15,7 +15,7 @@ from mac.costs.estimate import hours
 from mac.costs.sizes import Sizes
 from mac.costs.work import kinds_of, passes_of, states
 from mac.experiment import merge
-from mac.report.spent import spent
+from mac.report.provenance import spent
 from mac.validation import ConfigError, read_yaml
 
 CPU, H100 = "CPU (x86_64)", "NVIDIA H100 80GB HBM3"

@@ -7,11 +7,9 @@ import sys
 import pytest
 from made_up import answers, content, files, parquet, predictions, results
 
-from mac.report import claims_page
+from mac.report.pages import claims_page, summary
 from mac.report.results import Results, from_folder, from_mapping
-from mac.report.spreadsheet import comma_separated
-from mac.report.summary import summary
-from mac.report.tables import markdown
+from mac.report.tables import comma_separated, markdown
 
 
 def spoilt(demo, change):
@@ -88,10 +86,10 @@ def test_a_damaged_result_is_named_and_left_out(demo, kind):
     assert list(read.problems) == [f"finetune/{run}"]
     assert reason in read.problems[f"finetune/{run}"]
     assert read.problems[f"finetune/{run}"].endswith(f"delete finetune/{run} and run again")
-    page = markdown(demo.tables["T8"], read, "")
+    page = markdown(demo.tables["T8"], read)
     assert f"| λ = 10 | left out: finetune/{run}: " in page
     assert "| λ = 30 is best | open |" in page
-    whole = markdown(demo.tables["T8"], results(demo), "")
+    whole = markdown(demo.tables["T8"], results(demo))
     lines = [line for line in whole.splitlines() if line.startswith(("| λ = 30 | **", "| λ = 60 | **"))]
     assert len(lines) == 2
     assert all(line in page for line in lines)
@@ -100,10 +98,10 @@ def test_a_damaged_result_is_named_and_left_out(demo, kind):
 def test_summary_csv_and_claims_survive_and_name_it(demo):
     run, found = spoilt(demo, DAMAGE["cut metrics"][0])
     read = Results(demo, from_mapping(found))
-    assert f"* `finetune/{run}`: metrics.json is cut" in summary(demo, read)
+    assert f"* `finetune/{run}`: metrics.json is cut" in summary(read)
     assert "metrics.json is cut" in comma_separated(demo.tables["T8"], read)
-    assert "metrics.json is cut" in claims_page.page(demo, read, "")
-    assert markdown(demo.tables["T7"], read, "") == markdown(demo.tables["T7"], results(demo), "")
+    assert "metrics.json is cut" in claims_page(read)
+    assert markdown(demo.tables["T7"], read) == markdown(demo.tables["T7"], results(demo))
 
 
 def test_on_a_tie_no_content_stays(demo):
@@ -152,7 +150,7 @@ def test_the_command_reports_the_rest_and_exits_0(demo, root, tmp_path):
 def test_no_results_at_all_are_no_problem(demo):
     read = Results(demo, from_mapping({}))
     assert read.problems == {}
-    assert "Results left out" not in summary(demo, read)
+    assert "Results left out" not in summary(read)
 
 
 def test_the_content_that_frames_are_stored_of_counts_not_the_majority(demo):

@@ -10,7 +10,7 @@ from made_up import answers, content, files, results
 from benchmarks.simulated import SETTINGS, simulate
 from mac import plan
 from mac.experiment import merge
-from mac.report import verdicts
+from mac.report import comparisons
 from mac.report.claims import judge, judge_table
 from mac.report.comparisons import compare
 from mac.report.results import Results, from_mapping
@@ -166,14 +166,14 @@ def independent(top, videos, seeds=1):
     ],
 )
 def test_a_cell_is_held_against_the_printed_number(top, videos, seeds, outcome):
-    found = verdicts.judge([independent(top, videos, seeds)], 84.8, SETTINGS)
+    found = comparisons.judge([independent(top, videos, seeds)], 84.8, SETTINGS)
     assert found.outcome == outcome
     assert ("gap of this size" in found.text) == (outcome == "undecided")
 
 
 def test_the_printed_numbers_own_uncertainty_counts():
     """By hand: 84.8 % of 3,783 has a variance of 0.3407 points² on either side, and a seed 1 point² on either side."""
-    difference = verdicts.against_number([independent(84.8, 3783)], 84.8, SETTINGS)
+    difference = comparisons.against_number([independent(84.8, 3783)], 84.8, SETTINGS)
     assert difference.other_video >= 0.340
     assert difference.seed_variance == 2.0
     low, high = difference.methods_interval()
@@ -183,17 +183,17 @@ def test_the_printed_numbers_own_uncertainty_counts():
 def test_cells_without_results_or_numbers_have_no_verdict(paper, demo):
     cell = paper.tables["T8"].rows[0].cells[0]
     empty = Results(paper, from_mapping({}))
-    assert verdicts.against_printed(cell, empty).outcome == "open"
-    assert verdicts.against_printed(paper.tables["F1"].rows[0].cells[0], empty).outcome == "not comparable"
-    assert verdicts.against_printed(paper.tables["T1"].rows[0].cells[0], empty).outcome == "not comparable"
-    assert verdicts.against_printed(demo.tables["T8"].rows[0].cells[0], results(demo)).outcome == "not comparable"
+    assert comparisons.against_printed(cell, empty).outcome == "open"
+    assert comparisons.against_printed(paper.tables["F1"].rows[0].cells[0], empty).outcome == "not comparable"
+    assert comparisons.against_printed(paper.tables["T1"].rows[0].cells[0], empty).outcome == "not comparable"
+    assert comparisons.against_printed(demo.tables["T8"].rows[0].cells[0], results(demo)).outcome == "not comparable"
 
 
 def test_pairs_are_compared_on_the_same_videos(demo):
     found = compare(demo.tables["T6"], results(demo))
     assert len(found) == 10
-    assert all(pair.p_holm >= max(pair.mcnemar_p, pair.clustered_p) for pair in found)
-    assert {pair.methods for pair in found} == {"undecided (one seed)"}
+    assert (found["p_holm"] >= found[["mcnemar_p", "clustered_p"]].max(axis=1)).all()
+    assert set(found["methods"]) == {"undecided (one seed)"}
     run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
     other = content(demo) | files(demo, run, answers(demo, run, 50, 200))
     assert len(compare(demo.tables["T8"], Results(demo, from_mapping(other)))) == 1

@@ -3,7 +3,7 @@
 import pytest
 
 from mac import pictures
-from mac.report import learning
+from mac.report.figures import draw_learning
 
 
 def events(stage, run_id):
@@ -24,7 +24,7 @@ def drawn(monkeypatch):
 
 
 def test_every_row_has_a_line_of_its_own_style(demo, drawn):
-    learning.draw(demo, demo.tables["T6"], events, [])
+    draw_learning(demo, demo.tables["T6"], events, [])
     left, right = drawn[0].axes
     assert len(left.lines) == len(right.lines) == 5
     assert len({(line.get_color(), str(line.get_linestyle())) for line in right.lines}) == 5
@@ -34,12 +34,12 @@ def test_every_row_has_a_line_of_its_own_style(demo, drawn):
 
 
 def test_a_curve_shows_its_one_pretraining_once(demo, drawn):
-    learning.draw(demo, demo.tables["F1"], events, [])
+    draw_learning(demo, demo.tables["F1"], events, [])
     left, right = drawn[0].axes
     assert (len(left.lines), len(right.lines)) == (1, 5)
 
 
 def test_missing_journals_leave_an_empty_panel(demo, tmp_path):
     path = tmp_path / "l.png"
-    learning.draw(demo, demo.tables["T6"], lambda *_: [], [path])
+    draw_learning(demo, demo.tables["T6"], lambda *_: [], [path])
     assert path.stat().st_size > 1000

@@ -10,7 +10,7 @@ import pytest
 from made_up import content
 
 from mac.cli import main
-from mac.report import page
+from mac.report.pages import page
 from mac.report.results import Results, from_folder
 
 LEDGER = "# Ledger\n\n| a | b |\n| - | - |\n| <c> | α |\n"
@@ -55,7 +55,7 @@ def folder(demo, tmp_path_factory):
 @pytest.fixture(scope="module")
 def rendered(demo, folder):
     results = Results(demo, from_folder(folder), RUNS_PAGE)
-    return page.render(results, folder / "no_report_yet", str(folder), COST, LEDGER)
+    return page(results, folder / "no_report_yet", str(folder), COST, LEDGER)
 
 
 def test_the_page_needs_nothing_else(rendered):
@@ -95,7 +95,7 @@ def test_a_damaged_result_is_named_and_the_rest_is_built(demo, folder, tmp_path)
     run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
     (broken / f"finetune/{run}/metrics.json").write_text('{"top1": 5')
     results = Results(demo, from_folder(broken))
-    text = page.render(results, tmp_path, "results", COST, "# L\n")
+    text = page(results, tmp_path, "results", COST, "# L\n")
     assert "Results that could not be used" in text
     assert f"<code>finetune/{run}</code>: {results.problems[f'finetune/{run}'][:20]}"[:40] in text
     assert "26 / 27" in text
@@ -115,14 +115,14 @@ def test_figures_and_cards_are_taken_in(demo, folder, tmp_path):
     facts = {"figures": {"F2": figure}, "reading": "", "overlap": {"note": ""}}
     (tmp_path / "figures/gradcam.json").write_text(json.dumps(facts))
     (tmp_path / "tables/F1.svg").write_text("<svg/>")
-    text = page.render(Results(demo, from_folder(folder)), tmp_path, "r", COST, "# L\n")
+    text = page(Results(demo, from_folder(folder)), tmp_path, "r", COST, "# L\n")
     assert text.count("data:image/png;base64,iVBORyBmYWtl") == 1
     assert "No video is." in text
     assert text.count("data:image/svg+xml;base64,PHN2Zy8+") == 1
 
 
 def test_the_same_results_give_the_same_bytes(demo, folder, tmp_path):
-    first, second = (page.render(Results(demo, from_folder(folder)), tmp_path, "r", COST, "# L\n") for _ in range(2))
+    first, second = (page(Results(demo, from_folder(folder)), tmp_path, "r", COST, "# L\n") for _ in range(2))
     assert first == second
 
 

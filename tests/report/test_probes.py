@@ -11,6 +11,7 @@ from made_up import parquet, predictions
 from mac import plan
 from mac.report.probes import probe_lines, probe_rows
 from mac.report.results import Results, from_mapping
+from mac.report.texts import markdown
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_numbers_are_those_of_the_predictions(smoke):
     for k, score in line.recalls.items():
         assert score.top1 == pytest.approx(100 * np.mean(rank <= k))
     assert line.recalls[1].low < line.recalls[1].top1 < line.recalls[1].high
-    text = "\n".join(probe_rows(found))
+    text = markdown(probe_rows(probe_lines(found), found))
     assert "**25.0** [" in text
     assert f"| {100 * np.mean(rank <= 50):.1f} |" in text
 
@@ -69,7 +70,7 @@ def test_a_probe_is_compared_with_the_one_on_random_weights(smoke):
 
 
 def test_a_scale_without_probes_says_nothing_of_them(paper):
-    assert probe_rows(Results(paper, from_mapping({}))) == []
+    assert probe_lines(Results(paper, from_mapping({}))) == []
 
 
 @pytest.mark.parametrize(

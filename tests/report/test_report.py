@@ -11,16 +11,15 @@ from made_up import answers, content, parquet, predictions, results
 
 from mac import plan
 from mac.cli import main
-from mac.report import claims_page, figures
+from mac.report import figures
+from mac.report.pages import claims_page, summary
 from mac.report.results import Results, from_folder, from_mapping
-from mac.report.spreadsheet import comma_separated
 from mac.report.statistics import wilson
-from mac.report.summary import data_note, summary
-from mac.report.tables import markdown
+from mac.report.tables import comma_separated, markdown
 
 
 def test_a_finished_table_shows_measured_beside_printed(demo):
-    text = markdown(demo.tables["T8"], results(demo), data_note(demo))
+    text = markdown(demo.tables["T8"], results(demo))
     rows = [line for line in text.splitlines() if line.startswith("| λ") and "`" in line]
     assert len(rows) == 3
     top = 50.0 + list(demo.finetunings).index(demo.tables["T8"].rows[0].cells[0].finetunes[0])
@@ -33,21 +32,21 @@ def test_a_finished_table_shows_measured_beside_printed(demo):
 
 
 def test_cited_methods_are_marked_and_have_no_measurement(demo):
-    text = markdown(demo.tables["T1"], results(demo), "")
+    text = markdown(demo.tables["T1"], results(demo))
     assert "| PacePred (cited) | – | 66.3 | – | 32.2 | – |" in text
 
 
 def test_every_cell_links_to_its_runs_by_our_id(demo):
     linked = Results(demo, from_mapping({}), "http://127.0.0.1:5000/#/experiments/1/runs")
     for row in demo.tables["T1"].rows:
-        line = next(line for line in markdown(demo.tables["T1"], linked, "").splitlines() if row.label in line)
+        line = next(line for line in markdown(demo.tables["T1"], linked).splitlines() if row.label in line)
         for run in [run for cell in row.cells for run in cell.finetunes]:
             address = f"http://127.0.0.1:5000/#/experiments/1/runs?searchFilter=tags.%60mac.id%60%20%3D%20%27{run}%27"
             assert f"[`{run}`]({address})" in line
 
 
 def test_open_cells_are_pending(demo):
-    text = summary(demo, results(demo, tops={}))
+    text = summary(results(demo, tops={}))
     assert "| λ = 10 | pending | 81.1 |" in text
     assert "| T6 | k = 4 is best | open | pending |" in text
     assert text.count("pending") > 25
@@ -73,7 +72,7 @@ def test_several_seeds_are_averaged_in_their_cell(root, tmp_path):
     score = results(planned, tops).score(cell)
     assert (score.top1, score.spread, score.runs, score.planned) == (63.0, 3.0, 3, 3)
     partial = results(planned, dict(list(tops.items())[:2]))
-    assert "(2 of 3 runs)" in markdown(planned.tables["T8"], partial, "")
+    assert "(2 of 3 runs)" in markdown(planned.tables["T8"], partial)
 
 
 def test_a_folder_and_a_mapping_give_the_same_pages(demo, tmp_path):
@@ -82,15 +81,15 @@ def test_a_folder_and_a_mapping_give_the_same_pages(demo, tmp_path):
         (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / key).write_bytes(value)
     by_folder, by_mapping = (Results(demo, read) for read in (from_folder(tmp_path), from_mapping(found)))
-    for write in (lambda found: summary(demo, found), lambda found: claims_page.page(demo, found, "")):
+    for write in (summary, claims_page):
         assert write(by_folder) == write(by_mapping)
     for table in demo.tables.values():
-        assert markdown(table, by_folder, "") == markdown(table, by_mapping, "")
+        assert markdown(table, by_folder) == markdown(table, by_mapping)
         assert comma_separated(table, by_folder) == comma_separated(table, by_mapping)
 
 
 def test_the_summary_counts_the_claims(demo):
-    text = claims_page.page(demo, results(demo), "note")
+    text = claims_page(results(demo))
     assert re.search(r"Of 13 claims: .*, 3 not comparable\.", text)
     assert text.count("| not comparable |") == 3
 
@@ -103,7 +102,7 @@ def test_the_score_command_prints_the_cells_digits(demo, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert printed.endswith(", 400 videos in 100 groups\n")
     number, interval = printed.split(", Wilson")[0].split(" ", 1)
-    assert f"| **{number}** {interval} |" in markdown(demo.tables["T8"], results(demo), "")
+    assert f"| **{number}** {interval} |" in markdown(demo.tables["T8"], results(demo))
 
 
 def test_the_score_command_averages_runs(demo, tmp_path, capsys):

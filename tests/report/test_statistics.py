@@ -11,8 +11,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.verdicts import coverage
-from mac.report.differences import between
-from mac.report.needed import would_decide
+from mac.report.differences import between, would_decide
 from mac.report.scores import Sample
 from mac.report.statistics import RESAMPLES, clustered_interval, flip_p, holm, mcnemar, widen, wilson
 
