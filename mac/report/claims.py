@@ -109,7 +109,7 @@ def _difference(
     reason = why_incomparable(runs, results.plan)
     exact = float in (type(first), type(second))
     if reason and (has_number or (len(cells) < 2 and not exact)):
-        raise _SettledError(NOT_COMPARABLE, f"the paper's numbers are of the real data, here {reason}")
+        raise _SettledError(NOT_COMPARABLE, f"the paper's numbers are of the whole, real data; here {reason}")
     if not cells or None in sides:
         raise _SettledError(NOT_COMPARABLE, "no number of it was measured or printed")
     samples = [results.samples(cell) for cell in cells]

@@ -58,19 +58,29 @@ class Difference:
         return self.seeds >= SEEDS_WANTED
 
     def wanted(self, assumed_sd: float, margin: float = 0.0) -> str:
-        """Say how many seeds or videos would decide whether the difference is beyond ± ``margin`` [points].
+        """Say what would decide whether the difference is beyond ± ``margin`` [points], if the numbers stay the same.
 
         ``assumed_sd`` is the standard deviation between seeds [points] where too few were run, and of a number that was
-        measured elsewhere.
+        measured elsewhere, whose variance no run of ours makes smaller.
         """
-        sides = max(len(self.seed_parts), 1)
+        sides, done = max(len(self.seed_parts), 1), self.seeds if self.speaks_of_methods else 0
         per_seed = sides * assumed_sd**2
-        if self.speaks_of_methods and self.seed_parts:
+        if done and self.seed_parts:
             per_seed = self.seeds * sum(variance for variance, _ in self.seed_parts)
         fixed = self.other_video + (assumed_sd**2 if self.other_video else 0.0)
-        done = self.seeds if self.speaks_of_methods else 0
         gap, own = abs(abs(self.estimate) - margin), self.video_variance - self.other_video
-        return would_decide(gap, own, self.videos, per_seed, sides, fixed, done)
+        for seeds in range(max(SEEDS_WANTED, done + 1), MOST_SEEDS + 1):
+            if student.ppf(1 - LEVEL / 2, sides * (seeds - 1)) ** 2 * (own + fixed + per_seed / seeds) <= gap**2:
+                return f"about {seeds} seeds{' a side' if sides > 1 else ''} would decide a gap of this size"
+        room = (gap / Z) ** 2 - fixed - per_seed / MOST_SEEDS
+        if room <= 0 and fixed:
+            return "no number of seeds or videos decides a gap of this size: the other number is of a single run"
+        if room <= 0 or (videos := own * self.videos / room) > 1_000_000:
+            return "a gap of this size is too small to be decided"
+        return (
+            f"on {self.videos:,} videos no number of seeds would decide a gap of this size; about {videos:,.0f} videos"
+            " would"
+        )
 
     def less(self, points: float) -> "Difference":
         """Subtract a constant, to test another value than 0; McNemar's test has no such value."""
@@ -169,28 +179,3 @@ def models_p(differences: Sequence[Difference]) -> list[tuple[float, float]]:
             clustered[number] = float(p)
     exact = [difference.mcnemar_p() for difference in differences]
     return [(p, p if other is None else max(p, other)) for p, other in zip(clustered, exact, strict=True)]
-
-
-def would_decide(
-    gap: float, video: float, videos: int, per_seed: float, sides: int = 2, fixed: float = 0.0, done: int = 0
-) -> str:
-    """Say what would decide a question if the numbers stay as they are.
-
-    Args:
-        gap: distance of the estimate from the value that would decide otherwise [points], ≥ 0.
-        video: variance over source groups, with these test videos [points²].
-        videos: how many these are.
-        per_seed: variance of one seed, summed over the sides that are run [points²].
-        sides: how many sides are run.
-        fixed: variance that no run of ours makes smaller [points²].
-        done: seeds that were run already.
-    """
-    for seeds in range(max(SEEDS_WANTED, done + 1), MOST_SEEDS + 1):
-        if student.ppf(1 - LEVEL / 2, sides * (seeds - 1)) ** 2 * (video + fixed + per_seed / seeds) <= gap**2:
-            return f"about {seeds} seeds{' a side' if sides > 1 else ''} would decide a gap of this size"
-    room = (gap / Z) ** 2 - fixed - per_seed / MOST_SEEDS
-    if room <= 0 and fixed:
-        return "no number of seeds or videos decides a gap of this size: the other number is of a single run"
-    if room <= 0 or (wanted := video * videos / room) > 1_000_000:
-        return "a gap of this size is too small to be decided"
-    return f"no number of seeds decides a gap of this size on {videos:,} videos; about {wanted:,.0f} videos would"

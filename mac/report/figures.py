@@ -20,14 +20,8 @@ from mac.report.results import Results
 
 MEASURED, PRINTED, REFERENCE = "#0072B2", "#D55E00", "#555555"  # Okabe and Ito: distinct to colour-blind readers
 # With a line style each: distinct in gray print, too.
-STYLES = [
-    ("#000000", "-"),
-    ("#0072B2", "--"),
-    ("#D55E00", "-."),
-    ("#009E73", ":"),
-    ("#CC79A7", (0, (5, 1))),
-    ("#E69F00", (0, (1, 1))),
-]
+STYLES = [("#000000", "-"), ("#0072B2", "--"), ("#D55E00", "-."), ("#009E73", ":")]
+STYLES += [("#CC79A7", (0, (5, 1))), ("#E69F00", (0, (1, 1)))]
 
 Events = Callable[[str, str], list[dict[str, Any]]]
 FEW = 12  # classes up to which counts are written into the cells of a confusion matrix

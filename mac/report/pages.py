@@ -20,13 +20,8 @@ from mac.report.tables import NONE, PENDING, cells, claim_rows, rows, score_text
 from mac.report.texts import render
 
 KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
-PRETEXT = {
-    "run": "Pretraining",
-    "used_by": "Used by",
-    "epoch": "Epoch",
-    "text": "Held-out pretext accuracy",
-    "chance": "Chance",
-}
+PRETEXT = {"run": "Pretraining", "used_by": "Used by", "epoch": "Epoch"}
+PRETEXT |= {"text": "Held-out pretext accuracy", "chance": "Chance"}
 
 
 def held_out(results: Results) -> pd.DataFrame:

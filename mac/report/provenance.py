@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from mac.config import DatasetConfig, Strict
+from mac.config import DatasetConfig
 from mac.costs.throughput import split_device
 from mac.plan import Plan
 from mac.report.results import Results
@@ -50,32 +50,26 @@ def origin(results: Results, run_id: str) -> dict[str, Any]:
 def changes(plan: Plan, run_id: str) -> list[Change]:
     """List what a finetuning and its pretraining have otherwise than the default row; seeds and splits left out."""
     config = plan.finetunings[run_id].config
-    default = plan.experiment.finetuning(config.seed, config.split, "pretrained")
-    found = [change for change in _differences(default, config) if change.key not in ("pretrain_id", "epoch")]
+    default = plan.experiment.finetuning(config.seed, config.split, "pretrained").canonical()
+    ignored = ("pretrain_id", "epoch")
+    found = [change for change in _differences("", default, config.canonical()) if change.key not in ignored]
     if config.pretrain_id:
         own = plan.pretrainings[config.pretrain_id].config
-        base = plan.experiment.pretraining(config.seed, config.split)
-        found += [
-            change._replace(key=f"pretrain.{change.key}")
-            for change in _differences(base, own)
-            if not change.key.startswith("model.")
-        ]
+        base = plan.experiment.pretraining(config.seed, config.split).canonical()
+        pretraining = _differences("pretrain", base, own.canonical())
+        found += [change for change in pretraining if not change.key.startswith("pretrain.model.")]
         if config.epoch != own.optimiser.epochs:
             found.append(Change("epoch of the checkpoint", str(own.optimiser.epochs), str(config.epoch)))
     return found
 
 
-def _differences(default: Strict, here: Strict) -> Iterator[Change]:
-    return _compare("", default.canonical(), here.canonical())
-
-
-def _compare(key: str, default: Any, here: Any) -> Iterator[Change]:
+def _differences(key: str, default: Any, here: Any) -> Iterator[Change]:
     """Yield what differs; a section that one side lacks, or another data set, is one difference."""
     if default == here:
         return
     if isinstance(default, dict) and isinstance(here, dict) and not key.endswith("dataset"):
         for name in dict.fromkeys([*default, *here]):
-            yield from _compare(f"{key}.{name}" if key else name, default.get(name), here.get(name))
+            yield from _differences(f"{key}.{name}" if key else name, default.get(name), here.get(name))
     else:
         yield Change(key, _text(default), _text(here))
 
@@ -111,7 +105,7 @@ def why_incomparable(finetunes: Iterable[str], plan: Plan) -> str | None:
     generated, partial = _stand_ins(datasets(finetunes, plan))
     if generated:
         return f"generated figures stand in for {generated}"
-    return f"parts of the data sets ({partial})" if partial else None
+    return f"only parts of the data sets are used ({partial})" if partial else None
 
 
 def data_note(plan: Plan) -> str:
@@ -143,24 +137,14 @@ def measured_on(finetunes: tuple[str, ...], results: Results) -> str:
 
 @dataclass(frozen=True)
 class Spent:
-    """One stage's cost so far.
+    """One stage's cost so far; an interrupted job counts from its last start."""
 
-    Attributes:
-        stage: ``pretraining``, ``finetuning`` (with its test) or ``probes``.
-        runs: distinct runs with results.
-        jobs: finished jobs; a pretraining that keeps several epochs has one for each.
-        device_hours: seconds times devices, added up.
-        wall_seconds: seconds added up over jobs, whether or not they ran side by side; an interrupted job counts from
-            its last start.
-        devices: names of the devices, sorted, each with the jobs that ran on it.
-    """
-
-    stage: str
-    runs: int
-    jobs: int
-    device_hours: float
-    wall_seconds: float
-    devices: dict[str, int]
+    stage: str  # pretraining, finetuning (with its test) or probes
+    runs: int  # distinct runs with results
+    jobs: int  # finished jobs; a pretraining that keeps several epochs has one for each
+    device_hours: float  # seconds times devices, added up
+    wall_seconds: float  # added up over jobs, whether or not they ran side by side
+    devices: dict[str, int]  # names of the devices, sorted, each with the jobs that ran on it
 
 
 def spent(results: Results) -> list[Spent]:

@@ -63,15 +63,8 @@ def clustered_interval(correct: np.ndarray, sizes: np.ndarray, method: str = "BC
 def widen(mean: float, low: float, high: float, spread: float, runs: int) -> tuple[float, float]:
     """Add the spread between runs to an interval over videos (MOVER, Zou and Donner 2008; t with runs − 1 degrees).
 
-    Args:
-        mean: what the interval is of.
-        low: lower limit over videos alone.
-        high: upper limit over videos alone.
-        spread: standard deviation over runs, in the same unit.
-        runs: how many, ≥ 2.
-
-    Returns:
-        Limits that cover other videos and other training seeds.
+    ``spread`` is the standard deviation over ``runs`` (≥ 2) in the unit of ``mean`` and of ``low`` and ``high``, the
+    limits over videos alone. The limits returned cover other videos and other training seeds.
     """
     half = float(stats.t.ppf(1 - LEVEL / 2, runs - 1)) * spread / runs**0.5
     return mean - ((mean - low) ** 2 + half**2) ** 0.5, mean + ((high - mean) ** 2 + half**2) ** 0.5
