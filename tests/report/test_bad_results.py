@@ -115,10 +115,14 @@ def test_on_a_tie_no_content_stays(demo):
     assert read.finetunes == read.digests == {}
 
 
+def pretraining_of(demo, run):
+    config = demo.finetunings[run].config
+    return f"pretrain/{config.pretrain_id}/epoch_{config.epoch}", config
+
+
 def test_what_starts_from_a_pretraining_on_other_content_is_left_out_too(demo):
     run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
-    config = demo.finetunings[run].config
-    key = f"pretrain/{config.pretrain_id}/epoch_{config.epoch}"
+    key, config = pretraining_of(demo, run)
     foreign = {"pretrain_id": config.pretrain_id, "epoch": config.epoch, "index_digest": "0000000000"}
     foreign |= {"seconds": 1.0, "device": "CPU", "commit": "abc"}
     read = Results(demo, from_mapping(content(demo) | {f"{key}.json": foreign}))
@@ -128,8 +132,7 @@ def test_what_starts_from_a_pretraining_on_other_content_is_left_out_too(demo):
 
 def test_a_cut_pretraining_is_named_and_its_finetuning_stays(demo):
     run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
-    config = demo.finetunings[run].config
-    key = f"pretrain/{config.pretrain_id}/epoch_{config.epoch}"
+    key, _ = pretraining_of(demo, run)
     read = Results(demo, from_mapping(content(demo) | {f"{key}.json": b"{"}))
     assert list(read.problems) == [key]
     assert run in read.finetunes

@@ -70,11 +70,13 @@ def test_counts_are_those_of_the_table(facts, table):
     assert facts["rates"] == {"25.0": 4, "30.0": 2}
     assert facts["sizes"] == {"320×240": 4, "640×480": 2}
     assert facts["index_digest"] == index.digest(table)
+    assert json.loads(json.dumps(facts)) == facts
 
 
-def test_hours_are_hours():
-    rows = [(*ROWS[0][:8], 90_000, 25.0, *ROWS[0][10:]), (*ROWS[1][:8], 216_000, 30.0, *ROWS[1][10:])]
-    assert cards.summarise(table_of(rows))["hours"] == 3.0
+@pytest.mark.parametrize(("rate", "hours"), [(30.0, 3.0), (0.0, 1.0)])
+def test_hours_are_hours_and_videos_without_a_rate_take_none(rate, hours):
+    rows = [(*ROWS[0][:8], 90_000, 25.0, *ROWS[0][10:]), (*ROWS[1][:8], 216_000, rate, *ROWS[1][10:])]
+    assert cards.summarise(table_of(rows))["hours"] == hours
 
 
 def test_sides_and_what_stands_on_both_of_them(facts):
@@ -98,10 +100,6 @@ def test_unlisted_files_count_as_nothing_but_unlisted(facts):
     without = cards.summarise(table_of(ROWS[:-1]))
     assert facts["statuses"].pop("unlisted") == 1
     assert facts == without
-
-
-def test_facts_survive_json(facts):
-    assert json.loads(json.dumps(facts)) == facts
 
 
 def test_the_page_says_the_same(table, facts):
@@ -155,15 +153,9 @@ def test_videos_that_are_all_short_and_tell_no_rate_have_a_card(tmp_path):
     assert (facts["usable"], facts["frames"], facts["hours"]) == (6, 30, 0.0)
     assert facts["frames_range"] == [5, 5, 5]
     assert facts["rates"] == {"0.0": 6}
-    assert json.loads(json.dumps(facts)) == facts
     assert len(cells(page(table), "## Left out")) == 6
     figures.draw_lengths(table, "short", [tmp_path / "short.png"])
     assert (tmp_path / "short.png").stat().st_size
-
-
-def test_videos_without_a_rate_take_no_time_from_the_others():
-    rows = [(*ROWS[0][:8], 90_000, 25.0, *ROWS[0][10:]), (*ROWS[1][:8], 90_000, 0.0, *ROWS[1][10:])]
-    assert cards.summarise(table_of(rows))["hours"] == 1.0
 
 
 def test_a_class_that_lost_all_its_videos_is_still_named():
@@ -177,18 +169,8 @@ def test_the_command_writes_page_numbers_and_pictures(embedded, tmp_path):
     built = index.build(embedded / "ucf101", "ucf101", max_unusable=0.0)
     built.to_parquet(tmp_path / "index.parquet")
     out, pictures = tmp_path / "cards" / "ucf101.md", [tmp_path / "cards" / f"ucf101.{e}" for e in ("png", "svg")]
-    call = [
-        "describe",
-        "--title",
-        "UCF101",
-        "--index",
-        tmp_path / "index.parquet",
-        "--out",
-        out,
-        "--pictures",
-        *pictures,
-    ]
-    main([str(argument) for argument in call])
+    call = ["describe", "--title", "UCF101", "--index", tmp_path / "index.parquet", "--out", out]
+    main([str(argument) for argument in [*call, "--pictures", *pictures]])
     facts = json.loads(out.with_suffix(".json").read_text())
     with (embedded / "ucf101" / "ucfTrainTestlist" / "trainlist01.txt").open(newline="") as lists:
         assert facts["splits"]["1"]["train"] == len(list(csv.reader(lists)))
