@@ -45,37 +45,42 @@ def from_mapping(content: dict[str, Any]) -> Read:
     return read
 
 
-def tested(read: Read, stage: str, run_id: str, expected: dict[str, Any]) -> tuple[dict[str, Any], pd.DataFrame] | None:
-    """Read the metrics and predictions of a finetuning or a probe; None while it has neither.
+def read_run(read: Read, key: str, config: Any) -> tuple[dict[str, Any], pd.DataFrame | None] | None:
+    """Read what a finished run left; None while there is nothing.
 
     Args:
         read: gives a file's bytes by key.
-        stage: ``finetune`` or ``probe``.
-        run_id: of the run.
-        expected: what its metrics must say of the run, where they say it.
+        key: ``finetune/ID``, ``probe/ID`` or ``pretrain/ID/epoch_E``.
+        config: the run's configuration, which its metrics must not contradict.
 
     Returns:
         The metrics, and one row a test video: ``path``, ``group``, ``label``, ``predicted``; a probe's with
-        ``first_match``.
+        ``first_match``; None for a pretraining.
 
     Raises:
-        DamagedError: one of them is missing, cut, of another run, or they contradict each other.
+        DamagedError: a file is missing, cut, of another run, or the two contradict each other.
     """
-    folder = f"{stage}/{run_id}"
-    metrics = _json(read, f"{folder}/metrics.json", FACTS[stage], expected)
-    raw = read(f"{folder}/predictions.parquet")
+    stage, run_id, *epoch = key.split("/")
+    expected = {f"{stage}_id": run_id}
+    if stage == "pretrain":
+        expected["epoch"] = int(epoch[0].removeprefix("epoch_"))
+        metrics = _json(read, f"{key}.json", FACTS[stage], expected)
+        return None if metrics is None else (expected | metrics, None)
+    expected |= {name: getattr(config, name) for name in ("pretrain_id", "seed", "split")}
+    metrics = _json(read, f"{key}/metrics.json", FACTS[stage], expected)
+    raw = read(f"{key}/predictions.parquet")
     if metrics is None and raw is None:
         return None
     if metrics is None or raw is None:
         there, lacking = ("metrics.json", "predictions.parquet") if metrics else ("predictions.parquet", "metrics.json")
-        raise DamagedError(f"{lacking} is missing beside {there}; {_again(folder)}")
+        raise DamagedError(f"{lacking} is missing beside {there}; {_again(key)}")
     columns = (*COLUMNS, "first_match") if stage == "probe" else COLUMNS
-    predictions = parse_predictions(raw, "predictions.parquet", _again(folder), columns)
+    predictions = parse_predictions(raw, "predictions.parquet", _again(key), columns)
     top1 = 100 * float((predictions["label"] == predictions["predicted"]).mean())
     if len(predictions) != metrics["videos"] or abs(top1 - metrics["top1"]) > 1e-6:
         found = f"{len(predictions)} videos at {top1:.2f} %"
         said = f"{metrics['videos']} at {metrics['top1']:.2f} %"
-        raise DamagedError(f"predictions.parquet gives {found}, metrics.json says {said}; {_again(folder)}")
+        raise DamagedError(f"predictions.parquet gives {found}, metrics.json says {said}; {_again(key)}")
     return metrics, predictions
 
 
@@ -96,16 +101,6 @@ def parse_predictions(raw: bytes, name: str, way_out: str, columns: Sequence[str
         lacking = ", ".join(predictions.columns[predictions.isna().any()])
         raise DamagedError(f"{name} lacks values of {lacking}; {way_out}")
     return predictions
-
-
-def pretraining(read: Read, run_id: str, epoch: int) -> dict[str, Any] | None:
-    """Read what a pretraining said of itself at an epoch; None where it isn't there yet.
-
-    Raises:
-        DamagedError: it is cut or of another run.
-    """
-    expected = {"pretrain_id": run_id, "epoch": epoch}
-    return _json(read, f"pretrain/{run_id}/epoch_{epoch}.json", FACTS["pretrain"], expected)
 
 
 def content_of_store(read: Read, store_id: str) -> str | None:

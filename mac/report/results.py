@@ -1,17 +1,25 @@
 """Results of finished runs, wherever they come from: a results folder or an MLflow store."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from statistics import multimode
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pandas as pd
 
 from mac.plan import Cell, Plan
-from mac.report.reading import DamagedError, Read, content_of_store, from_folder, from_mapping, pretraining, tested
+from mac.report.reading import DamagedError, Read, content_of_store, from_folder, from_mapping, read_run
 from mac.report.scores import Sample, Score, sample, score
 
 __all__ = ["Read", "Results", "Score", "from_folder", "from_mapping"]
+
+
+class _Run(NamedTuple):
+    """A run's configuration and what it left; a pretraining has no predictions."""
+
+    config: Any
+    metrics: dict[str, Any]
+    predictions: pd.DataFrame | None
 
 
 class Results:
@@ -36,20 +44,23 @@ class Results:
         """
         self.plan, self.runs_page = plan, runs_page
         self.problems: dict[str, str] = {}
-        self.finetunes, self._predictions = self._tested(read, "finetune", plan.finetunings)
-        self.pretrains: dict[tuple[str, int], dict[str, Any]] = {}
-        for run_id, planned in plan.pretrainings.items():
-            for epoch in sorted(planned.epochs):
-                try:
-                    if found := pretraining(read, run_id, epoch):
-                        self.pretrains[run_id, epoch] = found
-                except DamagedError as error:
-                    self.problems[f"pretrain/{run_id}/epoch_{epoch}"] = str(error)
-        self.probe_metrics, self.probes = self._tested(read, "probe", plan.probes)
         self._scores: dict[tuple[str, ...], Score | None] = {}
         self._samples: dict[tuple[str, ...], dict[int, Sample]] = {}
-        self.digests = self._settle_digests(read)
-        self._settle_videos()
+        runs: dict[str, _Run] = {}
+        for key, config in _planned(plan):
+            try:
+                if found := read_run(read, key, config):
+                    runs[key] = _Run(config, *found)
+            except DamagedError as error:
+                self.problems[key] = str(error)
+        self.digests = self._settle_digests(runs, read)
+        self._settle_videos(runs)
+        left = [(*key.split("/"), run) for key, run in runs.items()]
+        self.finetunes = {i: run.metrics for stage, i, *_, run in left if stage == "finetune"}
+        self._predictions = {i: run.predictions for stage, i, *_, run in left if stage == "finetune"}
+        self.probe_metrics = {i: run.metrics for stage, i, *_, run in left if stage == "probe"}
+        self.probes = {i: run.predictions for stage, i, *_, run in left if stage == "probe"}
+        self.pretrains = {(i, run.metrics["epoch"]): run.metrics for stage, i, *_, run in left if stage == "pretrain"}
 
     def predictions(self, finetune_id: str) -> pd.DataFrame | None:
         """Give a finetuning's test videos: ``path``, ``group``, ``label``, ``predicted``; None without usable ones."""
@@ -94,72 +105,57 @@ class Results:
         address = self.address(run_id)
         return f"[`{run_id}`]({address})" if address else f"`{run_id}`"
 
-    def _tested(self, read: Read, stage: str, planned: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Read the metrics and the predictions of all finetunings or probes, each by id."""
-        metrics, predictions = {}, {}
-        for run_id, run in planned.items():
-            expected = {name: getattr(run.config, name) for name in ("pretrain_id", "seed", "split")}
-            try:
-                if found := tested(read, stage, run_id, {f"{stage}_id": run_id} | expected):
-                    metrics[run_id], predictions[run_id] = found
-            except DamagedError as error:
-                self.problems[f"{stage}/{run_id}"] = str(error)
-        return metrics, predictions
-
-    def _settle_digests(self, read: Read) -> dict[str, str]:
+    def _settle_digests(self, runs: dict[str, _Run], read: Read) -> dict[str, str]:
         """Keep one content of each data set and leave out all runs that saw another.
 
         The content that is kept is the one that frames are stored of, if a run saw that; else the one that most runs
         saw; on a tie none.
         """
-        plan, seen, kept, why = self.plan, {}, {}, {}
-        runs = [(f"finetune/{i}", plan.finetunings[i].config, run) for i, run in self.finetunes.items()]
-        runs += [(f"pretrain/{i}/epoch_{e}", plan.pretrainings[i].config, r) for (i, e), r in self.pretrains.items()]
-        runs += [(f"probe/{i}", plan.probes[i].config, run) for i, run in self.probe_metrics.items()]
-        for _, config, run in runs:
-            seen.setdefault(config.store.dataset.identify(), []).append(run["index_digest"])
-        stored = {store.dataset.identify(): content_of_store(read, i) for i, store in plan.stores.items()}
+        seen, kept, why = {}, {}, {}
+        for run in runs.values():
+            seen.setdefault(run.config.store.dataset.identify(), []).append(run.metrics["index_digest"])
+        stored = {store.dataset.identify(): content_of_store(read, i) for i, store in self.plan.stores.items()}
         for dataset_id, digests in seen.items():
             kept[dataset_id] = most = _majority(digests)
             why[dataset_id] = f"most runs saw {most}" if most else "no content was seen by most runs"
             if stored.get(dataset_id) in digests:
                 kept[dataset_id] = stored[dataset_id]
                 why[dataset_id] = f"the stored frames are {stored[dataset_id]}"
-        for key, config, run in runs:
-            dataset, digest = config.store.dataset, run["index_digest"]
+        for key, run in list(runs.items()):
+            dataset, digest = run.config.store.dataset, run.metrics["index_digest"]
             if digest != kept[dataset.identify()]:
                 reason = f"made on another content of {dataset.name} ({digest}; {why[dataset.identify()]})"
-                self._leave_out(key, f"{reason}; delete {'/'.join(key.split('/')[:2])} and run again")
-        for key, config in [(key, config) for key, config, _ in runs if not key.startswith("pretrain/")]:
-            under = f"pretrain/{config.pretrain_id}/epoch_{config.epoch}"
-            if "another content" in self.problems.get(under, "") and key not in self.problems:
-                self._leave_out(key, f"starts from {under}, which was {self.problems[under]}")
-        return {plan.datasets[i].name: digest for i, digest in kept.items() if digest}
+                self.problems[key] = f"{reason}; delete {'/'.join(key.split('/')[:2])} and run again"
+                del runs[key]
+        for key, run in [(key, run) for key, run in runs.items() if run.predictions is not None]:
+            under = f"pretrain/{run.config.pretrain_id}/epoch_{run.config.epoch}"
+            if "another content" in self.problems.get(under, ""):
+                self.problems[key] = f"starts from {under}, which was {self.problems[under]}"
+                del runs[key]
+        return {self.plan.datasets[i].name: digest for i, digest in kept.items() if digest}
 
-    def _settle_videos(self) -> None:
+    def _settle_videos(self, runs: dict[str, _Run]) -> None:
         """Leave out finetunings and probes that were tested on other videos than most of their data set and split."""
         seen: dict[tuple[str, int], dict[str, tuple[str, ...]]] = {}
-        found = [(f"finetune/{i}", self.plan.finetunings[i].config, part) for i, part in self._predictions.items()]
-        found += [(f"probe/{i}", self.plan.probes[i].config, part) for i, part in self.probes.items()]
-        for key, config, part in found:
-            paths = tuple(sorted(part["path"]))
-            seen.setdefault((config.store.dataset.identify(), config.split), {})[key] = paths
+        for key, run in runs.items():
+            if run.predictions is not None:
+                paths = tuple(sorted(run.predictions["path"]))
+                seen.setdefault((run.config.store.dataset.identify(), run.config.split), {})[key] = paths
         for alike in seen.values():
             usual = _majority(alike.values())
             most = f"most runs were tested on {len(usual)} others" if usual else "there is no majority"
             for key, paths in alike.items():
                 if paths != usual:
-                    self._leave_out(key, f"tested on {len(paths)} videos, {most}; delete {key} and run again")
+                    self.problems[key] = f"tested on {len(paths)} videos, {most}; delete {key} and run again"
+                    del runs[key]
 
-    def _leave_out(self, key: str, reason: str) -> None:
-        stage, run_id, *epoch = key.split("/")
-        self.problems[key] = reason
-        if stage == "finetune":
-            del self.finetunes[run_id], self._predictions[run_id]
-        elif stage == "probe":
-            del self.probe_metrics[run_id], self.probes[run_id]
-        else:
-            del self.pretrains[run_id, int(epoch[0].removeprefix("epoch_"))]
+
+def _planned(plan: Plan) -> Iterator[tuple[str, Any]]:
+    """All runs of a plan, pretrainings by kept epoch: key and configuration."""
+    yield from ((f"finetune/{i}", planned.config) for i, planned in plan.finetunings.items())
+    for i, planned in plan.pretrainings.items():
+        yield from ((f"pretrain/{i}/epoch_{epoch}", planned.config) for epoch in sorted(planned.epochs))
+    yield from ((f"probe/{i}", planned.config) for i, planned in plan.probes.items())
 
 
 def _majority(values: Iterable) -> Any:
