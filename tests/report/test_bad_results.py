@@ -138,11 +138,9 @@ def test_a_cut_pretraining_is_named_and_its_finetuning_stays(demo):
     assert run in read.finetunes
 
 
-def test_the_command_reports_the_rest_and_exits_0(demo, root, tmp_path):
+def test_the_command_reports_the_rest_and_exits_0(demo, root, tmp_path, write_results):
     run, found = spoilt(demo, DAMAGE["cut predictions"][0])
-    for key, value in found.items():
-        (tmp_path / "results" / key).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "results" / key).write_bytes(value)
+    write_results(found, tmp_path / "results")
     command = [sys.executable, "-m", "mac", "report", "--scale", "demo", "--results", str(tmp_path / "results")]
     done = subprocess.run([*command, "--out", str(tmp_path / "out")], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0

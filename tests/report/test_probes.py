@@ -8,15 +8,9 @@ import pytest
 from made_up import files as finetuning_files
 from made_up import parquet, predictions
 
-from mac import plan
 from mac.report.probes import probe_lines, probe_rows
 from mac.report.results import Results, from_mapping
 from mac.report.texts import markdown
-
-
-@pytest.fixture(scope="module")
-def smoke(request):
-    return plan.load(request.config.rootpath / "config", "smoke")
 
 
 def files(planned, probe_id, right, first_match, /, **changed):

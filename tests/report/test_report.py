@@ -7,10 +7,9 @@ import shutil
 import subprocess
 
 import pytest
-import yaml
 from made_up import answers, content, parquet, predictions, results
 
-from mac import pictures, plan
+from mac import pictures
 from mac.cli import main
 from mac.report.figures import draw_curve, draw_learning
 from mac.report.pages import claims_page, summary
@@ -69,11 +68,8 @@ def test_open_cells_are_pending(demo):
     assert text.count("pending") > 25
 
 
-def test_several_seeds_are_averaged_in_their_cell(root, tmp_path):
-    folder = shutil.copytree(root / "config", tmp_path / "config")
-    tree = yaml.safe_load((folder / "scales" / "demo.yaml").read_text()) | {"seeds": [1, 2, 3]}
-    (folder / "scales" / "demo.yaml").write_text(yaml.safe_dump(tree))
-    planned = plan.load(folder, "demo")
+def test_several_seeds_are_averaged_in_their_cell(changed):
+    planned = changed("demo", seeds=[1, 2, 3])
     cell = planned.tables["T8"].rows[0].cells[0]
     tops = dict(zip(cell.finetunes, (60.0, 63.0, 66.0), strict=True))
     score = results(planned, tops).score(cell)
@@ -82,12 +78,10 @@ def test_several_seeds_are_averaged_in_their_cell(root, tmp_path):
     assert "(2 of 3 runs)" in markdown(planned.tables["T8"], partial)
 
 
-def test_a_folder_and_a_mapping_give_the_same_pages(demo, tmp_path):
+def test_a_folder_and_a_mapping_give_the_same_pages(demo, tmp_path, write_results):
     found = content(demo)
-    for key, value in found.items():
-        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / key).write_bytes(value)
-    by_folder, by_mapping = (Results(demo, read) for read in (from_folder(tmp_path), from_mapping(found)))
+    reads = (from_folder(write_results(found, tmp_path)), from_mapping(found))
+    by_folder, by_mapping = (Results(demo, read) for read in reads)
     for write in (summary, claims_page):
         assert write(by_folder) == write(by_mapping)
     for table in demo.tables.values():
