@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from mac.plan import Cell, PlannedRow, PlannedTable
+from mac.plan import PlannedRow, PlannedTable
 from mac.report.claims import Judgement, judge_table
 from mac.report.comparisons import NOT_COMPARABLE, against_printed, compare
 from mac.report.provenance import data_note, measured_on
@@ -67,7 +67,7 @@ def cells(table: PlannedTable, results: Results) -> pd.DataFrame:
 
     Returns:
         ``COLUMNS``, the CSV's: numbers in percent, missing ones NaN; and for other formats ``label`` (the row's, with
-        a curve's epoch, and whether it is cited), ``text`` (the number as Markdown, and what of it can't be used),
+        a curve's epoch, and whether it is cited), ``text`` (the number as Markdown),
         ``ids`` (a list) and ``explanation`` (of the verdict).
     """
     lines = []
@@ -84,14 +84,9 @@ def cells(table: PlannedTable, results: Results) -> pd.DataFrame:
                 verdict = against_printed(cell, results)
                 line |= {"verdict": verdict.outcome, "explanation": verdict.text}
             label = row_label(row) + (" (cited)" if row.cited else "")
-            lines.append(line | {"label": label, "text": NONE if row.cited else _text(cell, score, results)})
+            lines.append(line | {"label": label, "text": NONE if row.cited else score_text(score)})
     whole = dict.fromkeys(("epoch", "videos", "runs", "planned", "groups"), "Int64")
     return pd.DataFrame(lines).astype(dict.fromkeys([*NUMBERS, "printed"], float) | whole)
-
-
-def _text(cell: Cell, score: Score | None, results: Results) -> str:
-    reasons = [f"left out: {reason}" for reason in results.reasons(cell)]
-    return "; ".join([score_text(score), *reasons] if score or not reasons else reasons)
 
 
 def grid(table: pd.DataFrame, measured: pd.Series) -> pd.DataFrame:
@@ -104,7 +99,8 @@ def grid(table: pd.DataFrame, measured: pd.Series) -> pd.DataFrame:
 
 def rows(table: pd.DataFrame, results: Results) -> pd.DataFrame:
     """Lay a table out for Markdown; the last column names the finetunings behind a row's cells."""
-    found = grid(table, table["text"])
+    left_out = (table["text"] + "; ").where(table["measured"].notna(), "") + "left out: " + table["problem"]
+    found = grid(table, table["text"].mask(table["problem"] != "", left_out))
     found.columns = [f"{column}, {kind}" for column, kind in found.columns]
     runs = table.groupby("label", sort=False)["ids"].sum()
     found["runs"] = [", ".join(map(results.link, ids)) or NONE for ids in runs]
@@ -168,7 +164,7 @@ def latex(table: PlannedTable, results: Results) -> str:
     It needs the package booktabs. Cited methods carry a dagger.
     """
     found = cells(table, results)
-    text = found["text"].where(found["measured"].notna(), NONE).str.replace(r"\*\*| \(.*| *;.*", "", regex=True)
+    text = found["text"].where(found["measured"].notna(), NONE).str.replace(r"\*\*| \(.*", "", regex=True)
     shown = grid(found.assign(label=found["label"].str.replace(" (cited)", "†")), text).map(escape)
     shown = shown.rename(index=escape, columns=escape)
     legend = "Top-1 accuracy [percent] with its 95\u202f% interval; ± is the standard deviation over runs."
