@@ -103,6 +103,7 @@ def _comparisons(claim: Expression, table: PlannedTable) -> Iterator[tuple[Opera
 def _difference(
     first: Operand, second: Operand, column: int, table: PlannedTable, results: Results, has_number: bool
 ) -> Difference:
+    """Compare two operands in one column; ``has_number`` says that the claim contains one of the paper's numbers."""
     sides = [_resolve(operand, column, table) for operand in (first, second)]
     cells = [side for side in sides if isinstance(side, Cell)]
     runs = [i for cell in cells for i in cell.finetunes]

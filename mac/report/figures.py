@@ -87,9 +87,8 @@ def draw_foreground(settings: list[dict[str, float]], note: str, paths: list[Pat
 def draw_learning(plan: Plan, table: PlannedTable, events: Events, paths: list[Path]) -> None:
     """Draw pretraining loss and finetuning accuracy of a table's rows over their epochs.
 
-    The loss is the pretext's, or the whole one where there is no pretext. Losses of different objectives have different
-    units, so each is shown as a share of its first epoch's. Only the
-    first of a cell's runs is drawn, of the first column.
+    The loss is the pretext task's, or the whole one where there is none. Losses of different objectives have
+    different units, so each is shown as a share of its first epoch's. Drawn: the first run of a row's first cell.
 
     Args:
         plan: the scale.
@@ -141,7 +140,7 @@ def confusion(predictions: pd.DataFrame, classes: int) -> np.ndarray:
 
 
 def draw_confusion(predictions: pd.DataFrame, classes: list[str], title: str, path: Path) -> None:
-    """Draw it, each row as shares of its class [percent]."""
+    """Draw the confusion matrix of a finetuning's test videos, each row as shares of its class [percent]."""
     counts = confusion(predictions, len(classes))
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = float(np.clip(2.2 + 0.32 * len(classes), 4, 14))
