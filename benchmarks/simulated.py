@@ -6,7 +6,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from mac.experiment import VerdictSettings
-from mac.report import claims, comparisons, verdicts
+from mac.report import comparisons
+from mac.report.comparisons import CONTRADICTED, HOLDS, UNDECIDED
 from mac.report.differences import between
 from mac.report.scores import Sample
 
@@ -15,6 +16,7 @@ BASE = 80.0  # percent: all rows but the first
 # Shares of the variance of how hard a video is: for every model alike (group, video), for one method (group), for one
 # trained model (group, and the rest).
 GROUP, VIDEO, METHOD_GROUP, MODEL_GROUP = 0.3, 0.2, 0.05, 0.1
+SIGNS = {HOLDS: 1, CONTRADICTED: -1, UNDECIDED: 0, None: 0}
 SETTINGS = VerdictSettings(margin=5.0, seed_sd=SEED_SD)
 
 
@@ -88,37 +90,37 @@ def simulate(difference: float, videos: int, seeds: int, tables: int, seed: int 
         _count_pairs(tally, found, accuracies)
         _count_claim(tally, found, difference)
         printed = 100 * float(world.run(BASE, 1)[0].right.mean())
-        outcome = verdicts.judge([found[0][0]], printed, SETTINGS).outcome
-        tally.reproduced += outcome == verdicts.REPRODUCED
-        tally.differs += outcome == verdicts.DIFFERS
+        outcome = comparisons.judge([found[0][0]], printed, SETTINGS).outcome
+        tally.reproduced += outcome == comparisons.REPRODUCED
+        tally.differs += outcome == comparisons.DIFFERS
         is_near = difference < SETTINGS.margin
-        tally.false_verdicts += outcome == (verdicts.DIFFERS if is_near else verdicts.REPRODUCED)
+        tally.false_verdicts += outcome == (comparisons.DIFFERS if is_near else comparisons.REPRODUCED)
         tally.tables += 1
     return tally
 
 
 def _count_pairs(tally: Tally, found: list[tuple[Sample, float]], accuracies: list[float]) -> None:
     pairs = [(a, b) for a in range(len(found)) for b in range(a + 1, len(found))]
-    decisions = comparisons.decide([between([found[a][0]], [found[b][0]]) for a, b in pairs])
+    decisions = comparisons.decide([[between([found[a][0]], [found[b][0]])] for a, b in pairs])
     false_models = false_methods = False
     for (a, b), decision in zip(pairs, decisions, strict=True):
         models, methods = np.sign(found[a][1] - found[b][1]), np.sign(accuracies[a] - accuracies[b])
-        false_models |= decision.models not in (0, models)
-        false_methods |= decision.methods not in (None, 0, methods)
+        false_models |= SIGNS[decision.models] not in (0, models)
+        false_methods |= SIGNS[decision.methods] not in (0, methods)
         if a == 0:
             tally.pairs += 1
-            tally.models_found += decision.models == 1
-            tally.methods_found += decision.methods == 1
+            tally.models_found += decision.models == HOLDS
+            tally.methods_found += decision.methods == HOLDS
     tally.false_models += false_models
     tally.false_methods += false_methods
 
 
 def _count_claim(tally: Tally, found: list[tuple[Sample, float]], difference: float) -> None:
     parts = [between([found[0][0]], [other]) for other, _ in found[1:]]
-    (decision,) = claims.decide([parts])
+    (decision,) = comparisons.decide([parts])
     best = found[0][1] - max(top for _, top in found[1:])
-    false_models = decision.models == (claims.HOLDS if best <= 0 else claims.CONTRADICTED)
-    wrong = (claims.CONTRADICTED,) if difference > 0 else (claims.HOLDS, claims.CONTRADICTED)
+    false_models = decision.models == (HOLDS if best <= 0 else CONTRADICTED)
+    wrong = (CONTRADICTED,) if difference > 0 else (HOLDS, CONTRADICTED)
     tally.false_claims += bool(false_models or decision.methods in wrong)
-    tally.claim_models += decision.models == claims.HOLDS
-    tally.claim_methods += decision.methods == claims.HOLDS
+    tally.claim_models += decision.models == HOLDS
+    tally.claim_methods += decision.methods == HOLDS

@@ -34,10 +34,11 @@ def run(data: object = None) -> None:
         [_label(row), *(f"{row[key]:.1f}" for key in ("reproduced", "differs", "false_verdicts"))] for row in rows
     ]
     note = (
-        f"Shares [percent] of {TABLES} simulated tables of 3 to 5 rows (of pairs with the first row, for “found”) whose"
-        " first row is better than all others by the true difference [points]; groups of 4 to 7 videos, a standard"
-        " deviation of 1 point between seeds. “Wrong”: any pair of the table, or the claim that the first row is best,"
-        " decided with the wrong sign."
+        f"For each case {TABLES} tables of 3 to 5 rows were simulated, in which the truth is known: the first row is"
+        " better than all others by the true difference [points]. Videos come in groups of 4 to 7; the standard"
+        " deviation between seeds is 1 point. The shares [percent] are of tables, for “found” of pairs with the first"
+        " row. “Wrong” means that any pair of the table, or the claim that the first row is best, was decided with the"
+        " wrong sign."
     )
     cover = markdown(
         ["95 % interval of a cell, share that covers [percent]", *(f"{n:,} videos" for n in VIDEOS)],

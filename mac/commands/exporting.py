@@ -18,7 +18,7 @@ from mac.config import DatasetConfig, FinetuneConfig, PretrainConfig
 from mac.data import catalog
 from mac.models.backbones import build
 from mac.models.export import exported, is_torchvisions, loading_lines, use_lines
-from mac.report.model_card import Card, page
+from mac.report.cards import model_card
 from mac.runtime.atomic import place, write_text
 from mac.training import checkpoint
 
@@ -62,7 +62,7 @@ def export(arguments: argparse.Namespace) -> None:
     finetunings = _finetunings(arguments.results, arguments.id, epoch) if stage == "pretrain" else []
     place(arguments.out, lambda partial: save_file(tensors, partial, {"mac": json.dumps(facts, sort_keys=True)}))
     width, name = config.model.width, config.model.backbone
-    card = Card(
+    card = model_card(
         run_id=arguments.id,
         config=config,
         epoch=epoch,
@@ -78,7 +78,7 @@ def export(arguments: argparse.Namespace) -> None:
         used_by=used_by,
         finetunings=finetunings,
     )
-    write_text(arguments.out.with_suffix(".md"), page(card))
+    write_text(arguments.out.with_suffix(".md"), card)
     print(f"{arguments.out} and {arguments.out.with_suffix('.md').name}, which says how to load it")
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mac import plan as planning
-from mac.report import page as pages
+from mac.report import pages
+from mac.report.provenance import spent
 from mac.report.results import Results, from_folder
-from mac.report.spent import spent
 from mac.runtime.atomic import write_text
 from mac.runtime.leftovers import size
 from mac.tracking import journal
@@ -17,7 +17,7 @@ from mac.tracking import journal
 
 def learning(arguments: argparse.Namespace) -> None:
     """Draw ``learning_TABLE.png`` and ``.svg`` of every table."""
-    from mac.report import learning as curves  # matplotlib: only where a picture is drawn
+    from mac.report.figures import draw_learning  # matplotlib: only where a picture is drawn
 
     plan = planning.load(arguments.config_dir, arguments.scale)
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ def learning(arguments: argparse.Namespace) -> None:
 
     for name, table in plan.tables.items():
         paths = [arguments.out / f"learning_{name}.{ending}" for ending in ("png", "svg")]
-        curves.draw(plan, table, events, paths)
+        draw_learning(plan, table, events, paths)
 
 
 def _events(results: Path, epochs: set[int], stage: str, run_id: str) -> list[dict[str, Any]]:
@@ -48,7 +48,7 @@ def page(arguments: argparse.Namespace) -> None:
     plan = planning.load(arguments.config_dir, arguments.scale)
     results = Results(plan, from_folder(arguments.results), arguments.runs_page)
     ledger = arguments.ledger.read_text(encoding="utf-8")
-    content = pages.render(results, arguments.out, str(arguments.results), _cost(results, arguments.results), ledger)
+    content = pages.page(results, arguments.out, str(arguments.results), _cost(results, arguments.results), ledger)
     write_text(arguments.out / "index.html", content)
 
 

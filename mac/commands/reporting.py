@@ -8,14 +8,11 @@ import pandas as pd
 
 from mac import plan as planning
 from mac.commands.files import write_json
-from mac.report import claims_page
-from mac.report.latex import latex
+from mac.report import pages, tables
+from mac.report.provenance import data_note
 from mac.report.reading import parse_predictions
 from mac.report.results import Read, Results, from_folder, from_mapping
 from mac.report.scores import score as score_of
-from mac.report.spreadsheet import comma_separated
-from mac.report.summary import data_note, summary
-from mac.report.tables import digits, markdown
 from mac.runtime.atomic import write_text
 from mac.validation import ConfigError, nearest
 
@@ -53,8 +50,8 @@ def _results(plan: planning.Plan, read: Read, runs_page: str | None) -> Results:
 
 
 def _write_summary(results: Results, out: Path) -> None:
-    write_text(out / "README.md", summary(results.plan, results))
-    write_text(out / "claims.md", claims_page.page(results.plan, results, data_note(results.plan)))
+    write_text(out / "README.md", pages.summary(results))
+    write_text(out / "claims.md", pages.claims_page(results))
 
 
 def score(arguments: argparse.Namespace) -> None:
@@ -62,33 +59,32 @@ def score(arguments: argparse.Namespace) -> None:
     way_out = "give a finetuning's predictions.parquet"
     found = [parse_predictions(path.read_bytes(), str(path), way_out) for path in arguments.predictions]
     result = score_of(found, len(found))
-    number, interval = digits(result)
+    number, interval = tables.digits(result)
     spread = "" if result.spread is None else f" ± {result.spread:.1f} ({result.runs} runs)"
     independent = f"Wilson [{result.wilson_low:.1f}, {result.wilson_high:.1f}]"
     print(f"{number} {interval}{spread}, {independent}, {result.videos} videos in {result.groups} groups")
 
 
 def _write_table(table: planning.PlannedTable, results: Results, folder: Path) -> None:
-    note = data_note(results.plan)
-    write_text(folder / f"{table.name}.md", markdown(table, results, note))
-    write_text(folder / f"{table.name}.csv", comma_separated(table, results))
-    write_text(folder / f"{table.name}.tex", latex(table, results, note))
+    write_text(folder / f"{table.name}.md", tables.markdown(table, results))
+    write_text(folder / f"{table.name}.csv", tables.comma_separated(table, results))
+    write_text(folder / f"{table.name}.tex", tables.latex(table, results))
     if table.is_curve:
         from mac.report.figures import draw_curve  # matplotlib: only where a picture is drawn
 
-        kind = "generated figures" if "generated" in note else "real video"
+        kind = "generated figures" if "generated" in data_note(results.plan) else "real video"
         caption = f"scale {results.plan.scale}, {kind}"
         draw_curve(table, results, caption, [folder / f"{table.name}.{ending}" for ending in ("png", "svg")])
 
 
 def describe(arguments: argparse.Namespace) -> None:
     """Write a data card: a page, its numbers beside it as JSON, and its pictures."""
-    from mac.report import data_card  # matplotlib: only where a picture is drawn
+    from mac.report import cards, figures  # matplotlib: only where a picture is drawn
 
     table = pd.read_parquet(arguments.index)
-    facts = data_card.summarise(table)
+    facts = cards.summarise(table)
     for path in arguments.pictures:
         path.parent.mkdir(parents=True, exist_ok=True)
-    data_card.draw(table, arguments.title, arguments.pictures)
+    figures.draw_lengths(table, arguments.title, arguments.pictures)
     write_json(arguments.out.with_suffix(".json"), facts)
-    write_text(arguments.out, data_card.page(arguments.title, facts, table, arguments.pictures[0].name))
+    write_text(arguments.out, cards.data_card(arguments.title, facts, table, arguments.pictures[0].name))

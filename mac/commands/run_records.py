@@ -10,6 +10,7 @@ import pandas as pd
 
 from mac.commands.files import read_config
 from mac.config import FinetuneConfig, PretrainConfig, ProbeConfig
+from mac.methods import method_of
 from mac.plan import Plan
 from mac.tracking import journal
 from mac.tracking.replay import RunRecord
@@ -106,16 +107,18 @@ class RunFiles:
         """The confusion matrix of a finetuning or a probe; the mask card's picture of a pretraining."""
         if not isinstance(config, PretrainConfig):
             return [self._confusion(drawings)]
+        if not method_of(config).needs_mask:
+            return []
         picture = self._results / "masks" / config.card.identify() / "card.png"
-        return [picture] if config.task == "mac" and picture.exists() else []
+        return [picture] if picture.exists() else []
 
     def _confusion(self, drawings: Path) -> Path:
-        from mac.report import confusion  # matplotlib: only where a picture is drawn
+        from mac.report.figures import draw_confusion  # matplotlib: only where a picture is drawn
 
         final = json.loads(self._finals[0].read_text(encoding="utf-8"))
         predictions = pd.read_parquet(self._folder / "predictions.parquet")
         path = drawings / "confusion_matrix.png"
-        confusion.draw(predictions, final["classes"], f"top-1 {final['top1']:.1f} % of {final['videos']} videos", path)
+        draw_confusion(predictions, final["classes"], f"top-1 {final['top1']:.1f} % of {final['videos']} videos", path)
         return path
 
 

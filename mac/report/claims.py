@@ -1,19 +1,27 @@
 """Claims, judged on the results of a scale."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mac.claims import Claim, Expression, Operand
 from mac.plan import Cell, Plan, PlannedTable
-from mac.report.comparisons import paired, too_few
-from mac.report.differences import Difference, between, models_p
-from mac.report.measured_on import why_incomparable
-from mac.report.needed import would_decide
+from mac.report.comparisons import (
+    CONTRADICTED,
+    HOLDS,
+    NOT_COMPARABLE,
+    OPEN,
+    UNDECIDED,
+    Decision,
+    against_number,
+    decide,
+    paired,
+    too_few,
+)
+from mac.report.differences import Difference, between
+from mac.report.provenance import why_incomparable
 from mac.report.results import Results
-from mac.report.statistics import LEVEL, holm, p_text
-from mac.report.verdicts import NOT_COMPARABLE, OPEN, UNDECIDED, against_number
+from mac.report.statistics import p_text
 
-HOLDS, CONTRADICTED = "holds", "contradicted"
 OUTCOMES = (HOLDS, CONTRADICTED, UNDECIDED, OPEN, NOT_COMPARABLE)
 
 
@@ -34,7 +42,6 @@ class Part:
     text: str
     difference: Difference
     shown: Difference  # before a margin or a number of points was taken off
-    videos: int
 
 
 class _SettledError(Exception):
@@ -66,44 +73,6 @@ def judge_table(table: PlannedTable, results: Results) -> list[Judgement]:
     return [settled[number] for number in range(len(table.claims))]
 
 
-@dataclass(frozen=True)
-class Decision:
-    """A claim's outcome and corrected p, for the trained models and (None: too few seeds) for the methods."""
-
-    models: str
-    models_p: float
-    methods: str | None
-    methods_p: float | None
-
-
-def decide(claims: Sequence[Sequence[Difference]]) -> list[Decision]:
-    """Decide a family of claims, each that all its differences are above 0.
-
-    A claim holds if each part does (intersection–union: the largest one-sided p counts). It is contradicted if one
-    part is (the smallest one-sided p, times the number of parts). Both at half the level, corrected over the family.
-    """
-    every = models_p([difference for parts in claims for difference in parts])
-    taken = iter(every)
-    models = [[next(taken)[1] for _ in parts] for parts in claims]
-    able = [n for n, parts in enumerate(claims) if all(difference.speaks_of_methods for difference in parts)]
-    methods = [[difference.methods_p() for difference in claims[n]] for n in able]
-    of_models = _family(claims, models)
-    of_methods = dict(zip(able, _family([claims[n] for n in able], methods), strict=True))
-    return [Decision(*found, *of_methods.get(n, (None, None))) for n, found in enumerate(of_models)]
-
-
-def _family(claims: Sequence[Sequence[Difference]], values: list[list[float]]) -> list[tuple[str, float]]:
-    directions, smallest = [], []
-    for parts, two_sided in zip(claims, values, strict=True):
-        above = [p / 2 if d.estimate > 0 else 1 - p / 2 for d, p in zip(parts, two_sided, strict=True)]
-        below = [p / 2 if d.estimate < 0 else 1 - p / 2 for d, p in zip(parts, two_sided, strict=True)]
-        holds, fails = max(above), min(1.0, len(parts) * min(below))
-        directions.append(HOLDS if holds < fails else CONTRADICTED)
-        smallest.append(min(1.0, 2 * min(holds, fails)))
-    corrected = holm(smallest)
-    return [(way if p <= LEVEL else UNDECIDED, p) for way, p in zip(directions, corrected, strict=True)]
-
-
 def _parts(claim: Claim, table: PlannedTable, results: Results) -> Iterator[Part]:
     """Spell a claim out as comparisons.
 
@@ -115,8 +84,8 @@ def _parts(claim: Claim, table: PlannedTable, results: Results) -> Iterator[Part
     for first, second, points, by in _comparisons(claim, table):
         for column, name in enumerate(table.columns):
             text = f"{first} over {second}" + (f" ({name})" if len(table.columns) > 1 else "")
-            shown, videos = _difference(first, second, column, table, results, bool(by))
-            yield Part(text, shown.less(points), shown, videos)
+            shown = _difference(first, second, column, table, results, bool(by))
+            yield Part(text, shown.less(points), shown)
 
 
 def _comparisons(claim: Expression, table: PlannedTable) -> Iterator[tuple[Operand, Operand, float, float]]:
@@ -133,30 +102,34 @@ def _comparisons(claim: Expression, table: PlannedTable) -> Iterator[tuple[Opera
 
 def _difference(
     first: Operand, second: Operand, column: int, table: PlannedTable, results: Results, has_number: bool
-) -> tuple[Difference, int]:
+) -> Difference:
+    """Compare two operands in one column; ``has_number`` says that the claim contains one of the paper's numbers."""
     sides = [_resolve(operand, column, table) for operand in (first, second)]
     cells = [side for side in sides if isinstance(side, Cell)]
     runs = [i for cell in cells for i in cell.finetunes]
     reason = why_incomparable(runs, results.plan)
     exact = float in (type(first), type(second))
     if reason and (has_number or (len(cells) < 2 and not exact)):
-        raise _SettledError(NOT_COMPARABLE, f"the paper's numbers are of the real data, here {reason}")
+        raise _SettledError(NOT_COMPARABLE, f"the paper's numbers are of the whole, real data; here {reason}")
     if not cells or None in sides:
         raise _SettledError(NOT_COMPARABLE, "no number of it was measured or printed")
-    samples = [list(results.samples(cell).values()) for cell in cells]
+    samples = [results.samples(cell) for cell in cells]
     if not all(samples):
-        reasons = [reason for cell in cells for reason in results.reasons(cell)]
-        raise _SettledError(OPEN, "; ".join(reasons) or "pending")
-    videos = sum(part.right.shape[1] for part in samples[0])
+        raise _open(cells, results)
     if len(cells) == 2:
-        difference = paired(*cells, results)
+        difference = paired(*samples)
         if difference is None:
             raise _SettledError(NOT_COMPARABLE, f"{first} and {second} were tested on different videos")
-        return difference, videos
+        return difference
     (number,) = (side for side in sides if not isinstance(side, Cell))
-    settings = results.plan.experiment.verdicts
-    found = between(samples[0]).less(number) if exact else against_number(samples[0], number, settings)
-    return found if sides[0] is cells[0] else found.negated(), videos
+    own, settings = list(samples[0].values()), results.plan.experiment.verdicts
+    found = between(own).less(number) if exact else against_number(own, number, settings)
+    return found if sides[0] is cells[0] else found.negated()
+
+
+def _open(cells: Sequence[Cell], results: Results) -> _SettledError:
+    reasons = [reason for cell in cells for reason in results.reasons(cell)]
+    return _SettledError(OPEN, "; ".join(reasons) or "pending")
 
 
 def _resolve(operand: Operand, column: int, table: PlannedTable) -> Cell | float | None:
@@ -176,8 +149,7 @@ def _count_groups(pair: Sequence[str], table: PlannedTable, results: Results) ->
         return _SettledError(NOT_COMPARABLE, "one of the two is only cited: there are no predictions to count")
     found = [results.predictions(cell.finetunes[0]) for cell in cells]
     if any(predictions is None for predictions in found):
-        reasons = [reason for cell in cells for reason in results.reasons(cell)]
-        return _SettledError(OPEN, "; ".join(reasons) or "pending")
+        return _open(cells, results)
     ours, other = (part.set_index("path").eval("label == predicted").sort_index() for part in found)
     if not ours.index.equals(other.index):
         return _SettledError(NOT_COMPARABLE, f"{pair[0]} and {pair[1]} were tested on different videos")
@@ -202,15 +174,7 @@ def _phrase(parts: list[Part], decision: Decision, results: Results) -> tuple[st
         reason = too_few(min(part.difference.seeds for part in parts))
         evidence = f"{reason}; these trained models: {decision.models} (p {p_text(decision.models_p)}), {numbers}"
     if outcome == UNDECIDED:
-        evidence += f". {_wanted(min(parts, key=lambda part: part.difference.estimate), results)}"
+        worst = min(parts, key=lambda part: part.difference.estimate).difference
+        text = worst.wanted(results.plan.experiment.verdicts.seed_sd)
+        evidence += f". {text[0].upper()}{text[1:]}"
     return outcome, evidence
-
-
-def _wanted(part: Part, results: Results) -> str:
-    """What would decide the part that stands worst."""
-    difference, sd = part.difference, results.plan.experiment.verdicts.seed_sd
-    runs, fixed = max(len(difference.seed_parts), 1), difference.other_video + (sd**2 if difference.other_video else 0)
-    own = replace(difference, other_video=0.0).video_variance
-    done = difference.seeds if difference.speaks_of_methods else 0
-    text = would_decide(abs(difference.estimate), own, part.videos, difference.per_seed(sd), runs, fixed, done)
-    return text[0].upper() + text[1:]

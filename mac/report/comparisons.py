@@ -1,74 +1,72 @@
-"""Rows of a table compared in pairs: what holds for these trained models, and what for the methods."""
+"""Rows of a table compared in pairs, and each cell with its printed number, for these models and for the methods."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
+import pandas as pd
+
+from mac.experiment import VerdictSettings
 from mac.plan import Cell, PlannedTable
 from mac.report.differences import SEEDS_WANTED, Difference, between, models_p
+from mac.report.provenance import why_incomparable
 from mac.report.results import Results
+from mac.report.scores import Sample
 from mac.report.statistics import LEVEL, holm, p_text
 
-UNDECIDED = "undecided"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two rows in one column: ``first`` less ``second`` [points].
-
-    ``low`` to ``high`` is the 95 % interval over source groups for these trained models, uncorrected. ``mcnemar_p`` is
-    None where a side has several runs. ``p_holm`` is the larger of it and ``clustered_p``, corrected for all
-    comparisons of the table. ``models`` and ``methods`` say which is better, or that it is undecided and why.
-    """
-
-    first: str
-    second: str
-    column: str
-    difference: float
-    low: float
-    high: float
-    mcnemar_p: float | None
-    clustered_p: float
-    p_holm: float
-    models: str
-    methods: str
+REPRODUCED, DIFFERS, UNDECIDED, OPEN = "reproduced", "differs", "undecided", "open"
+HOLDS, CONTRADICTED, NOT_COMPARABLE = "holds", "contradicted", "not comparable"
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One comparison of a family: corrected p's, and the sign found (0: undecided; None: too few seeds to say)."""
+    """An outcome and its corrected p, for the trained models and (None: too few seeds) for the methods.
 
-    clustered_p: float
-    p_holm: float
-    models: int
-    methods_p: float | None
-    methods: int | None
+    ``clustered`` holds the p over source groups of each part, uncorrected.
+    """
 
-
-def decide(differences: Sequence[Difference]) -> list[Decision]:
-    """Decide a family of comparisons, of the models and of the methods, each corrected by Holm's procedure."""
-    found = models_p(differences)
-    corrected = holm([p for _, p in found])
-    able = [number for number, difference in enumerate(differences) if difference.speaks_of_methods]
-    of_methods = dict(zip(able, holm([differences[number].methods_p() for number in able]), strict=True))
-    decisions = []
-    for number, (difference, (clustered, _), p) in enumerate(zip(differences, found, corrected, strict=True)):
-        sign = 1 if difference.estimate > 0 else -1
-        p_methods = of_methods.get(number)
-        methods = None if p_methods is None else sign if p_methods <= LEVEL else 0
-        decisions.append(Decision(clustered, p, sign if p <= LEVEL else 0, p_methods, methods))
-    return decisions
+    models: str
+    models_p: float
+    clustered: list[float]
+    methods: str | None = None
+    methods_p: float | None = None
 
 
-def paired(first: Cell, second: Cell, results: Results) -> Difference | None:
+def decide(claims: Sequence[Sequence[Difference]]) -> list[Decision]:
+    """Decide a family of claims, each that all its differences are above 0.
+
+    A claim holds if each part does (intersection–union: the largest one-sided p counts). It is contradicted if one
+    part is (the smallest one-sided p, times the number of parts). Both at half the level, corrected over the family
+    (Holm). For a claim of one part this is the two-sided test of that difference.
+    """
+    found = iter(models_p([difference for parts in claims for difference in parts]))
+    pairs = [[next(found) for _ in parts] for parts in claims]
+    able = [n for n, parts in enumerate(claims) if all(difference.speaks_of_methods for difference in parts)]
+    of_methods = _family([claims[n] for n in able], [[d.methods_p() for d in claims[n]] for n in able])
+    of_models = _family(claims, [[larger for _, larger in parts] for parts in pairs])
+    methods, clustered = dict(zip(able, of_methods, strict=True)), [[p for p, _ in parts] for parts in pairs]
+    return [Decision(*of_models[n], clustered[n], *methods.get(n, ())) for n in range(len(claims))]
+
+
+def _family(claims: Sequence[Sequence[Difference]], values: list[list[float]]) -> list[tuple[str, float]]:
+    """Outcome and corrected p of each claim, from the two-sided p of its parts."""
+    directions, smallest = [], []
+    for parts, two_sided in zip(claims, values, strict=True):
+        above = [p / 2 if d.estimate > 0 else 1 - p / 2 for d, p in zip(parts, two_sided, strict=True)]
+        below = [p / 2 if d.estimate < 0 else 1 - p / 2 for d, p in zip(parts, two_sided, strict=True)]
+        holds, fails = max(above), min(1.0, len(parts) * min(below))
+        directions.append(HOLDS if holds < fails else CONTRADICTED)
+        smallest.append(min(1.0, 2 * min(holds, fails)))
+    corrected = holm(smallest)
+    return [(way if p <= LEVEL else UNDECIDED, p) for way, p in zip(directions, corrected, strict=True)]
+
+
+def paired(first: dict[int, Sample], second: dict[int, Sample]) -> Difference | None:
     """Compare two cells over the splits both have runs of; None without any, or where their test videos differ."""
-    ours, theirs = results.samples(first), results.samples(second)
-    splits = sorted(ours.keys() & theirs.keys())
-    if not splits or any(len(ours[s].clusters) != len(theirs[s].clusters) for s in splits):
+    splits = sorted(first.keys() & second.keys())
+    if not splits or any(list(first[s].clusters) != list(second[s].clusters) for s in splits):
         return None
-    if any((ours[s].clusters != theirs[s].clusters).any() for s in splits):
-        return None
-    return between([ours[s] for s in splits], [theirs[s] for s in splits])
+    return between([first[s] for s in splits], [second[s] for s in splits])
 
 
 def too_few(seeds: int) -> str:
@@ -76,24 +74,92 @@ def too_few(seeds: int) -> str:
     return "one seed" if seeds == 1 else f"{seeds} seeds"
 
 
-def compare(table: PlannedTable, results: Results) -> list[Comparison]:
-    """Compare all pairs of a table's measured rows, column by column."""
-    found = []
+def compare(table: PlannedTable, results: Results) -> pd.DataFrame:
+    """Compare all pairs of a table's measured rows, column by column.
+
+    Returns:
+        One line a pair: ``first``, ``second`` and ``column`` name it; ``difference`` is first less second [points];
+        ``low`` to ``high`` is its 95 % interval over source groups for these trained models, uncorrected;
+        ``mcnemar_p`` is NaN where a side has several runs; ``p_holm`` is the larger of it and ``clustered_p``,
+        corrected for all pairs of the table; ``models`` and ``methods`` say which is better, or that it is undecided
+        and why.
+    """
+    names, differences = [], []
     for number, column in enumerate(table.columns):
-        rows = [(row.label, row.cells[number]) for row in table.rows if not row.cited]
+        rows = [(row.label, results.samples(row.cells[number])) for row in table.rows if not row.cited]
         for (first, mine), (second, theirs) in combinations(rows, 2):
-            if difference := paired(mine, theirs, results):
-                found.append((first, second, column, difference))
-    decisions = decide([difference for *_, difference in found])
-    return [_phrase(*names, d, decision) for (*names, d), decision in zip(found, decisions, strict=True)]
+            if difference := paired(mine, theirs):
+                names.append((first, second, column))
+                differences.append(difference)
+    lines = []
+    decisions = decide([[difference] for difference in differences])
+    for (first, second, column), difference, decision in zip(names, differences, decisions, strict=True):
+        better = {HOLDS: f"{first} is better", CONTRADICTED: f"{second} is better", UNDECIDED: UNDECIDED}
+        methods = f"{UNDECIDED} ({too_few(difference.seeds)})"
+        if difference.seeds >= SEEDS_WANTED:
+            low, high = difference.methods_interval()
+            methods = f"{better[decision.methods]} ([{low:+.1f}, {high:+.1f}], p {p_text(decision.methods_p)})"
+        tests = (difference.mcnemar_p(), *decision.clustered, decision.models_p)
+        numbers = (difference.estimate, *difference.interval(), *tests)
+        lines.append((first, second, column, *numbers, better[decision.models], methods))
+    heads = "first second column difference low high mcnemar_p clustered_p p_holm models methods"
+    return pd.DataFrame(lines, columns=heads.split())
 
 
-def _phrase(first: str, second: str, column: str, difference: Difference, decision: Decision) -> Comparison:
-    better = {1: f"{first} is better", -1: f"{second} is better", 0: UNDECIDED}
-    methods = f"{UNDECIDED} ({too_few(difference.seeds)})"
-    if difference.seeds >= SEEDS_WANTED:
-        low, high = difference.methods_interval()
-        methods = f"{better[decision.methods]} ([{low:+.1f}, {high:+.1f}], p {p_text(decision.methods_p)})"
-    low, high = difference.interval()
-    tests = (difference.mcnemar_p(), decision.clustered_p, decision.p_holm, better[decision.models])
-    return Comparison(first, second, column, difference.estimate, low, high, *tests, methods)
+@dataclass(frozen=True)
+class Verdict:
+    """What can be said, in a word and in a sentence."""
+
+    outcome: str
+    text: str
+
+
+def against_printed(cell: Cell, results: Results) -> Verdict:
+    """Say whether a cell reproduces its printed number, which is itself one run's on some thousand videos.
+
+    The interval of measured − printed counts both sides' test videos (the printed number's with the same clustering
+    as ours) and both sides' training seeds: ours as measured if there are three or more, else, like the printed
+    number's, as ``verdicts.seed_sd`` says. Reproduced: it lies within ± ``verdicts.margin``. Differs: it lies outside.
+    """
+    if not cell.finetunes:
+        return Verdict(NOT_COMPARABLE, "only cited: nothing was run")
+    if cell.printed is None:
+        return Verdict(NOT_COMPARABLE, "no number is printed")
+    if reason := why_incomparable(cell.finetunes, results.plan):
+        return Verdict(NOT_COMPARABLE, reason)
+    samples = list(results.samples(cell).values())
+    if not samples:
+        return Verdict(OPEN, "; ".join(results.reasons(cell)) or "not run yet")
+    return judge(samples, cell.printed, results.plan.experiment.verdicts)
+
+
+def judge(samples: Sequence[Sample], printed: float, settings: VerdictSettings) -> Verdict:
+    """Judge one cell's runs, a sample a split, against a printed number [percent]."""
+    difference = against_number(samples, printed, settings)
+    low, high = difference.methods_interval()
+    text = f"{difference.estimate:+.1f} [{low:+.1f}, {high:+.1f}] points, margin ± {settings.margin:g}"
+    if -settings.margin <= low and high <= settings.margin:
+        return Verdict(REPRODUCED, text)
+    if low > settings.margin or high < -settings.margin:
+        return Verdict(DIFFERS, text)
+    return Verdict(UNDECIDED, f"{text}; {difference.wanted(settings.seed_sd, settings.margin)}")
+
+
+def against_number(samples: Sequence[Sample], number: float, settings: VerdictSettings) -> Difference:
+    """Take the difference from a number somebody measured in one run on the same test videos.
+
+    Args:
+        samples: of one cell, a sample a split.
+        number: top-1 [percent]. Its videos are taken to cluster as ours do: its binomial variance is multiplied by the
+            ratio of our clustered to our binomial variance (at least 1).
+        settings: the seed spread it is taken to have, and ours where fewer than three seeds were run.
+    """
+    own = between(samples)
+    binomial = own.estimate * (100 - own.estimate) / own.videos
+    design = max(own.video_variance / binomial, 1.0) if binomial else 1.0
+    theirs = own.videos / len(samples)  # it is of one split, like every printed number
+    variances = {"other_video": design * number * (100 - number) / theirs, "other_seed": settings.seed_sd**2}
+    if not own.speaks_of_methods:
+        variances["other_seed"] += settings.seed_sd**2 / sum(len(part.right) for part in samples)
+        variances["seed_parts"] = ()
+    return replace(own.less(number), disagreements=None, **variances)

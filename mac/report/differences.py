@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.stats import t as student
 
 from mac.report.scores import Sample
-from mac.report.statistics import LEVEL, cluster_variance, flip_p, mcnemar, t_p
+from mac.report.statistics import LEVEL, Z, cluster_variance, flip_p, mcnemar, t_p
 
-SEEDS_WANTED = 3  # of each side: with fewer, nothing is known of the spread between trainings
+SEEDS_WANTED = 3  # of each side: fewer say too little about the spread between trainings
+MOST_SEEDS = 100
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Difference:
         weights: the share of the videos each group holds, (G,); they sum to 1.
         seed_parts: variance of the estimate from training seeds and its degrees of freedom, one a measured side.
         seeds: the fewest seeds of a measured side.
+        videos: test videos, added up over splits.
         disagreements: videos right by the first only and by the second only; None unless both sides are single runs.
         other_video: variance of a number that was measured elsewhere, over its test videos.
         other_seed: the same over its training seeds.
@@ -29,6 +32,7 @@ class Difference:
     weights: np.ndarray
     seed_parts: tuple[tuple[float, int], ...]
     seeds: int
+    videos: int
     disagreements: tuple[int, int] | None = None
     other_video: float = 0.0
     other_seed: float = 0.0
@@ -53,27 +57,36 @@ class Difference:
         """Whether enough seeds were run on each side."""
         return self.seeds >= SEEDS_WANTED
 
-    def per_seed(self, assumed_sd: float) -> float:
-        """Variance of one seed, summed over the sides that were run: as measured where seeds suffice, else assumed."""
-        if self.speaks_of_methods and self.seed_parts:
-            return self.seeds * sum(variance for variance, _ in self.seed_parts)
-        return max(len(self.seed_parts), 1) * assumed_sd**2
+    def wanted(self, assumed_sd: float, margin: float = 0.0) -> str:
+        """Say what would decide whether the difference is beyond ± ``margin`` [points], if the numbers stay the same.
+
+        ``assumed_sd`` is the standard deviation between seeds [points] where too few were run, and of a number that was
+        measured elsewhere, whose variance no run of ours makes smaller.
+        """
+        sides, done = max(len(self.seed_parts), 1), self.seeds if self.speaks_of_methods else 0
+        per_seed = sides * assumed_sd**2
+        if done and self.seed_parts:
+            per_seed = self.seeds * sum(variance for variance, _ in self.seed_parts)
+        fixed = self.other_video + (assumed_sd**2 if self.other_video else 0.0)
+        gap, own = abs(abs(self.estimate) - margin), self.video_variance - self.other_video
+        for seeds in range(max(SEEDS_WANTED, done + 1), MOST_SEEDS + 1):
+            if student.ppf(1 - LEVEL / 2, sides * (seeds - 1)) ** 2 * (own + fixed + per_seed / seeds) <= gap**2:
+                return f"about {seeds} seeds{' a side' if sides > 1 else ''} would decide a gap of this size"
+        room = (gap / Z) ** 2 - fixed - per_seed / MOST_SEEDS
+        if room <= 0 and fixed:
+            return "no number of seeds or videos decides a gap of this size: the other number is of a single run"
+        if room <= 0 or (videos := own * self.videos / room) > 1_000_000:
+            return "a gap of this size is too small to be decided"
+        return (
+            f"on {self.videos:,} videos no number of seeds would decide a gap of this size; about {videos:,.0f} videos"
+            " would"
+        )
 
     def less(self, points: float) -> "Difference":
         """Subtract a constant, to test another value than 0; McNemar's test has no such value."""
         if not points:
             return self
         return replace(self, totals=self.totals - points * self.weights, disagreements=None)
-
-    def against(self, value: float, variance: float, seed_sd: float) -> "Difference":
-        """Compare an accuracy with a number measured elsewhere.
-
-        Args:
-            value: the number [percent].
-            variance: its own over test videos [points²]; 0 for a plain number.
-            seed_sd: its standard deviation over training seeds [points].
-        """
-        return replace(self.less(value), disagreements=None, other_video=variance, other_seed=seed_sd**2)
 
     def negated(self) -> "Difference":
         """Second less first."""
@@ -102,9 +115,7 @@ class Difference:
         return (self.video_variance + self.seed_variance) ** 2 / share if share else float("inf")
 
     def _interval(self, variance: float, degrees: float) -> tuple[float, float]:
-        from scipy.special import stdtrit
-
-        half = float(stdtrit(min(degrees, 1e9), 1 - LEVEL / 2)) * variance**0.5 if degrees > 0 else float("inf")
+        half = float(student.ppf(1 - LEVEL / 2, degrees)) * variance**0.5 if degrees > 0 else float("inf")
         return self.estimate - half, self.estimate + half
 
 
@@ -135,7 +146,8 @@ def between(first: Sequence[Sample], second: Sequence[Sample] | None = None) -> 
         pairs = [(a.right[0], b.right[0]) for a, b in zip(*sides, strict=True)]
         disagreements = (sum(int((a & ~b).sum()) for a, b in pairs), sum(int((b & ~a).sum()) for a, b in pairs))
     seeds = min(len(part.right) for side in sides for part in side)
-    return Difference(totals, weights, tuple(_seed_part(side) for side in sides), seeds, disagreements)
+    videos = sum(part.right.shape[1] for part in first)
+    return Difference(totals, weights, tuple(_seed_part(side) for side in sides), seeds, videos, disagreements)
 
 
 def _seed_part(side: Sequence[Sample]) -> tuple[float, int]:

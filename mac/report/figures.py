@@ -1,21 +1,37 @@
-"""The efficiency curve (figure 1) and the foreground of the mask sweep as pictures."""
+"""Pictures: the efficiency curve, learning curves, the mask sweep's foreground, confusions, lengths of videos.
 
+The same numbers give the same bytes, PNG and SVG alike.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
 from mac import pictures
-from mac.plan import PlannedTable
+from mac.data import check
+from mac.data.index import usable
+from mac.plan import Plan, PlannedTable
 from mac.report.results import Results
 
 MEASURED, PRINTED, REFERENCE = "#0072B2", "#D55E00", "#555555"  # Okabe and Ito: distinct to colour-blind readers
+# With a line style each: distinct in gray print, too.
+STYLES = [("#000000", "-"), ("#0072B2", "--"), ("#D55E00", "-."), ("#009E73", ":")]
+STYLES += [("#CC79A7", (0, (5, 1))), ("#E69F00", (0, (1, 1)))]
+
+Events = Callable[[str, str], list[dict[str, Any]]]
+FEW = 12  # classes up to which counts are written into the cells of a confusion matrix
+MANY = 50  # classes from which they are no longer named
 
 
 def draw_curve(table: PlannedTable, results: Results, note: str, paths: list[Path]) -> None:
     """Draw accuracy over pretraining epochs with 95 % intervals, printed points, and reference lines.
 
-    Epoch 0 is random initialisation. The same numbers give the same bytes, PNG and SVG alike.
+    Epoch 0 is random initialisation.
     """
     figure, axis = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
     scored = [(row.epoch, score) for row in table.rows if (score := results.score(row.cells[0]))]
@@ -65,4 +81,92 @@ def draw_foreground(settings: list[dict[str, float]], note: str, paths: list[Pat
     axes[1].set_ylabel("overlap of neighbours [percent]")
     axes[0].legend(fontsize=8)
     figure.suptitle(note, fontsize=7, x=0.01, ha="left", color=REFERENCE)
+    pictures.save(figure, paths)
+
+
+def draw_learning(plan: Plan, table: PlannedTable, events: Events, paths: list[Path]) -> None:
+    """Draw pretraining loss and finetuning accuracy of a table's rows over their epochs.
+
+    The loss is the pretext task's, or the whole one where there is none. Losses of different objectives have
+    different units, so each is shown as a share of its first epoch's. Drawn: the first run of a row's first cell.
+
+    Args:
+        plan: the scale.
+        table: a table or curve of it.
+        events: gives a run's journal by stage and id; empty where there is none.
+        paths: pictures to write.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.8), layout="constrained")
+    drawn = {}
+    for row in (row for row in table.rows if not row.cited):
+        finetune_id = row.cells[0].finetunes[0]
+        config = plan.finetunings[finetune_id].config
+        colour, line = STYLES[len(drawn) % len(STYLES)]
+        style = {"color": colour, "linestyle": line, "linewidth": 1.4}
+        (drawn[row.label],) = right.plot(*_series(events("finetune", finetune_id), "train_top1"), **style)
+        if config.pretrain_id and not (table.is_curve and row.epoch != table.rows[-1].epoch):
+            journal = events("pretrain", config.pretrain_id)
+            epochs, losses = _series(journal, "pretext_loss")
+            if not losses:  # no pretext: labels, or contrast alone
+                epochs, losses = _series(journal, "loss")
+            left.plot(epochs, [loss / (losses[0] or 1.0) for loss in losses], **style)
+    _label(left, "pretraining epoch", "loss ÷ first epoch's")
+    _label(right, "finetuning epoch", "training accuracy [percent]")
+    right.set_ylim(0, 102)
+    figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=3, fontsize=7, frameon=False)
+    pictures.save(figure, paths)
+
+
+def _series(events: list[dict[str, Any]], name: str) -> tuple[list[int], list[float]]:
+    found = {event["epoch"]: event[name] for event in events if event["event"] == "metrics" and name in event}
+    return list(found), list(found.values())
+
+
+def _label(axis: Axes, x: str, y: str) -> None:
+    axis.set_xlabel(x, fontsize=8)
+    axis.set_ylabel(y, fontsize=8)
+    axis.tick_params(labelsize=7, color=REFERENCE)
+    axis.grid(alpha=0.3, linewidth=0.5)
+    axis.spines[["top", "right"]].set_visible(False)
+    if not any(len(line.get_xdata()) for line in axis.lines):
+        axis.text(0.5, 0.5, "none", transform=axis.transAxes, ha="center", color=REFERENCE)
+
+
+def confusion(predictions: pd.DataFrame, classes: int) -> np.ndarray:
+    """Count test videos by their class (rows) and the predicted one (columns), int (classes, classes)."""
+    counts = np.zeros((classes, classes), dtype=int)
+    np.add.at(counts, (predictions["label"].to_numpy(), predictions["predicted"].to_numpy()), 1)
+    return counts
+
+
+def draw_confusion(predictions: pd.DataFrame, classes: list[str], title: str, path: Path) -> None:
+    """Draw the confusion matrix of a finetuning's test videos, each row as shares of its class [percent]."""
+    counts = confusion(predictions, len(classes))
+    shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = float(np.clip(2.2 + 0.32 * len(classes), 4, 14))
+    figure, axis = plt.subplots(figsize=(side + 1, side), layout="constrained")
+    image = axis.imshow(shares, cmap="cividis", vmin=0, vmax=100)
+    axis.set(xlabel="predicted class", ylabel="class", title=title)
+    axis.title.set_fontsize(9)
+    if len(classes) < MANY:
+        axis.set_xticks(range(len(classes)), classes, rotation=90, fontsize=7)
+        axis.set_yticks(range(len(classes)), classes, fontsize=7)
+    if len(classes) <= FEW:
+        for row, column in np.argwhere(counts):
+            colour = "black" if shares[row, column] > 50 else "white"
+            axis.text(column, row, counts[row, column], ha="center", va="center", fontsize=7, color=colour)
+    figure.colorbar(image, label="percent of the class's videos", shrink=0.8)
+    pictures.save(figure, [path])
+
+
+def draw_lengths(table: pd.DataFrame, title: str, paths: list[Path]) -> None:
+    """Draw histograms of the used videos' lengths and frame rates."""
+    used = usable(table)
+    figure, (lengths, rates) = plt.subplots(1, 2, figsize=(7, 2.6), layout="constrained")
+    lengths.hist(used["num_frames"], bins=40, color=MEASURED)
+    lengths.axvline(check.SHORT_FRAMES, color=REFERENCE, linestyle=":", linewidth=1)
+    lengths.set(xlabel="frames (dotted: one clip)", ylabel="videos")
+    rates.hist(used["fps"], bins=40, color=MEASURED)
+    rates.set(xlabel="frames per second", ylabel="videos")
+    figure.suptitle(title, fontsize=9)
     pictures.save(figure, paths)

@@ -1,19 +1,22 @@
-"""Reading one run's result files, and saying in plain words what is wrong with them."""
+"""One run's result files, read by key; what is wrong with them is said in plain words."""
 
 import io
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 Read = Callable[[str], bytes | None]
-COLUMNS = ["path", "group", "label", "predicted"]
+COLUMNS = ("path", "group", "label", "predicted")
 NUMBERS, TEXTS = ("top1", "videos", "seconds"), ("device", "commit", "torch", "index_digest")
-FACTS = (*NUMBERS, "seed", "split", *TEXTS)
-PRETRAIN_FACTS = ("seconds", "device", "commit", "index_digest")
+FACTS = {
+    "finetune": (*NUMBERS, "seed", "split", *TEXTS),
+    "probe": (*NUMBERS, "seed", "split", *TEXTS, "recall"),
+    "pretrain": ("seconds", "device", "commit", "index_digest"),
+}
 
 
 class DamagedError(Exception):
@@ -42,51 +45,53 @@ def from_mapping(content: dict[str, Any]) -> Read:
     return read
 
 
-def finetuning(read: Read, run_id: str, expected: dict[str, Any]) -> tuple[dict[str, Any], pd.DataFrame] | None:
-    """Read a finetuning's metrics and predictions; None while it has neither.
+def read_run(read: Read, key: str, config: Any) -> tuple[dict[str, Any], pd.DataFrame | None] | None:
+    """Read what a finished run left; None while there is nothing.
 
     Args:
         read: gives a file's bytes by key.
-        run_id: of the finetuning.
-        expected: what its metrics must say of the run, where they say it.
+        key: ``finetune/ID``, ``probe/ID`` or ``pretrain/ID/epoch_E``.
+        config: the run's configuration, which its metrics must not contradict.
 
     Returns:
-        The metrics, and one row a test video: ``path``, ``group``, ``label``, ``predicted``.
+        The metrics, and one row a test video: ``path``, ``group``, ``label``, ``predicted``; a probe's with
+        ``first_match``; None for a pretraining.
 
     Raises:
-        DamagedError: one of them is missing, cut, of another run, or they contradict each other.
+        DamagedError: a file is missing, cut, of another run, or the two contradict each other.
     """
-    return _tested(read, f"finetune/{run_id}", FACTS, expected, COLUMNS)
-
-
-def _tested(
-    read: Read, folder: str, facts: tuple[str, ...], expected: dict[str, Any], columns: list[str]
-) -> tuple[dict[str, Any], pd.DataFrame] | None:
-    metrics = _json(read, f"{folder}/metrics.json", facts, expected)
-    raw = read(f"{folder}/predictions.parquet")
+    stage, run_id, *epoch = key.split("/")
+    expected = {f"{stage}_id": run_id}
+    if stage == "pretrain":
+        expected["epoch"] = int(epoch[0].removeprefix("epoch_"))
+        metrics = _json(read, f"{key}.json", FACTS[stage], expected)
+        return None if metrics is None else (expected | metrics, None)
+    expected |= {name: getattr(config, name) for name in ("pretrain_id", "seed", "split")}
+    metrics = _json(read, f"{key}/metrics.json", FACTS[stage], expected)
+    raw = read(f"{key}/predictions.parquet")
     if metrics is None and raw is None:
         return None
     if metrics is None or raw is None:
         there, lacking = ("metrics.json", "predictions.parquet") if metrics else ("predictions.parquet", "metrics.json")
-        raise DamagedError(f"{lacking} is missing beside {there}; {_again(folder)}")
-    predictions = parse_predictions(raw, "predictions.parquet", _again(folder), columns)
-    correct = int((predictions["label"] == predictions["predicted"]).sum())
-    top1 = 100 * correct / max(len(predictions), 1)
+        raise DamagedError(f"{lacking} is missing beside {there}; {_again(key)}")
+    columns = (*COLUMNS, "first_match") if stage == "probe" else COLUMNS
+    predictions = parse_predictions(raw, "predictions.parquet", _again(key), columns)
+    top1 = 100 * float((predictions["label"] == predictions["predicted"]).mean())
     if len(predictions) != metrics["videos"] or abs(top1 - metrics["top1"]) > 1e-6:
         found = f"{len(predictions)} videos at {top1:.2f} %"
         said = f"{metrics['videos']} at {metrics['top1']:.2f} %"
-        raise DamagedError(f"predictions.parquet gives {found}, metrics.json says {said}; {_again(folder)}")
+        raise DamagedError(f"predictions.parquet gives {found}, metrics.json says {said}; {_again(key)}")
     return metrics, predictions
 
 
-def parse_predictions(raw: bytes, name: str, way_out: str, columns: list[str] = COLUMNS) -> pd.DataFrame:
+def parse_predictions(raw: bytes, name: str, way_out: str, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     """Parse a file of predictions: ``path``, ``group``, ``label``, ``predicted``, or other ``columns``.
 
     Raises:
         DamagedError: it is no parquet file, lacks a column or a value, is empty or names a video twice.
     """
     try:
-        predictions = pd.read_parquet(io.BytesIO(raw), columns=columns)
+        predictions = pd.read_parquet(io.BytesIO(raw), columns=list(columns))
     except Exception as error:  # pyarrow raises what it likes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DamagedError(f"{name} can't be read ({reason[:80]}); {way_out}") from None
@@ -98,25 +103,6 @@ def parse_predictions(raw: bytes, name: str, way_out: str, columns: list[str] = 
     return predictions
 
 
-def pretraining(read: Read, run_id: str, epoch: int) -> dict[str, Any] | None:
-    """Read what a pretraining said of itself at an epoch; None where it isn't there yet.
-
-    Raises:
-        DamagedError: it is cut or of another run.
-    """
-    expected = {"pretrain_id": run_id, "epoch": epoch}
-    return _json(read, f"pretrain/{run_id}/epoch_{epoch}.json", PRETRAIN_FACTS, expected)
-
-
-def probe(read: Read, run_id: str, expected: dict[str, Any]) -> tuple[dict[str, Any], pd.DataFrame] | None:
-    """Read a probe's metrics and predictions, which also have ``first_match``; None while it has neither.
-
-    Raises:
-        DamagedError: as :func:`finetuning`.
-    """
-    return _tested(read, f"probe/{run_id}", (*FACTS, "recall"), expected, [*COLUMNS, "first_match"])
-
-
 def content_of_store(read: Read, store_id: str) -> str | None:
     """Read which content of its data set a frame store holds: the index digest; None where there is no whole store."""
     try:
@@ -126,34 +112,35 @@ def content_of_store(read: Read, store_id: str) -> str | None:
     return found and found["index_digest"]
 
 
-def _json(read: Read, key: str, wanted: tuple[str, ...], expected: dict[str, Any]) -> dict[str, Any] | None:
-    name, way_out = key.rsplit("/", 1)[1], _again(key)
+def _json(read: Read, key: str, wanted: Sequence[str], expected: dict[str, Any]) -> dict[str, Any] | None:
     raw = read(key)
     if raw is None:
         return None
     try:
-        content = json.loads(raw)
+        if problem := _problem(content := json.loads(raw), wanted, expected):
+            raise DamagedError(f"{key.rsplit('/', 1)[1]}{problem}; {_again(key)}")
     except ValueError:
-        raise DamagedError(f"{name} is cut or no JSON; {way_out}") from None
-    if not isinstance(content, dict):
-        raise DamagedError(f"{name} holds no mapping; {way_out}")
-    lacking = [fact for fact in wanted if fact not in content]
-    if lacking:
-        raise DamagedError(f"{name} lacks {', '.join(lacking)}; {way_out}")
-    numbers = [fact for fact in NUMBERS if not _is_number(content.get(fact, 0))]
-    if numbers or any(not isinstance(content.get(fact, ""), str) for fact in TEXTS):
-        wanted = f"{', '.join(NUMBERS)} must be numbers, {', '.join(TEXTS)} text"
-        raise DamagedError(f"{name}: {wanted}; {way_out}")
-    for fact, value in expected.items():
-        if content.get(fact, value) != value:
-            raise DamagedError(f"{name} is another run's: {fact} {content[fact]}, not {value}; {way_out}")
+        raise DamagedError(f"{key.rsplit('/', 1)[1]} is cut or no JSON; {_again(key)}") from None
     return content
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _problem(content: Any, wanted: Sequence[str], expected: dict[str, Any]) -> str | None:
+    """Say what is wrong with the content of a JSON file, as the end of a sentence."""
+    if not isinstance(content, dict):
+        return " holds no mapping"
+    if lacking := [fact for fact in wanted if fact not in content]:
+        return f" lacks {', '.join(lacking)}"
+    numbers, texts = ([content[fact] for fact in facts if fact in content] for facts in (NUMBERS, TEXTS))
+    if not all(type(value) in (int, float) and math.isfinite(value) for value in numbers) or not all(
+        isinstance(text, str) for text in texts
+    ):
+        return f": {', '.join(NUMBERS)} must be numbers, {', '.join(TEXTS)} text"
+    others = [(fact, value) for fact, value in expected.items() if content.get(fact, value) != value]
+    if others:
+        return f" is another run's: {others[0][0]} {content[others[0][0]]}, not {others[0][1]}"
+    return None
 
 
 def _again(key: str) -> str:
-    """Name the way out: of a finetuning its folder is made again, of a pretraining only the segment."""
+    """Name the way out: a finetuning's folder is made again, of a pretraining only the segment."""
     return f"delete {key if key.startswith('pretrain/') else '/'.join(key.split('/')[:2])} and run again"

@@ -42,13 +42,9 @@ def score(found: list[pd.DataFrame], planned: int) -> Score:
         found: predictions of its finished runs, at least one; columns ``path``, ``group``, ``label``, ``predicted``.
         planned: how many runs it is to have.
     """
-    correct, sizes = [], []
-    for predictions in found:
-        right = (predictions["label"] == predictions["predicted"]).astype(int)
-        sums = right.groupby(clusters(predictions)).agg(["sum", "size"])
-        correct.append(sums["sum"])
-        sizes.append(sums["size"])
-    right_of, size_of = (pd.concat(part, axis=1).fillna(0).sort_index().to_numpy().T for part in (correct, sizes))
+    sums = [(part["label"] == part["predicted"]).groupby(clusters(part)).agg(["sum", "size"]) for part in found]
+    groups = pd.concat(sums, axis=1).fillna(0).astype(int).sort_index()
+    right_of, size_of = (groups[name].to_numpy().T.reshape(len(found), -1) for name in ("sum", "size"))
     tops = 100 * right_of.sum(1) / size_of.sum(1)
     mean, runs = float(tops.mean()), len(found)
     low, high = (100 * limit for limit in clustered_interval(right_of, size_of))
@@ -57,8 +53,7 @@ def score(found: list[pd.DataFrame], planned: int) -> Score:
         low, high = (min(max(limit, 0.0), 100.0) for limit in widen(mean, low, high, spread, runs))
     videos = int(size_of.sum(1).min())
     independent = (100 * limit for limit in wilson(mean / 100 * videos, videos))
-    groups = int((size_of > 0).sum(1).min())
-    return Score(mean, low, high, *independent, spread, videos, groups, runs, planned)
+    return Score(mean, low, high, *independent, spread, videos, int((size_of > 0).sum(1).min()), runs, planned)
 
 
 @dataclass(frozen=True)

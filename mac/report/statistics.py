@@ -1,12 +1,13 @@
-"""Intervals and tests of accuracies. Videos of one source group correlate: groups, not videos, are what was sampled."""
+"""Intervals and tests of accuracies. Videos of one source group are right or wrong together: groups are the sample."""
 
+import warnings
 from functools import lru_cache
-from statistics import NormalDist
 
 import numpy as np
+from scipy import stats
 
 LEVEL = 0.05  # of tests; intervals are of 95 %
-Z = NormalDist().inv_cdf(1 - LEVEL / 2)
+Z = float(stats.norm.ppf(1 - LEVEL / 2))
 RESAMPLES, FLIPS, BLOCK = 9999, 9999, 1000
 
 
@@ -28,10 +29,10 @@ def wilson(correct: float, total: int) -> tuple[float, float]:
 
 
 def clustered_interval(correct: np.ndarray, sizes: np.ndarray, method: str = "BCa") -> tuple[float, float]:
-    """Bootstrap the groups for the 95 % interval of an accuracy, the mean over runs.
+    """Bootstrap the source groups for the 95 % interval of an accuracy, the mean over runs.
 
-    Where every group is all right or all wrong together with every other, resampling shows no spread: then Wilson's
-    interval counts groups instead of videos.
+    Where resampling shows no spread (every group has the same share of right videos), Wilson's interval counts groups
+    instead of videos. The same groups give the same interval.
 
     Args:
         correct: videos of each group that are right, (runs, groups), 0 … sizes.
@@ -41,61 +42,31 @@ def clustered_interval(correct: np.ndarray, sizes: np.ndarray, method: str = "BC
     Returns:
         Lower and upper limit in [0, 1].
     """
-    groups = sizes.shape[1]
+    runs, groups = sizes.shape
     share = float((correct.sum(1) / sizes.sum(1)).mean())
     if groups < 2 or share in (0.0, 1.0):
         return wilson(share * groups, groups)
-    drawn, limits = _bootstrap(correct, sizes), np.array([LEVEL / 2, 1 - LEVEL / 2])
-    if drawn.min() == drawn.max():
+
+    def accuracy(*parts: np.ndarray, axis: int) -> np.ndarray:
+        sums = [part.sum(axis) for part in parts]
+        return np.mean([sums[run] / np.maximum(sums[runs + run], 1) for run in range(runs)], axis=0)
+
+    drawing = {"paired": True, "vectorized": True, "n_resamples": RESAMPLES, "batch": max(2_000_000 // groups, 1)}
+    with warnings.catch_warnings(action="ignore", category=stats.DegenerateDataWarning), np.errstate(invalid="ignore"):
+        found = stats.bootstrap((*correct, *sizes), accuracy, method=method, rng=groups, **drawing)
+    limits = found.confidence_interval
+    if np.ptp(found.bootstrap_distribution) == 0 or not np.isfinite(limits).all():
         return wilson(share * groups, groups)
-    if method == "BCa":
-        limits = _corrected(limits, drawn, correct, sizes)
-    low, high = np.quantile(drawn, limits)
-    return float(low), float(high)
-
-
-def _bootstrap(correct: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Accuracies (RESAMPLES,) of as many groups, drawn with replacement; the same for the same groups."""
-    groups, rng, found = sizes.shape[1], np.random.default_rng(sizes.shape[1]), []
-    for start in range(0, RESAMPLES, batch := max(2_000_000 // groups, 1)):
-        chosen = rng.integers(0, groups, (min(batch, RESAMPLES - start), groups))
-        pairs = zip(correct, sizes, strict=True)
-        found.append(np.mean([c[chosen].sum(1) / np.maximum(n[chosen].sum(1), 1) for c, n in pairs], axis=0))
-    return np.concatenate(found)
-
-
-def _corrected(limits: np.ndarray, drawn: np.ndarray, correct: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Shift quantiles for bias and acceleration (BCa: Efron and Tibshirani 1993, equations 14.10, 14.14 and 14.15).
-
-    SciPy's ``bootstrap`` gives the same (a test compares them), but ``scipy.stats`` takes a second to import.
-    """
-    from scipy.special import ndtr, ndtri
-
-    observed = (correct.sum(1) / np.maximum(sizes.sum(1), 1)).mean()
-    bias = ndtri(((drawn < observed).mean() + (drawn <= observed).mean()) / 2)
-    others = (correct.sum(1, keepdims=True) - correct) / np.maximum(sizes.sum(1, keepdims=True) - sizes, 1)
-    influence = others.mean(0).mean() - others.mean(0)
-    acceleration = (influence**3).sum() / (6 * (influence**2).sum() ** 1.5)
-    shifted = bias + ndtri(limits)
-    return ndtr(bias + shifted / (1 - acceleration * shifted))
+    return round(float(limits.low), 12), round(float(limits.high), 12)  # a tie is printed alike on every machine
 
 
 def widen(mean: float, low: float, high: float, spread: float, runs: int) -> tuple[float, float]:
     """Add the spread between runs to an interval over videos (MOVER, Zou and Donner 2008; t with runs − 1 degrees).
 
-    Args:
-        mean: what the interval is of.
-        low: lower limit over videos alone.
-        high: upper limit over videos alone.
-        spread: standard deviation over runs, in the same unit.
-        runs: how many, ≥ 2.
-
-    Returns:
-        Limits that cover other videos and other training seeds.
+    ``spread`` is the standard deviation over ``runs`` (≥ 2) in the unit of ``mean`` and of ``low`` and ``high``, the
+    limits over videos alone. The limits returned cover other videos and other training seeds.
     """
-    from scipy.special import stdtrit
-
-    half = float(stdtrit(runs - 1, 1 - LEVEL / 2)) * spread / runs**0.5
+    half = float(stats.t.ppf(1 - LEVEL / 2, runs - 1)) * spread / runs**0.5
     return mean - ((mean - low) ** 2 + half**2) ** 0.5, mean + ((high - mean) ** 2 + half**2) ** 0.5
 
 
@@ -140,23 +111,16 @@ def flip_p(sums: np.ndarray) -> np.ndarray:
 
 
 def mcnemar(first_only: int, second_only: int) -> float:
-    """Exact two-sided p of McNemar's test (1947), from the videos that exactly one of two models gets right.
-
-    SciPy's ``binomtest`` gives the same (a test compares them), but ``scipy.stats`` takes a second to import.
-    """
-    from scipy.special import bdtr
-
-    total, fewer = first_only + second_only, min(first_only, second_only)
-    return min(1.0, float(2 * bdtr(fewer, total, 0.5)))
+    """Exact two-sided p of McNemar's test (1947), from the videos that exactly one of two models gets right."""
+    total = first_only + second_only
+    return float(stats.binomtest(first_only, total).pvalue) if total else 1.0
 
 
 def t_p(value: float, variance: float, degrees: float) -> float:
     """Two-sided p of a value being 0, by Student's t."""
-    from scipy.special import stdtr
-
     if variance == 0:
         return 1.0 if value == 0 else 0.0
-    return float(2 * stdtr(degrees, -abs(value) / variance**0.5))
+    return float(2 * stats.t.sf(abs(value) / variance**0.5, degrees))
 
 
 def p_text(p: float) -> str:
@@ -165,10 +129,7 @@ def p_text(p: float) -> str:
 
 
 def holm(values: list[float]) -> list[float]:
-    """Holm's (1979) adjusted p of a family of tests; any dependence between them is allowed.
-
-    statsmodels' ``multipletests`` gives the same (a test compares them), but collects garbage on every call: 0.1 s.
-    """
+    """Holm's (1979) adjusted p of a family of tests; any dependence between them is allowed."""
     order = np.argsort(values, kind="stable")
     factors = np.arange(len(values), 0, -1)
     adjusted = np.empty(len(values))

@@ -1,15 +1,38 @@
-"""One table as Markdown: measured beside printed, and what can be claimed."""
+"""A table's cells as one DataFrame, which its Markdown, CSV and LaTeX and the HTML page are written from."""
 
-from mac.plan import Cell, PlannedRow, PlannedTable
-from mac.report.claims import judge_table
-from mac.report.claims_page import claim_rows
-from mac.report.comparisons import Comparison, compare
-from mac.report.measured_on import datasets
+import pandas as pd
+
+from mac.plan import PlannedRow, PlannedTable
+from mac.report.claims import Judgement, judge_table
+from mac.report.comparisons import NOT_COMPARABLE, against_printed, compare
+from mac.report.provenance import data_note, measured_on
 from mac.report.results import Results, Score
 from mac.report.statistics import p_text
-from mac.report.verdicts import NOT_COMPARABLE, against_printed
+from mac.report.texts import render
 
 PENDING, NONE = "pending", "–"
+NUMBERS = ["measured", "low", "high", "spread", "wilson_low", "wilson_high"]
+COLUMNS = [
+    "table",
+    "row",
+    "epoch",
+    "column",
+    "measured",
+    "low",
+    "high",
+    "spread",
+    "videos",
+    "runs",
+    "planned",
+    "printed",
+]
+COLUMNS += ["cited", "finetune_ids", "wilson_low", "wilson_high", "groups", "verdict", "problem"]
+LATEX = str.maketrans(
+    {letter: f"\\{letter}" for letter in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "†": r"$^\dagger$"}
+    | {"α": r"$\alpha$", "λ": r"$\lambda$", "ρ": r"$\rho$", "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$"}
+    | {"±": r"$\pm$", "–": "--", "“": "``", "”": "''", "\u202f": r"\,"}
+)
 
 
 def title(table: PlannedTable) -> str:
@@ -33,106 +56,126 @@ def score_text(score: Score | None) -> str:
     """Phrase a measured number: mean, 95 % interval, spread and number of runs where there are several."""
     if score is None:
         return PENDING
+    spread = "" if score.spread is None else f" ± {score.spread:.1f}"
+    runs = f" ({score.runs} of {score.planned} runs)" if score.planned > 1 else ""
     number, interval = digits(score)
-    text = f"**{number}** {interval}"
-    if score.spread is not None:
-        text += f" ± {score.spread:.1f}"
-    if score.planned > 1:
-        text += f" ({score.runs} of {score.planned} runs)"
-    return text
+    return f"**{number}** {interval}{spread}{runs}"
 
 
-def cell_text(cell: Cell, results: Results) -> str:
-    """Phrase a cell: its number, and what of it can't be used and why."""
-    score, reasons = results.score(cell), results.reasons(cell)
-    if not reasons:
-        return score_text(score)
-    return "; ".join([*([score_text(score)] if score else []), *(f"left out: {reason}" for reason in reasons)])
+def cells(table: PlannedTable, results: Results) -> pd.DataFrame:
+    """Gather a table, one line a cell.
 
-
-def markdown_rows(table: PlannedTable, results: Results) -> str:
-    """Write the table itself; the last column names the finetunings behind a row's cells."""
-    head = ["", *(f"{column}, {kind}" for column in table.columns for kind in ("measured", "printed"))]
-    lines = [[*head, "runs"], ["---", *["---:"] * (len(head) - 1), "---"]]
+    Returns:
+        ``COLUMNS``, the CSV's: numbers in percent, missing ones NaN; and for other formats ``label`` (the row's, with
+        a curve's epoch, and whether it is cited), ``text`` (the number as Markdown),
+        ``ids`` (a list) and ``explanation`` (of the verdict).
+    """
+    lines = []
     for row in table.rows:
-        cells = [text for cell in row.cells for text in _cell_texts(cell, row, results)]
-        runs = ", ".join(results.link(i) for cell in row.cells for i in cell.finetunes) or NONE
-        lines.append([row_label(row) + (" (cited)" if row.cited else ""), *cells, runs])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        for cell in row.cells:
+            score = results.score(cell)
+            line = dict.fromkeys(COLUMNS) | {"table": table.name, "row": row.label, "epoch": row.epoch}
+            if score:
+                line |= {"measured": score.top1} | {name: value for name, value in vars(score).items() if name in line}
+            line |= {"column": cell.column, "printed": cell.printed, "cited": row.cited}
+            line |= {"ids": list(cell.finetunes), "finetune_ids": " ".join(cell.finetunes)}
+            line |= {"problem": "; ".join(results.reasons(cell)), "verdict": "", "explanation": ""}
+            if cell.finetunes and cell.printed is not None:
+                verdict = against_printed(cell, results)
+                line |= {"verdict": verdict.outcome, "explanation": verdict.text}
+            label = row_label(row) + (" (cited)" if row.cited else "")
+            lines.append(line | {"label": label, "text": NONE if row.cited else score_text(score)})
+    whole = dict.fromkeys(("epoch", "videos", "runs", "planned", "groups"), "Int64")
+    return pd.DataFrame(lines).astype(dict.fromkeys([*NUMBERS, "printed"], float) | whole)
 
 
-def _cell_texts(cell: Cell, row: PlannedRow, results: Results) -> tuple[str, str]:
-    measured = NONE if row.cited else cell_text(cell, results)
-    return measured, NONE if cell.printed is None else f"{cell.printed:.1f}"
+def grid(table: pd.DataFrame, measured: pd.Series) -> pd.DataFrame:
+    """Lay cells out as the paper does: a line a row; under each column the measured and the printed number."""
+    printed = table["printed"].map(lambda value: NONE if pd.isna(value) else f"{value:.1f}")
+    shown = table[["label", "column"]].assign(measured=measured, printed=printed)
+    wide = shown.set_index(["label", "column"]).unstack(sort=False).swaplevel(axis=1)
+    return wide[list(table["column"].unique())].rename_axis(index=None, columns=[None, None])
 
 
-def markdown(table: PlannedTable, results: Results, note: str) -> str:
+def rows(table: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """Lay a table out for Markdown; the last column names the finetunings behind a row's cells."""
+    left_out = (table["text"] + "; ").where(table["measured"].notna(), "") + "left out: " + table["problem"]
+    found = grid(table, table["text"].mask(table["problem"] != "", left_out))
+    found.columns = [f"{column}, {kind}" for column, kind in found.columns]
+    runs = table.groupby("label", sort=False)["ids"].sum()
+    found["runs"] = [", ".join(map(results.link, ids)) or NONE for ids in runs]
+    return found.reset_index(names="")
+
+
+def verdicts(table: pd.DataFrame) -> pd.DataFrame | str | None:
+    """Hold each cell against its printed number; the reason if none can be, None if there is none to hold."""
+    judged = table[table["verdict"] != ""]
+    if judged.empty:
+        return None
+    if (judged["verdict"] == NOT_COMPARABLE).all():
+        return "; ".join(judged["explanation"].unique())
+    heads = {"label": "", "column": "column", "verdict": "against the printed number"}
+    return judged[[*heads, "explanation"]].rename(columns=heads | {"explanation": "measured − printed"})
+
+
+def claim_rows(judgements: list[Judgement], with_table: bool = True) -> pd.DataFrame:
+    """List claims, their outcomes and the evidence."""
+    lines = [(found.table, found.claim, found.outcome, found.evidence) for found in judgements]
+    found = pd.DataFrame(lines, columns=["", "Claim", "Here", "Evidence"])
+    return found if with_table else found.drop(columns="")
+
+
+def pair_rows(pairs: pd.DataFrame, with_column: bool) -> pd.DataFrame:
+    """Phrase paired comparisons, one a line."""
+    found = pd.DataFrame({"First − second": pairs["first"] + " − " + pairs["second"], "column": pairs["column"]})
+    numbers = pairs[["difference", "low", "high"]]
+    found["points [95 %]"] = [f"{d:+.1f} [{low:+.1f}, {high:+.1f}]" for d, low, high in numbers.itertuples(index=False)]
+    for head, name in {"p, McNemar": "mcnemar_p", "p, groups": "clustered_p", "p, corrected": "p_holm"}.items():
+        found[head] = pairs[name].map(lambda p: NONE if pd.isna(p) else p_text(p))
+    found = found.assign(**{"these models": pairs["models"], "the methods": pairs["methods"]})
+    return found if with_column else found.drop(columns="column")
+
+
+def markdown(table: PlannedTable, results: Results) -> str:
     """Write a table's page: rows, verdicts, claims, paired comparisons, and what it was measured on."""
-    parts = [f"# {title(table)}", markdown_rows(table, results), *verdict_lines(table, results)]
-    if table.claims:
-        parts += ["## Claims", claim_rows(judge_table(table, results))]
-    if pairs := compare(table, results):
-        parts += ["## Rows in pairs", _pair_rows(pairs, len(table.columns) > 1), how_to_read_pairs()]
-    parts += ["## How to read this", how_to_read(), note, provenance(table.finetunes, results)]
-    return "\n\n".join(parts) + "\n"
-
-
-def verdict_lines(table: PlannedTable, results: Results) -> list[str]:
-    """Hold each cell against its printed number; in one sentence if none can be."""
-    cells = [(row, cell) for row in table.rows for cell in row.cells if cell.finetunes and cell.printed is not None]
-    if not cells:
-        return []
-    verdicts = [against_printed(cell, results) for _, cell in cells]
-    if all(verdict.outcome == NOT_COMPARABLE for verdict in verdicts):
-        reasons = "; ".join(dict.fromkeys(verdict.text for verdict in verdicts))
-        return [f"Not comparable with the printed numbers: {reasons}."]
-    lines = ["| | column | against the printed number | measured − printed |", "| --- | --- | --- | --- |"]
-    for (row, cell), verdict in zip(cells, verdicts, strict=True):
-        lines.append(f"| {row_label(row)} | {cell.column} | {verdict.outcome} | {verdict.text} |")
-    return ["\n".join(lines)]
-
-
-def _pair_rows(pairs: list[Comparison], with_column: bool) -> str:
-    head = ["First − second", *(["column"] if with_column else []), "points [95 %]", "p, McNemar", "p, groups"]
-    lines = [[*head, "p, corrected", "these models", "the methods"]]
-    lines.append(["---", *(["---"] if with_column else []), *["---:"] * 4, "---", "---"])
-    for pair in pairs:
-        exact = NONE if pair.mcnemar_p is None else p_text(pair.mcnemar_p)
-        points = f"{pair.difference:+.1f} [{pair.low:+.1f}, {pair.high:+.1f}]"
-        tests = [exact, p_text(pair.clustered_p), p_text(pair.p_holm)]
-        names = [f"{pair.first} − {pair.second}", *([pair.column] if with_column else [])]
-        lines.append([*names, points, *tests, pair.models, pair.methods])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def how_to_read_pairs() -> str:
-    """Explain the paired comparisons."""
-    return (
-        "Each pair is compared on the same test videos: McNemar's exact test takes videos as independent, the other one"
-        " flips the signs of whole source groups. The larger of the two, corrected for all pairs of the table (Holm),"
-        " decides about *these trained models* at 5 %. The methods need three seeds a side, whose spread then counts."
-        " The intervals are of single pairs, uncorrected."
+    found, pairs = cells(table, results), compare(table, results)
+    return render(
+        "table.md",
+        title=title(table),
+        rows=rows(found, results),
+        verdicts=verdicts(found),
+        claims=claim_rows(judge_table(table, results), with_table=False) if table.claims else None,
+        pairs=None if pairs.empty else pair_rows(pairs, len(table.columns) > 1),
+        note=data_note(results.plan),
+        measured_on=measured_on(table.finetunes, results),
     )
 
 
-def how_to_read() -> str:
-    """Explain the cells."""
-    return (
-        "Measured: top-1 accuracy [percent] on test videos, with a 95 % interval over the source groups that the videos"
-        " were cut from, and over training seeds where several were run; ± is the standard deviation over runs. With"
-        " one seed the interval is of this trained model: another training may fall outside. Printed: the paper's"
-        " supplementary."
+def comma_separated(table: PlannedTable, results: Results) -> str:
+    """Write a table as tidy CSV, one line a cell; numbers are in percent."""
+    found = cells(table, results)[COLUMNS]
+    found[NUMBERS] = found[NUMBERS].map("{:.4f}".format, na_action="ignore")
+    return found.to_csv(index=False, lineterminator="\n")
+
+
+def latex(table: PlannedTable, results: Results) -> str:
+    """Write a table as a float: measured with its 95 % interval and printed, side by side, for each column.
+
+    It needs the package booktabs. Cited methods carry a dagger.
+    """
+    found = cells(table, results)
+    text = found["text"].where(found["measured"].notna(), NONE).str.replace(r"\*\*| \(.*", "", regex=True)
+    shown = grid(found.assign(label=found["label"].str.replace(" (cited)", "†")), text).map(escape)
+    shown = shown.rename(index=escape, columns=escape)
+    legend = "Top-1 accuracy [percent] with its 95\u202f% interval; ± is the standard deviation over runs."
+    cited = " †Cited, not measured." if found["cited"].any() else ""
+    caption = escape(f"{title(table)}. {legend}{cited} {data_note(results.plan).replace('**', '')}")
+    form = {"position_float": "centering", "hrules": True, "multicol_align": "c"}
+    return "% needs \\usepackage{booktabs}\n" + shown.style.to_latex(
+        caption=caption, label=f"tab:{table.name.lower()}", column_format="l" + "rr" * len(table.columns), **form
     )
 
 
-def provenance(finetunes: tuple[str, ...], results: Results) -> str:
-    """Say what a table's numbers were measured on."""
-    found = results.provenance(list(finetunes))
-    done = sum(i in results.finetunes for i in finetunes)
-    names = {"seed": "seeds", "split": "splits", "device": "device", "commit": "commit", "torch": "torch"}
-    facts = [f"scale {results.plan.scale}", f"{done} of {len(finetunes)} finetunings done"]
-    facts += [f"{names[key]} {', '.join(values) or PENDING}" for key, values in found.items()]
-    names_used = {dataset.name for dataset in datasets(finetunes, results.plan)}
-    used = {name: digest for name, digest in results.digests.items() if name in names_used}
-    facts.append("data " + (", ".join(f"{name} ({digest})" for name, digest in sorted(used.items())) or PENDING))
-    return f"Measured on: {'; '.join(facts)}."
+def escape(text: str) -> str:
+    """Write plain text so that LaTeX prints it; Greek letters and signs become mathematics."""
+    return text.translate(LATEX)

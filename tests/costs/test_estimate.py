@@ -13,7 +13,7 @@ from mac.commands import costing
 from mac.costs import estimate, throughput
 from mac.costs.throughput import count_operations, kinds_of, passes_of
 from mac.experiment import merge
-from mac.report.spent import spent
+from mac.report.provenance import spent
 from mac.validation import ConfigError, read_yaml
 
 CPU, H100, H200 = "CPU (x86_64)", "NVIDIA H100 80GB HBM3", "NVIDIA H200"

@@ -7,11 +7,9 @@ import sys
 import pytest
 from made_up import answers, content, files, parquet, predictions, results
 
-from mac.report import claims_page
+from mac.report.pages import claims_page, summary
 from mac.report.results import Results, from_folder, from_mapping
-from mac.report.spreadsheet import comma_separated
-from mac.report.summary import summary
-from mac.report.tables import markdown
+from mac.report.tables import comma_separated, markdown
 
 
 def spoilt(demo, change):
@@ -88,10 +86,10 @@ def test_a_damaged_result_is_named_and_left_out(demo, kind):
     assert list(read.problems) == [f"finetune/{run}"]
     assert reason in read.problems[f"finetune/{run}"]
     assert read.problems[f"finetune/{run}"].endswith(f"delete finetune/{run} and run again")
-    page = markdown(demo.tables["T8"], read, "")
+    page = markdown(demo.tables["T8"], read)
     assert f"| λ = 10 | left out: finetune/{run}: " in page
     assert "| λ = 30 is best | open |" in page
-    whole = markdown(demo.tables["T8"], results(demo), "")
+    whole = markdown(demo.tables["T8"], results(demo))
     lines = [line for line in whole.splitlines() if line.startswith(("| λ = 30 | **", "| λ = 60 | **"))]
     assert len(lines) == 2
     assert all(line in page for line in lines)
@@ -100,10 +98,10 @@ def test_a_damaged_result_is_named_and_left_out(demo, kind):
 def test_summary_csv_and_claims_survive_and_name_it(demo):
     run, found = spoilt(demo, DAMAGE["cut metrics"][0])
     read = Results(demo, from_mapping(found))
-    assert f"* `finetune/{run}`: metrics.json is cut" in summary(demo, read)
+    assert f"* `finetune/{run}`: metrics.json is cut" in summary(read)
     assert "metrics.json is cut" in comma_separated(demo.tables["T8"], read)
-    assert "metrics.json is cut" in claims_page.page(demo, read, "")
-    assert markdown(demo.tables["T7"], read, "") == markdown(demo.tables["T7"], results(demo), "")
+    assert "metrics.json is cut" in claims_page(read)
+    assert markdown(demo.tables["T7"], read) == markdown(demo.tables["T7"], results(demo))
 
 
 def test_on_a_tie_no_content_stays(demo):
@@ -117,10 +115,14 @@ def test_on_a_tie_no_content_stays(demo):
     assert read.finetunes == read.digests == {}
 
 
+def pretraining_of(demo, run):
+    config = demo.finetunings[run].config
+    return f"pretrain/{config.pretrain_id}/epoch_{config.epoch}", config
+
+
 def test_what_starts_from_a_pretraining_on_other_content_is_left_out_too(demo):
     run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
-    config = demo.finetunings[run].config
-    key = f"pretrain/{config.pretrain_id}/epoch_{config.epoch}"
+    key, config = pretraining_of(demo, run)
     foreign = {"pretrain_id": config.pretrain_id, "epoch": config.epoch, "index_digest": "0000000000"}
     foreign |= {"seconds": 1.0, "device": "CPU", "commit": "abc"}
     read = Results(demo, from_mapping(content(demo) | {f"{key}.json": foreign}))
@@ -130,18 +132,15 @@ def test_what_starts_from_a_pretraining_on_other_content_is_left_out_too(demo):
 
 def test_a_cut_pretraining_is_named_and_its_finetuning_stays(demo):
     run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
-    config = demo.finetunings[run].config
-    key = f"pretrain/{config.pretrain_id}/epoch_{config.epoch}"
+    key, _ = pretraining_of(demo, run)
     read = Results(demo, from_mapping(content(demo) | {f"{key}.json": b"{"}))
     assert list(read.problems) == [key]
     assert run in read.finetunes
 
 
-def test_the_command_reports_the_rest_and_exits_0(demo, root, tmp_path):
+def test_the_command_reports_the_rest_and_exits_0(demo, root, tmp_path, write_results):
     run, found = spoilt(demo, DAMAGE["cut predictions"][0])
-    for key, value in found.items():
-        (tmp_path / "results" / key).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "results" / key).write_bytes(value)
+    write_results(found, tmp_path / "results")
     command = [sys.executable, "-m", "mac", "report", "--scale", "demo", "--results", str(tmp_path / "results")]
     done = subprocess.run([*command, "--out", str(tmp_path / "out")], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0
@@ -152,7 +151,7 @@ def test_the_command_reports_the_rest_and_exits_0(demo, root, tmp_path):
 def test_no_results_at_all_are_no_problem(demo):
     read = Results(demo, from_mapping({}))
     assert read.problems == {}
-    assert "Results left out" not in summary(demo, read)
+    assert "Results left out" not in summary(read)
 
 
 def test_the_content_that_frames_are_stored_of_counts_not_the_majority(demo):

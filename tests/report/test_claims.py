@@ -1,31 +1,17 @@
 """Claims, verdicts and comparisons on made-up and on simulated results."""
 
-import shutil
-
 import numpy as np
 import pytest
-import yaml
 from made_up import answers, content, files, results
 
 from benchmarks.simulated import SETTINGS, simulate
 from mac import plan
-from mac.experiment import merge
-from mac.report import verdicts
+from mac.report import comparisons
 from mac.report.claims import judge, judge_table
 from mac.report.comparisons import compare
 from mac.report.results import Results, from_mapping
 from mac.report.scores import Sample
-from mac.validation import ConfigError, read_yaml
-
-
-def changed(root, tmp_path, scale="paper", tables=None, **override):
-    folder = shutil.copytree(root / "config", tmp_path / "config")
-    path = folder / "scales" / f"{scale}.yaml"
-    path.write_text(yaml.safe_dump(merge(read_yaml(path), override), allow_unicode=True))
-    if tables:
-        path = folder / "tables.yaml"
-        path.write_text(yaml.safe_dump(merge(read_yaml(path), tables), allow_unicode=True, sort_keys=False))
-    return plan.load(folder, scale)
+from mac.validation import ConfigError
 
 
 def told(planned, tops, name):
@@ -53,41 +39,41 @@ def test_one_seed_decides_nothing_about_methods_and_says_what_the_models_show(pa
         ([[60, 61, 62], [60, 95, 80], [58, 59, 57]], "undecided"),
     ],
 )
-def test_three_seeds_decide_on_their_spread_too(root, tmp_path, tops, outcome):
-    planned = changed(root, tmp_path, seeds=[1, 2, 3])
+def test_three_seeds_decide_on_their_spread_too(changed, tops, outcome):
+    planned = changed(seeds=[1, 2, 3])
     (found,) = judge_table(planned.tables["T8"], told(planned, tops, "T8"))
     assert found.outcome == outcome
 
 
-def test_a_conjunction_needs_all_its_parts(root, tmp_path):
-    planned = changed(root, tmp_path, seeds=[1, 2, 3])
+def test_a_conjunction_needs_all_its_parts(changed):
+    planned = changed(seeds=[1, 2, 3])
     for tops, outcome in (([60, 70, 80], "holds"), ([60, 70, 50], "contradicted"), ([60, 70, 70.2], "undecided")):
         (found,) = judge_table(planned.tables["T2"], told(planned, [[top, top + 1, top] for top in tops], "T2"))
         assert found.outcome == outcome
 
 
-def test_a_margin_lets_an_equal_row_hold(root, tmp_path):
+def test_a_margin_lets_an_equal_row_hold(changed):
     claims = [{"text": "c", "at_least": ["λ = 30", "λ = 10"], "margin": 6.0}]
-    planned = changed(root, tmp_path, tables={"T8": {"claims": claims}}, seeds=[1, 2, 3])
+    planned = changed(tables={"T8": {"claims": claims}}, seeds=[1, 2, 3])
     (found,) = judge_table(planned.tables["T8"], told(planned, [[70, 71, 70], [70, 70, 71], [1, 1, 2]], "T8"))
     assert found.outcome == "holds"
 
 
-def test_a_number_and_a_reference_are_operands(root, tmp_path):
+def test_a_number_and_a_reference_are_operands(changed):
     claims = [
         {"text": "above 50", "greater": ["checkpoint 1", 50.0]},
         {"text": "below 95", "greater": [95.0, "checkpoint 1"]},
         {"text": "reference", "greater": ["checkpoint 1", "ρBYOL, 50 epochs"]},
     ]
-    planned = changed(root, tmp_path, tables={"F1": {"claims": claims}}, seeds=[1, 2, 3])
+    planned = changed(tables={"F1": {"claims": claims}}, seeds=[1, 2, 3])
     found = judge_table(planned.tables["F1"], told(planned, [[60, 61, 62], [83, 84, 85], *[[70, 70, 71]] * 3], "F1"))
     assert [judgement.outcome for judgement in found] == ["holds", "holds", "undecided"]
 
 
-def test_cited_numbers_count_on_real_data_only(root, tmp_path, demo):
+def test_cited_numbers_count_on_real_data_only(changed, demo):
     (found,) = judge_table(demo.tables["T1"], results(demo))
     assert found.outcome == "not comparable"
-    planned = changed(root, tmp_path, seeds=[1, 2, 3])
+    planned = changed(seeds=[1, 2, 3])
     tops = {i: 95.0 for cell in planned.tables["T1"].rows[-1].cells for i in cell.finetunes}
     (found,) = judge_table(planned.tables["T1"], results(planned, tops))
     assert found.outcome == "holds"
@@ -135,18 +121,18 @@ def test_a_page_waits_for_rows_its_claims_speak_of(paper):
         ({"greatr": ["λ = 30", "λ = 10"]}, "unknown key"),
     ],
 )
-def test_a_bad_claim_is_named(root, tmp_path, claim, message):
+def test_a_bad_claim_is_named(changed, claim, message):
     with pytest.raises(ConfigError, match="T8") as error:
-        changed(root, tmp_path, tables={"T8": {"claims": [claim | {"text": "c"}]}})
+        changed(tables={"T8": {"claims": [claim | {"text": "c"}]}})
     assert message in str(error.value)
 
 
-def test_settings_of_verdicts_are_strict_and_no_part_of_a_run(root, tmp_path, paper):
-    planned = changed(root, tmp_path, verdicts={"margin": 2.5})
+def test_settings_of_verdicts_are_strict_and_no_part_of_a_run(changed, paper):
+    planned = changed(verdicts={"margin": 2.5})
     assert planned.experiment.verdicts.margin == 2.5
     assert planned.finetunings.keys() == paper.finetunings.keys()
     with pytest.raises(ConfigError, match=r"verdicts\.margin"):
-        changed(root, tmp_path / "b", verdicts={"margin": 0.0})
+        changed(verdicts={"margin": 0.0})
 
 
 def independent(top, videos, seeds=1):
@@ -166,14 +152,14 @@ def independent(top, videos, seeds=1):
     ],
 )
 def test_a_cell_is_held_against_the_printed_number(top, videos, seeds, outcome):
-    found = verdicts.judge([independent(top, videos, seeds)], 84.8, SETTINGS)
+    found = comparisons.judge([independent(top, videos, seeds)], 84.8, SETTINGS)
     assert found.outcome == outcome
     assert ("gap of this size" in found.text) == (outcome == "undecided")
 
 
 def test_the_printed_numbers_own_uncertainty_counts():
     """By hand: 84.8 % of 3,783 has a variance of 0.3407 points² on either side, and a seed 1 point² on either side."""
-    difference = verdicts.against_number([independent(84.8, 3783)], 84.8, SETTINGS)
+    difference = comparisons.against_number([independent(84.8, 3783)], 84.8, SETTINGS)
     assert difference.other_video >= 0.340
     assert difference.seed_variance == 2.0
     low, high = difference.methods_interval()
@@ -183,17 +169,17 @@ def test_the_printed_numbers_own_uncertainty_counts():
 def test_cells_without_results_or_numbers_have_no_verdict(paper, demo):
     cell = paper.tables["T8"].rows[0].cells[0]
     empty = Results(paper, from_mapping({}))
-    assert verdicts.against_printed(cell, empty).outcome == "open"
-    assert verdicts.against_printed(paper.tables["F1"].rows[0].cells[0], empty).outcome == "not comparable"
-    assert verdicts.against_printed(paper.tables["T1"].rows[0].cells[0], empty).outcome == "not comparable"
-    assert verdicts.against_printed(demo.tables["T8"].rows[0].cells[0], results(demo)).outcome == "not comparable"
+    assert comparisons.against_printed(cell, empty).outcome == "open"
+    assert comparisons.against_printed(paper.tables["F1"].rows[0].cells[0], empty).outcome == "not comparable"
+    assert comparisons.against_printed(paper.tables["T1"].rows[0].cells[0], empty).outcome == "not comparable"
+    assert comparisons.against_printed(demo.tables["T8"].rows[0].cells[0], results(demo)).outcome == "not comparable"
 
 
 def test_pairs_are_compared_on_the_same_videos(demo):
     found = compare(demo.tables["T6"], results(demo))
     assert len(found) == 10
-    assert all(pair.p_holm >= max(pair.mcnemar_p, pair.clustered_p) for pair in found)
-    assert {pair.methods for pair in found} == {"undecided (one seed)"}
+    assert (found["p_holm"] >= found[["mcnemar_p", "clustered_p"]].max(axis=1)).all()
+    assert set(found["methods"]) == {"undecided (one seed)"}
     run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
     other = content(demo) | files(demo, run, answers(demo, run, 50, 200))
     assert len(compare(demo.tables["T8"], Results(demo, from_mapping(other)))) == 1

@@ -8,7 +8,7 @@ import pytest
 
 from mac.cli import main
 from mac.data import check, index
-from mac.report import data_card
+from mac.report import cards, figures
 
 COLUMNS = [
     "path", "label", "group", "split_1", "split_2", "split_3", "status", "reason", "num_frames", "fps", "width",
@@ -39,17 +39,17 @@ def table():
 
 @pytest.fixture
 def facts(table):
-    return data_card.summarise(table)
+    return cards.summarise(table)
 
 
 def page(table):
-    return data_card.page("hand", data_card.summarise(table), table, "hand.png")
+    return cards.data_card("hand", cards.summarise(table), table, "hand.png")
 
 
 def cells(text, heading):
     """The rows of the first table after a line that begins with ``heading``."""
     lines = text[text.index(f"\n{heading}") + 1 :].splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("| ---"))
+    start = next(i for i, line in enumerate(lines) if line.startswith(("|:-", "|--")))
     rows = []
     for line in lines[start + 1 :]:
         if not line.startswith("|"):
@@ -70,11 +70,13 @@ def test_counts_are_those_of_the_table(facts, table):
     assert facts["rates"] == {"25.0": 4, "30.0": 2}
     assert facts["sizes"] == {"320×240": 4, "640×480": 2}
     assert facts["index_digest"] == index.digest(table)
+    assert json.loads(json.dumps(facts)) == facts
 
 
-def test_hours_are_hours():
-    rows = [(*ROWS[0][:8], 90_000, 25.0, *ROWS[0][10:]), (*ROWS[1][:8], 216_000, 30.0, *ROWS[1][10:])]
-    assert data_card.summarise(table_of(rows))["hours"] == 3.0
+@pytest.mark.parametrize(("rate", "hours"), [(30.0, 3.0), (0.0, 1.0)])
+def test_hours_are_hours_and_videos_without_a_rate_take_none(rate, hours):
+    rows = [(*ROWS[0][:8], 90_000, 25.0, *ROWS[0][10:]), (*ROWS[1][:8], 216_000, rate, *ROWS[1][10:])]
+    assert cards.summarise(table_of(rows))["hours"] == hours
 
 
 def test_sides_and_what_stands_on_both_of_them(facts):
@@ -95,13 +97,9 @@ def test_classes_are_counted_by_split_and_side(facts):
 
 
 def test_unlisted_files_count_as_nothing_but_unlisted(facts):
-    without = data_card.summarise(table_of(ROWS[:-1]))
+    without = cards.summarise(table_of(ROWS[:-1]))
     assert facts["statuses"].pop("unlisted") == 1
     assert facts == without
-
-
-def test_facts_survive_json(facts):
-    assert json.loads(json.dumps(facts)) == facts
 
 
 def test_the_page_says_the_same(table, facts):
@@ -127,8 +125,8 @@ def test_the_page_names_what_was_left_out_and_why(table):
 def test_a_long_list_is_cut_and_says_where_the_rest_is():
     rows = ROWS + [(f"z{i}", *ROWS[8][1:]) for i in range(100)]
     text = page(table_of(rows))
-    assert len(cells(text, "## Left out")) == data_card.SHOWN
-    assert f"… and {106 - data_card.SHOWN} more: `left_out.csv` beside the index names them all." in text
+    assert len(cells(text, "## Left out")) == cards.SHOWN
+    assert f"… and {106 - cards.SHOWN} more: `left_out.csv` beside the index names them all." in text
 
 
 def test_a_whole_data_set_has_nothing_to_name():
@@ -139,36 +137,30 @@ def test_a_whole_data_set_has_nothing_to_name():
 
 def test_the_same_table_gives_the_same_bytes(table, tmp_path):
     for name in ("a", "b"):
-        data_card.draw(table.copy(), "hand", [tmp_path / f"{name}.{ending}" for ending in ("png", "svg")])
+        figures.draw_lengths(table.copy(), "hand", [tmp_path / f"{name}.{ending}" for ending in ("png", "svg")])
     for ending in ("png", "svg"):
         assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
     assert page(table) == page(table.copy())
     longer = table.assign(num_frames=table["num_frames"] * 2)
-    data_card.draw(longer, "hand", [tmp_path / "c.png"])
+    figures.draw_lengths(longer, "hand", [tmp_path / "c.png"])
     assert (tmp_path / "c.png").read_bytes() != (tmp_path / "a.png").read_bytes()
 
 
 def test_videos_that_are_all_short_and_tell_no_rate_have_a_card(tmp_path):
     rows = [(*row[:6], check.SHORT, "few frames", 5, 0.0, *row[10:]) for row in ROWS[:6]]
     table = table_of(rows)
-    facts = data_card.summarise(table)
+    facts = cards.summarise(table)
     assert (facts["usable"], facts["frames"], facts["hours"]) == (6, 30, 0.0)
     assert facts["frames_range"] == [5, 5, 5]
     assert facts["rates"] == {"0.0": 6}
-    assert json.loads(json.dumps(facts)) == facts
     assert len(cells(page(table), "## Left out")) == 6
-    data_card.draw(table, "short", [tmp_path / "short.png"])
+    figures.draw_lengths(table, "short", [tmp_path / "short.png"])
     assert (tmp_path / "short.png").stat().st_size
-
-
-def test_videos_without_a_rate_take_no_time_from_the_others():
-    rows = [(*ROWS[0][:8], 90_000, 25.0, *ROWS[0][10:]), (*ROWS[1][:8], 90_000, 0.0, *ROWS[1][10:])]
-    assert data_card.summarise(table_of(rows))["hours"] == 1.0
 
 
 def test_a_class_that_lost_all_its_videos_is_still_named():
     rows = [*ROWS, ("c1", "C", "g9", "train", "train", "unused", "absent", "no such file", 0, 0.0, 0, 0, "", "")]
-    assert data_card.summarise(table_of(rows))["classes"]["C"] == dict.fromkeys(
+    assert cards.summarise(table_of(rows))["classes"]["C"] == dict.fromkeys(
         ["1 train", "1 test", "2 train", "2 test"], 0
     )
 
@@ -177,18 +169,8 @@ def test_the_command_writes_page_numbers_and_pictures(embedded, tmp_path):
     built = index.build(embedded / "ucf101", "ucf101", max_unusable=0.0)
     built.to_parquet(tmp_path / "index.parquet")
     out, pictures = tmp_path / "cards" / "ucf101.md", [tmp_path / "cards" / f"ucf101.{e}" for e in ("png", "svg")]
-    call = [
-        "describe",
-        "--title",
-        "UCF101",
-        "--index",
-        tmp_path / "index.parquet",
-        "--out",
-        out,
-        "--pictures",
-        *pictures,
-    ]
-    main([str(argument) for argument in call])
+    call = ["describe", "--title", "UCF101", "--index", tmp_path / "index.parquet", "--out", out]
+    main([str(argument) for argument in [*call, "--pictures", *pictures]])
     facts = json.loads(out.with_suffix(".json").read_text())
     with (embedded / "ucf101" / "ucfTrainTestlist" / "trainlist01.txt").open(newline="") as lists:
         assert facts["splits"]["1"]["train"] == len(list(csv.reader(lists)))

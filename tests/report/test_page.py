@@ -4,81 +4,63 @@ import json
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
+from html import unescape
 
 import pytest
 from made_up import content
 
 from mac.cli import main
-from mac.report import page
+from mac.report.pages import page
+from mac.report.provenance import changes
 from mac.report.results import Results, from_folder
+from mac.validation import read_yaml
 
 LEDGER = "# Ledger\n\n| a | b |\n| - | - |\n| <c> | α |\n"
 COST = {"heads": ["stage"], "rows": [["pretraining"]], "note": ""}
 RUNS_PAGE = "http://127.0.0.1:5000/#/experiments/1/runs"
 
 
-class Reader(HTMLParser):
-    """Notes ids, addresses, visible text and the text of each run's box."""
+def values(text, *names):
+    """What a page's attributes of these names say."""
+    return [unescape(value) for value in re.findall(rf'\b(?:{"|".join(names)})="([^"]*)"', text)]
 
-    def __init__(self, text):
-        super().__init__()
-        self.ids, self.addresses, self.tags, self.text, self.runs, self._run = [], [], set(), [], {}, None
-        self.feed(text)
 
-    def handle_starttag(self, tag, attributes):
-        values = dict(attributes)
-        self.tags.add(tag)
-        if "id" in values:
-            self.ids.append(values["id"])
-        self.addresses += [values[name] for name in ("href", "src", "srcset", "action") if name in values]
-        if tag == "details":
-            self._run = values.get("id")
-
-    def handle_data(self, data):
-        self.text.append(data)
-        if self._run:
-            self.runs[self._run] = self.runs.get(self._run, "") + data
+def runs(text):
+    """The text of each run's box, by its id."""
+    boxes = re.findall(r'<details id="run-(\w+)">(.*?)</details>', text, re.S)
+    return {run: unescape(re.sub(r"<[^>]*>", "", box)) for run, box in boxes}
 
 
 @pytest.fixture(scope="module")
-def folder(demo, tmp_path_factory):
+def folder(demo, tmp_path_factory, write_results):
     """A results folder as the demo leaves it, without checkpoints."""
-    root = tmp_path_factory.mktemp("results")
-    for key, text in content(demo).items():
-        path = root / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text) if isinstance(text, bytes) else path.write_text(text)
-    return root
+    return write_results(content(demo), tmp_path_factory.mktemp("results"))
 
 
 @pytest.fixture(scope="module")
 def rendered(demo, folder):
     results = Results(demo, from_folder(folder), RUNS_PAGE)
-    return page.render(results, folder / "no_report_yet", str(folder), COST, LEDGER)
+    return page(results, folder / "no_report_yet", str(folder), COST, LEDGER)
 
 
 def test_the_page_needs_nothing_else(rendered):
-    read = Reader(rendered)
-    outside = [a for a in read.addresses if not a.startswith(("#", "data:", RUNS_PAGE))]
-    assert outside == []
-    assert not read.tags & {"iframe", "object", "embed"}
-    assert "@import" not in rendered
-    assert "url(" not in rendered
+    addresses = values(rendered, "href", "src", "srcset", "action")
+    assert len(addresses) > 100
+    assert not [a for a in addresses if not a.startswith(("#", "data:", RUNS_PAGE))]
+    assert not re.search("<(iframe|object|embed)|@import|url\\(", rendered)
 
 
 def test_every_link_within_the_page_leads_somewhere_and_ids_are_unique(rendered):
-    read = Reader(rendered)
-    assert {a[1:] for a in read.addresses if a.startswith("#")} <= set(read.ids)
-    assert len(read.ids) == len(set(read.ids))
+    ids = values(rendered, "id")
+    assert {a[1:] for a in values(rendered, "href") if a.startswith("#")} <= set(ids)
+    assert len(ids) == len(set(ids))
 
 
 def test_a_cell_is_followed_to_its_run_and_recomputed_from_its_predictions(demo, rendered, capsys):
-    read = Reader(rendered)
     row = demo.tables["T8"].rows[0]
     run = row.cells[0].finetunes[0]
     cell = re.search(rf'λ = 10</td>\s*<td[^>]*><a href="#run-{run}">([^<]+)</a>', rendered)[1]
-    box = read.runs[f"run-{run}"]
+    box = runs(rendered)[run]
     assert "pretrain.mask.threshold: 30.0 → 10.0" in box
     assert f"pretrain/{demo.finetunings[run].config.pretrain_id}/epoch_12.safetensors" in box
     command = re.search(r"python -m mac (score \S+)", box)[1]
@@ -87,7 +69,7 @@ def test_a_cell_is_followed_to_its_run_and_recomputed_from_its_predictions(demo,
 
 
 def test_every_planned_run_has_its_box(demo, rendered):
-    assert {f"run-{i}" for i in demo.finetunings} <= set(Reader(rendered).runs)
+    assert demo.finetunings.keys() == runs(rendered).keys()
 
 
 def test_a_damaged_result_is_named_and_the_rest_is_built(demo, folder, tmp_path):
@@ -95,7 +77,7 @@ def test_a_damaged_result_is_named_and_the_rest_is_built(demo, folder, tmp_path)
     run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
     (broken / f"finetune/{run}/metrics.json").write_text('{"top1": 5')
     results = Results(demo, from_folder(broken))
-    text = page.render(results, tmp_path, "results", COST, "# L\n")
+    text = page(results, tmp_path, "results", COST, "# L\n")
     assert "Results that could not be used" in text
     assert f"<code>finetune/{run}</code>: {results.problems[f'finetune/{run}'][:20]}"[:40] in text
     assert "26 / 27" in text
@@ -115,15 +97,48 @@ def test_figures_and_cards_are_taken_in(demo, folder, tmp_path):
     facts = {"figures": {"F2": figure}, "reading": "", "overlap": {"note": ""}}
     (tmp_path / "figures/gradcam.json").write_text(json.dumps(facts))
     (tmp_path / "tables/F1.svg").write_text("<svg/>")
-    text = page.render(Results(demo, from_folder(folder)), tmp_path, "r", COST, "# L\n")
+    text = page(Results(demo, from_folder(folder)), tmp_path, "r", COST, "# L\n")
     assert text.count("data:image/png;base64,iVBORyBmYWtl") == 1
     assert "No video is." in text
     assert text.count("data:image/svg+xml;base64,PHN2Zy8+") == 1
 
 
 def test_the_same_results_give_the_same_bytes(demo, folder, tmp_path):
-    first, second = (page.render(Results(demo, from_folder(folder)), tmp_path, "r", COST, "# L\n") for _ in range(2))
+    first, second = (page(Results(demo, from_folder(folder)), tmp_path, "r", COST, "# L\n") for _ in range(2))
     assert first == second
+
+
+def keys_of(row, columns):
+    """What a row of tables.yaml overrides, as the page names it."""
+    overridden = row.get("set", {}) | columns[0].get("set", {})
+    return {
+        {"finetune.dataset": "store.dataset", "pretrain.dataset": "pretrain.store.dataset"}.get(k, k)
+        for k in overridden
+    }
+
+
+def test_a_row_differs_from_the_default_in_what_it_sets_and_nothing_else(root, demo):
+    written = read_yaml(root / "config" / "tables.yaml")
+    checked = 0
+    for name, table in demo.tables.items():
+        rows = {row["label"]: row for row in written[name].get("rows", [])}
+        for row in table.rows:
+            if row.label not in rows or row.cited:
+                continue
+            found = {change.key for change in changes(demo, row.cells[0].finetunes[0])} - {"pretrain.boxes"}
+            assert found == keys_of(rows[row.label], written[name]["columns"]), row.label
+            checked += 1
+    assert checked == 24
+
+
+def test_a_change_names_both_values(demo):
+    (change,) = changes(demo, demo.tables["T7"].rows[0].cells[0].finetunes[0])
+    assert (change.key, change.default, change.here) == ("pretrain.mask.momentum", "0.5", "0.1")
+
+
+def test_a_curves_point_names_its_epoch(demo):
+    found = {change.key: change.here for change in changes(demo, demo.tables["F1"].rows[1].cells[0].finetunes[0])}
+    assert found == {"pretrain.store.dataset": "kinetics400 (embedded)", "epoch of the checkpoint": "1"}
 
 
 @pytest.mark.full

@@ -8,14 +8,9 @@ import pytest
 from made_up import files as finetuning_files
 from made_up import parquet, predictions
 
-from mac import plan
 from mac.report.probes import probe_lines, probe_rows
 from mac.report.results import Results, from_mapping
-
-
-@pytest.fixture(scope="module")
-def smoke(request):
-    return plan.load(request.config.rootpath / "config", "smoke")
+from mac.report.texts import markdown
 
 
 def files(planned, probe_id, right, first_match, /, **changed):
@@ -49,7 +44,7 @@ def test_numbers_are_those_of_the_predictions(smoke):
     for k, score in line.recalls.items():
         assert score.top1 == pytest.approx(100 * np.mean(rank <= k))
     assert line.recalls[1].low < line.recalls[1].top1 < line.recalls[1].high
-    text = "\n".join(probe_rows(found))
+    text = markdown(probe_rows(probe_lines(found), found))
     assert "**25.0** [" in text
     assert f"| {100 * np.mean(rank <= 50):.1f} |" in text
 
@@ -69,57 +64,48 @@ def test_a_probe_is_compared_with_the_one_on_random_weights(smoke):
 
 
 def test_a_scale_without_probes_says_nothing_of_them(paper):
-    assert probe_rows(Results(paper, from_mapping({}))) == []
+    assert probe_lines(Results(paper, from_mapping({}))) == []
+
+
+def foreign(planned, **changed):
+    """The default row's probe with something changed, and two finetunings without."""
+    probe_id = planned.finetunings[planned.default].probe
+    content = files(planned, probe_id, np.ones(changed.pop("videos", 400)), 1, **changed)
+    for finetune_id in (planned.default, planned.supervised):
+        content |= finetuning_files(planned, finetune_id, np.ones(400))
+    return probe_id, content
 
 
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
         ({"probe_id": "0" * 10}, "another run's"),
-        ({"index_digest": "0" * 10}, None),
         ({"top1": 99.0}, "predictions.parquet gives"),
+        ({"index_digest": "0" * 10}, "another content"),
+        ({"videos": 300}, "tested on 300 videos, most runs were tested on 400 others"),
     ],
 )
 def test_damaged_and_foreign_probes_are_left_out_and_named(smoke, changed, reason):
-    probe_id = smoke.finetunings[smoke.default].probe
-    content = files(smoke, probe_id, np.ones(400), np.ones(400, int), **changed)
+    probe_id, content = foreign(smoke, **changed)
     found = Results(smoke, from_mapping(content))
-    if reason:
-        assert reason in found.problems[f"probe/{probe_id}"]
-        assert probe_id not in found.probes
-    else:  # no other number was measured on that data: it is not known which content counts
-        assert probe_id in found.probes
-
-
-def test_a_probe_on_another_content_than_the_finetunings_is_left_out(smoke):
-    probe_id = smoke.finetunings[smoke.default].probe
-    content = files(smoke, probe_id, np.ones(400), np.ones(400, int), index_digest="0" * 10)
-    for finetune_id in (smoke.default, smoke.supervised):
-        content |= finetuning_files(smoke, finetune_id, np.ones(400))
-    found = Results(smoke, from_mapping(content))
-    assert "another content" in found.problems[f"probe/{probe_id}"]
+    assert reason in found.problems[f"probe/{probe_id}"]
     assert not found.probes
     assert len(found.finetunes) == 2
 
 
+def test_the_only_content_that_was_seen_counts(smoke):
+    probe_id = smoke.finetunings[smoke.default].probe
+    content = files(smoke, probe_id, np.ones(400), 1, index_digest="0" * 10)
+    assert probe_id in Results(smoke, from_mapping(content)).probes
+
+
 def test_a_probe_goes_with_the_pretraining_it_measures(smoke):
     """The pretraining saw other content than the runs that count; so did its weights."""
-    config = smoke.probes[probe_id := smoke.finetunings[smoke.default].probe].config
-    content = files(smoke, probe_id, np.ones(400), np.ones(400, int))
-    for finetune_id in (smoke.default, smoke.supervised):
-        content |= finetuning_files(smoke, finetune_id, np.ones(400))
+    probe_id, content = foreign(smoke)
+    config = smoke.probes[probe_id].config
     metrics = {"pretrain_id": config.pretrain_id, "epoch": config.epoch, "seconds": 1.0, "device": "x", "commit": "y"}
     key = f"pretrain/{config.pretrain_id}/epoch_{config.epoch}"
-    content[f"{key}.json"] = json.dumps(metrics | {"index_digest": "0" * 10}).encode()
+    content[f"{key}.json"] = metrics | {"index_digest": "0" * 10}
     found = Results(smoke, from_mapping(content))
     assert f"starts from {key}" in found.problems[f"probe/{probe_id}"]
     assert not found.probes
-
-
-def test_a_probe_of_other_videos_is_left_out(smoke):
-    probe_id = smoke.finetunings[smoke.default].probe
-    content = files(smoke, probe_id, np.ones(300), np.ones(300, int))
-    for finetune_id in (smoke.default, smoke.supervised):
-        content |= finetuning_files(smoke, finetune_id, np.ones(400))
-    found = Results(smoke, from_mapping(content))
-    assert "tested on 300 videos, most runs were tested on 400 others" in found.problems[f"probe/{probe_id}"]

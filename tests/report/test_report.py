@@ -1,96 +1,96 @@
-"""Tables, curve and summary from made-up results."""
+"""Tables, pictures and summary from made-up results."""
 
 import csv
 import io
 import re
 import shutil
+import subprocess
 
 import pytest
-import yaml
 from made_up import answers, content, parquet, predictions, results
 
-from mac import plan
+from mac import pictures
 from mac.cli import main
-from mac.report import claims_page, figures
+from mac.report.figures import draw_curve, draw_learning
+from mac.report.pages import claims_page, summary
 from mac.report.results import Results, from_folder, from_mapping
-from mac.report.spreadsheet import comma_separated
 from mac.report.statistics import wilson
-from mac.report.summary import data_note, summary
-from mac.report.tables import markdown
+from mac.report.tables import comma_separated, escape, latex, markdown
 
 
-def test_a_finished_table_shows_measured_beside_printed(demo):
-    text = markdown(demo.tables["T8"], results(demo), data_note(demo))
-    rows = [line for line in text.splitlines() if line.startswith("| λ") and "`" in line]
-    assert len(rows) == 3
-    top = 50.0 + list(demo.finetunings).index(demo.tables["T8"].rows[0].cells[0].finetunes[0])
-    run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
-    score = results(demo).score(demo.tables["T8"].rows[0].cells[0])
-    assert (score.top1, score.videos, score.groups) == (top, 400, 100)
-    assert rows[0] == f"| λ = 10 | **{top:.1f}** [{score.low:.1f}, {score.high:.1f}] | 81.1 | `{run}` |"
+def test_all_formats_show_a_cells_numbers(demo):
+    table, found = demo.tables["T8"], results(demo)
+    run = table.rows[0].cells[0].finetunes[0]
+    score = found.score(table.rows[0].cells[0])
+    assert (score.top1, score.videos, score.groups) == (50.0 + list(demo.finetunings).index(run), 400, 100)
+    number, interval = f"{score.top1:.1f}", f"[{score.low:.1f}, {score.high:.1f}]"
+    text = markdown(table, found)
+    assert len([line for line in text.splitlines() if line.startswith("| λ") and "`" in line]) == 3
+    assert f"| λ = 10 | **{number}** {interval} | 81.1 | `{run}` |" in text
     for fact in ("scale demo", "seeds 1", "device CPU (test)", "commit abc", "ucf101", "not comparable"):
         assert fact in text
+    assert f"$\\lambda$ = 10 & {number} {interval} & 81.1" in latex(table, found)
+    row = next(csv.DictReader(io.StringIO(comma_separated(table, found))))
+    assert [row[name] for name in ("row", "column", "printed", "videos", "runs")] == [
+        "λ = 10",
+        "UCF101",
+        "81.1",
+        "400",
+        "1",
+    ]
+    limits = zip(("wilson_low", "wilson_high"), wilson(4 * score.top1, 400), strict=True)
+    wanted = {"measured": score.top1, "low": score.low, "high": score.high} | {k: 100 * v for k, v in limits}
+    assert {name: float(row[name]) for name in wanted} == pytest.approx(wanted, abs=1e-4)
+    assert (row["spread"], row["groups"], row["verdict"]) == ("", "100", "not comparable")
 
 
-def test_cited_methods_are_marked_and_have_no_measurement(demo):
-    text = markdown(demo.tables["T1"], results(demo), "")
-    assert "| PacePred (cited) | – | 66.3 | – | 32.2 | – |" in text
+def test_cited_rows_are_marked_and_open_and_cited_cells_have_no_number(demo):
+    table, empty = demo.tables["T1"], results(demo, tops={})
+    assert "| PacePred (cited) | – | 66.3 | – | 32.2 | – |" in markdown(table, empty)
+    assert [row["cited"] for row in csv.DictReader(io.StringIO(comma_separated(table, empty)))].count("True") == 8
+    assert r"PacePred$^\dagger$ & -- & 66.3 & -- & 32.2 \\" in latex(table, empty)
+    assert r"MAC-SC-2 & -- & 84.6 & -- & 53.2 \\" in latex(table, empty)
 
 
 def test_every_cell_links_to_its_runs_by_our_id(demo):
     linked = Results(demo, from_mapping({}), "http://127.0.0.1:5000/#/experiments/1/runs")
     for row in demo.tables["T1"].rows:
-        line = next(line for line in markdown(demo.tables["T1"], linked, "").splitlines() if row.label in line)
+        line = next(line for line in markdown(demo.tables["T1"], linked).splitlines() if row.label in line)
         for run in [run for cell in row.cells for run in cell.finetunes]:
             address = f"http://127.0.0.1:5000/#/experiments/1/runs?searchFilter=tags.%60mac.id%60%20%3D%20%27{run}%27"
             assert f"[`{run}`]({address})" in line
 
 
 def test_open_cells_are_pending(demo):
-    text = summary(demo, results(demo, tops={}))
+    text = summary(results(demo, tops={}))
     assert "| λ = 10 | pending | 81.1 |" in text
     assert "| T6 | k = 4 is best | open | pending |" in text
     assert text.count("pending") > 25
 
 
-def test_csv_holds_the_same_numbers(demo):
-    rows = list(csv.DictReader(io.StringIO(comma_separated(demo.tables["T1"], results(demo)))))
-    ours = [row for row in rows if row["row"] == "MAC-SC-2"]
-    assert [row["column"] for row in ours] == ["UCF101", "HMDB51"]
-    assert float(ours[0]["measured"]) == 50.0
-    assert float(ours[0]["wilson_low"]) == pytest.approx(100 * wilson(200, 400)[0], abs=1e-3)
-    assert (ours[0]["groups"], ours[0]["verdict"]) == ("100", "not comparable")
-    assert [row["cited"] for row in rows].count("True") == 8
-
-
-def test_several_seeds_are_averaged_in_their_cell(root, tmp_path):
-    folder = shutil.copytree(root / "config", tmp_path / "config")
-    tree = yaml.safe_load((folder / "scales" / "demo.yaml").read_text()) | {"seeds": [1, 2, 3]}
-    (folder / "scales" / "demo.yaml").write_text(yaml.safe_dump(tree))
-    planned = plan.load(folder, "demo")
+def test_several_seeds_are_averaged_in_their_cell(changed):
+    planned = changed("demo", seeds=[1, 2, 3])
     cell = planned.tables["T8"].rows[0].cells[0]
     tops = dict(zip(cell.finetunes, (60.0, 63.0, 66.0), strict=True))
     score = results(planned, tops).score(cell)
     assert (score.top1, score.spread, score.runs, score.planned) == (63.0, 3.0, 3, 3)
     partial = results(planned, dict(list(tops.items())[:2]))
-    assert "(2 of 3 runs)" in markdown(planned.tables["T8"], partial, "")
+    assert "(2 of 3 runs)" in markdown(planned.tables["T8"], partial)
 
 
-def test_a_folder_and_a_mapping_give_the_same_pages(demo, tmp_path):
+def test_a_folder_and_a_mapping_give_the_same_pages(demo, tmp_path, write_results):
     found = content(demo)
-    for key, value in found.items():
-        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / key).write_bytes(value)
-    by_folder, by_mapping = (Results(demo, read) for read in (from_folder(tmp_path), from_mapping(found)))
-    for write in (lambda found: summary(demo, found), lambda found: claims_page.page(demo, found, "")):
+    reads = (from_folder(write_results(found, tmp_path)), from_mapping(found))
+    by_folder, by_mapping = (Results(demo, read) for read in reads)
+    for write in (summary, claims_page):
         assert write(by_folder) == write(by_mapping)
     for table in demo.tables.values():
-        assert markdown(table, by_folder, "") == markdown(table, by_mapping, "")
+        assert markdown(table, by_folder) == markdown(table, by_mapping)
         assert comma_separated(table, by_folder) == comma_separated(table, by_mapping)
 
 
 def test_the_summary_counts_the_claims(demo):
-    text = claims_page.page(demo, results(demo), "note")
+    text = claims_page(results(demo))
     assert re.search(r"Of 13 claims: .*, 3 not comparable\.", text)
     assert text.count("| not comparable |") == 3
 
@@ -103,7 +103,7 @@ def test_the_score_command_prints_the_cells_digits(demo, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert printed.endswith(", 400 videos in 100 groups\n")
     number, interval = printed.split(", Wilson")[0].split(" ", 1)
-    assert f"| **{number}** {interval} |" in markdown(demo.tables["T8"], results(demo), "")
+    assert f"| **{number}** {interval} |" in markdown(demo.tables["T8"], results(demo))
 
 
 def test_the_score_command_averages_runs(demo, tmp_path, capsys):
@@ -122,9 +122,74 @@ def test_the_score_command_names_a_useless_file(tmp_path):
 @pytest.mark.parametrize("ending", ["png", "svg"])
 def test_the_curve_is_drawn_reproducibly(demo, tmp_path, ending):
     for name in ("a", "b"):
-        figures.draw_curve(demo.tables["F1"], results(demo), "note", [tmp_path / f"{name}.{ending}"])
+        draw_curve(demo.tables["F1"], results(demo), "note", [tmp_path / f"{name}.{ending}"])
     first, second = ((tmp_path / f"{name}.{ending}").read_bytes() for name in ("a", "b"))
     assert first == second
     tops = dict.fromkeys(demo.finetunings, 10.0)
-    figures.draw_curve(demo.tables["F1"], results(demo, tops), "note", [tmp_path / f"c.{ending}"])
+    draw_curve(demo.tables["F1"], results(demo, tops), "note", [tmp_path / f"c.{ending}"])
     assert (tmp_path / f"c.{ending}").read_bytes() != first
+
+
+def test_special_characters_are_printed_as_they_are():
+    assert escape("50 % of A&B_c, α ≥ λ #1 {x} ~ \\") == (
+        r"50 \% of A\&B\_c, $\alpha$ $\geq$ $\lambda$ \#1 \{x\} \textasciitilde{} \textbackslash{}"
+    )
+
+
+def test_every_row_has_as_many_cells_as_the_head(demo):
+    for table in demo.tables.values():
+        text = latex(table, results(demo))
+        columns = len(re.search(r"\\begin\{tabular\}\{(\w+)\}", text)[1])
+        body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+        assert len(body) == len(table.rows)
+        assert all(len(re.split(r"(?<!\\)&", line)) == columns == 2 * len(table.columns) + 1 for line in body)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_prints_all_tables(demo, tmp_path):
+    tables = "\n".join(latex(table, results(demo)) for table in demo.tables.values())
+    document = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n" + tables + "\\end{document}\n"
+    (tmp_path / "tables.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout[-2000:]
+    assert "Missing character" not in run.stdout
+
+
+def events(stage, run_id):
+    """Twelve epochs of pretraining, thirty of finetuning."""
+    if stage == "pretrain":
+        return [{"event": "metrics", "epoch": e, "pretext_loss": 4.0 / e, "loss": 9.0} for e in range(1, 13)]
+    return [
+        {"event": "start", "epoch": 0},
+        *({"event": "metrics", "epoch": e, "train_top1": 2.0 * e} for e in range(1, 31)),
+    ]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    kept = []
+    monkeypatch.setattr(pictures, "save", lambda figure, paths: kept.append(figure))
+    return kept
+
+
+def test_every_row_has_a_line_of_its_own_style(demo, drawn):
+    draw_learning(demo, demo.tables["T6"], events, [])
+    left, right = drawn[0].axes
+    assert len(left.lines) == len(right.lines) == 5
+    assert len({(line.get_color(), str(line.get_linestyle())) for line in right.lines}) == 5
+    assert list(left.lines[0].get_ydata()) == pytest.approx([1 / e for e in range(1, 13)])
+    assert list(right.lines[0].get_ydata()) == [2.0 * e for e in range(1, 31)]
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == [f"k = {k}" for k in (2, 3, 4, 5, 6)]
+
+
+def test_a_curve_shows_its_one_pretraining_once(demo, drawn):
+    draw_learning(demo, demo.tables["F1"], events, [])
+    left, right = drawn[0].axes
+    assert (len(left.lines), len(right.lines)) == (1, 5)
+
+
+def test_missing_journals_leave_an_empty_panel(demo, tmp_path):
+    path = tmp_path / "l.png"
+    draw_learning(demo, demo.tables["T6"], lambda *_: [], [path])
+    assert path.stat().st_size > 1000

@@ -11,8 +11,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.verdicts import coverage
-from mac.report.differences import between
-from mac.report.needed import would_decide
+from mac.report.differences import Difference, between
 from mac.report.scores import Sample
 from mac.report.statistics import RESAMPLES, clustered_interval, flip_p, holm, mcnemar, widen, wilson
 
@@ -134,9 +133,17 @@ def test_the_clustered_interval_covers_where_wilsons_does_not():
     assert found["Wilson"] < found["BCa"]
 
 
-def test_what_would_decide_is_worked_by_hand():
-    """A gap of 2, a variance of 2/R: t² · 2/R ≤ 4 first holds for R = 4 (t with 6 degrees 2.447; with 4, 2.776)."""
-    assert would_decide(2.0, 0.0, 500, 2.0).startswith("about 4 seeds a side")
-    assert "about 1,9" in would_decide(1.0, 1.0, 500, 0.0)  # 1.96² · 500 videos
-    assert "single run" in would_decide(1.0, 1.0, 500, 1.0, 1, 1.0)
-    assert "too small" in would_decide(0.0, 1.0, 500, 1.0)
+@pytest.mark.parametrize(
+    ("totals", "seed_sd", "sides", "other", "wanted"),
+    [
+        ([1, 1], 1.0, 2, 0.0, "about 4 seeds a side would"),  # t² · 2 / R ≤ 2²: R = 4, t with 6 degrees is 2.447
+        ([1, 0], 0.0, 2, 0.0, "about 1,9"),  # 1.96² · 500 videos
+        ([1, 0], 1.0, 1, 1e-3, "single run"),
+        ([0.5, -0.5], 1.0, 2, 0.0, "too small"),
+    ],
+)
+def test_what_would_decide_is_worked_by_hand(totals, seed_sd, sides, other, wanted):
+    """Two groups: a gap of their sum, a variance over groups of 0 or 1 points²."""
+    seeds = ((0.0, 0),) * sides
+    found = Difference(np.array(totals, float), np.array([0.5, 0.5]), seeds, 1, 500, other_video=other)
+    assert wanted in found.wanted(seed_sd)
