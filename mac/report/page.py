@@ -20,7 +20,6 @@ from mac.report.tables import NONE, how_to_read, row_label, score_text, title
 from mac.report.tables import provenance as measured_on
 
 TEMPLATES = Path(__file__).parent / "templates"
-KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
 HOW_COMPARED = (
     "Both models answered the same test videos. McNemar’s exact test takes the videos as independent; the clustered one"
     " heeds that videos of one source group resemble each other. The larger p counts, corrected by Holm within the"
@@ -99,10 +98,10 @@ def _part(name: str) -> jinja2.utils.markupsafe.Markup:
 
 
 def embed(path: Path) -> str | None:
-    """Give a picture as a ``data:`` address; None where there is none."""
+    """Give a picture (PNG) as a ``data:`` address; None where there is none."""
     if not path.is_file():
         return None
-    return f"data:{KINDS[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _table(table: PlannedTable, results: Results, folder: Path) -> dict[str, Any]:
@@ -112,8 +111,8 @@ def _table(table: PlannedTable, results: Results, folder: Path) -> dict[str, Any
         "columns": table.columns,
         "rows": [_row(row, results) for row in table.rows],
         "comparisons": comparisons.compare(table, results),
-        "curve": embed(folder / "tables" / f"{table.name}.svg") if table.is_curve else None,
-        "learning": embed(folder / "figures" / f"learning_{table.name}.svg"),
+        "curve": embed(folder / "tables" / f"{table.name}.png") if table.is_curve else None,
+        "learning": embed(folder / "figures" / f"learning_{table.name}.png"),
     }
 
 
@@ -202,7 +201,7 @@ def _card(name: str, folder: Path) -> dict[str, Any]:
             )
             shown[f"split {number}"] = f"{split['train']} training, {split['test']} test; {leaks}"
         shown["index digest"] = facts["index_digest"]
-    return {"name": name, "facts": shown, "image": embed(folder / "data" / f"{name}.svg")}
+    return {"name": name, "facts": shown, "image": embed(folder / "data" / f"{name}.png")}
 
 
 def _origins(results: Results) -> list[dict[str, Any]]:
