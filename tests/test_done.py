@@ -115,3 +115,42 @@ def test_what_is_missing_is_made_in_the_same_call(finished, change):
     assert commands.count("finetune") == 1
     assert commands.count("pretrain") == (change == "killed segment")
     assert finished.jobs(*targets) == {}
+
+
+def test_a_target_that_went_missing_meanwhile_is_named_and_fails_the_call(finished):
+    """No fault of the graph is known that does this; here a job deletes what another has made."""
+    finished.lose("reports/smoke/tables/T5.*")
+    thief = finished.folder / "thief" / "python"
+    thief.parent.mkdir()
+    thief.write_text(f'#!/bin/bash\nrm -f reports/smoke/tables/T4.md\nexec "{finished.folder}/bin/python" "$@"\n')
+    thief.chmod(0o755)
+    targets = [f"reports/smoke/tables/{name}.md" for name in ("T4", "T5")]
+    text = finished.snakemake(*targets, path=f"{thief.parent}:", check=False)
+    assert "This call ended, but what it was asked for is missing: reports/smoke/tables/T4.md" in text
+
+
+def test_a_deleted_data_folder_brings_index_and_store_back_and_repeats_no_training(finished):
+    dataset = next(iter(finished.plan.datasets))
+    finished.lose(f"results/dataset/{dataset}")
+    jobs = finished.jobs()
+    assert (jobs["list"], jobs["scan"], jobs["index"], jobs["store"]) == (1, 1, 1, 1)
+    assert not {"pretrain", "finetune", "probe"} & jobs.keys()
+
+
+def test_a_deleted_store_is_made_for_a_new_run_and_repeats_no_other(finished):
+    finished.lose("results/store/*", "results/pretrain/*/*.safetensors", f"results/finetune/{finished.lost}")
+    jobs = finished.jobs()
+    assert jobs["finetune"] == 1
+    assert jobs["pretrain"] <= 2  # what this finetuning starts from
+    assert jobs["store"] >= 1
+
+
+def test_everything_can_be_forced(finished, root, tmp_path_factory):
+    fresh = Checkout(root, tmp_path_factory.mktemp("fresh"), "smoke").jobs()
+    assert finished.jobs("-F") == fresh
+
+
+def test_no_file_that_a_job_makes_is_ancient(root):
+    found = [line for path in root.glob("workflow/rules/*.smk") for line in path.read_text().splitlines()]
+    uses = [line.strip() for line in found if "ancient(" in line and not line.startswith("#")]
+    assert all("KEPT" in line or "docs/discrepancies.md" in line for line in uses)

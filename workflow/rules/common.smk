@@ -53,6 +53,13 @@ DATA_THREADS = workflow.resource_settings.cores or 1
 # MB of a job that reads videos, in a process for each thread.
 DATA_MEMORY = lambda wildcards, threads: 1000 + 500 * threads
 
+# What starts from a pretraining's epoch, and the files without which it has to run.
+USERS = {}
+for stage, names in (("finetune", ["metrics.json", "classifier.safetensors"]), ("probe", ["metrics.json"])):
+    for i, config_of_run in CONFIGS[stage].items():
+        epoch_of_run = (config_of_run.pretrain_id, config_of_run.epoch)
+        USERS.setdefault(epoch_of_run, []).append((stage, i, names))
+
 # Parts of shell commands.
 AT = quoted(RESULTS)
 CONFIG_DIR = f"--config-dir {quoted(USER.config_dir)}"

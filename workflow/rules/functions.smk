@@ -102,13 +102,29 @@ def asked(stage, rule=None):
         if not exist([result]) or workflow.dag_settings.forceall:
             is_masked = stage == "pretrain" and config.task == "mac" and config.pretext
             return paths + ([run_file("masks", config.card.identify(), "card.json")] if is_masked else [])
-        if stage == "pretrain":  # only a later segment that is still to be trained needs the state
-            later = [e for e in PLAN.pretrainings[wildcards.run_id].epochs if e > int(wildcards.epoch)]
-            is_last = exist(path for e in later for path in segments(wildcards)[e])
-            others = [path for path in others if not (is_last and path.endswith("state.pt"))]
-        return [] if others and exist(others) else [path for path in paths if not exist([path])]
+        lost = [path for path in others if lacks(stage, wildcards.run_id, [Path(path).name])]
+        return [path for path in paths if not exist([path])] if lost or not others else []
 
     return files
+
+
+def lacks(stage, run_id, names):
+    """Whether a run lacks one of its files that is still needed; checkpoints may be deleted when all is made of them."""
+    return any(not exist([run_file(stage, run_id, name)]) and is_needed(stage, run_id, name) for name in names)
+
+
+def is_needed(stage, run_id, name):
+    """Whether a lost file must be made again: it was asked for by name, or something that is made of it isn't there."""
+    if run_file(stage, run_id, name) in workflow.dag_settings.targets or not name.endswith((".safetensors", ".pt")):
+        return True
+    if stage == "finetune":
+        return run_id in (PLAN.gradcam_pair or ()) and not exist([f"{REPORTS}/figures/F{n}.png" for n in (2, 3, 4)])
+    epoch = int(name.removeprefix("epoch_").split(".")[0])
+    if name.endswith(".pt"):
+        later = [e for e in PLAN.pretrainings[run_id].epochs if e > epoch]
+        endings = ("json", "safetensors", "state.pt")
+        return any(lacks("pretrain", run_id, [f"epoch_{e}.{ending}" for ending in endings]) for e in later)
+    return any(lacks(user, i, names) for user, i, names in USERS.get((run_id, epoch), []))
 
 
 def reads(stage, wildcards):
