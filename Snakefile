@@ -8,7 +8,6 @@ configfile: "config/config.yaml"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/targets.smk"
-include: "workflow/rules/inputs.smk"
 include: "workflow/rules/recall.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/masks.smk"

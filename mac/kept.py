@@ -38,16 +38,14 @@ class Recalled:
 def products(plan: Plan) -> dict[str, Product]:
     """List a report's data cards, mask figures and figures 2–4, by name."""
     found = {
-        f"data/{dataset.name}": Product((i,), _endings(f"data/{dataset.name}", "md", "json", "png", "svg"))
+        f"data/{dataset.name}": Product((i,), _endings(f"data/{dataset.name}", "md", "json", "png"))
         for i, dataset in plan.datasets.items()
     }
     if plan.shown_card:
-        pictures = ("figures/mask_card.png", *_endings("figures/mask_foreground", "png", "svg"))
-        found["figures/mask"] = Product(
-            (plan.shown_card,), _endings("figures/mask_sweep", "json", "png", "svg") + pictures
-        )
+        pictures = ("figures/mask_card.png", "figures/mask_foreground.png")
+        found["figures/mask"] = Product((plan.shown_card,), _endings("figures/mask_sweep", "json", "png") + pictures)
     if plan.gradcam_pair:
-        pictures = tuple(name for n in (2, 3, 4) for name in _endings(f"figures/F{n}", "png", "svg"))
+        pictures = tuple(f"figures/F{n}.png" for n in (2, 3, 4))
         found["figures/gradcam"] = Product(plan.gradcam_pair, ("figures/gradcam.json", *pictures))
     return found
 

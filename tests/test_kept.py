@@ -203,8 +203,7 @@ def test_the_workflow_runs_what_was_not_kept_and_nothing_else(root, smoke, tmp_p
     assert (
         not {"pretrain", "finetune", "probe", "gradcam", "draw", "extract", "card", "sweep", "describe"} & jobs.keys()
     )
-    assert jobs["recall_finetuning"] == before["finetune"] == len(smoke.finetunings)
-    assert jobs["recall_probe"] == before["probe"] == len(smoke.probes)
+    assert jobs["recall"] == before["finetune"] + before["probe"] == len(smoke.finetunings) + len(smoke.probes)
     assert jobs["recall_pretraining"] == before["pretrain"]
     other = next(i for i in smoke.probes if smoke.probes[i].config.initial == "random")
     keep(smoke, report, [run for run in runs if run != f"probe/{other}"])
@@ -223,13 +222,13 @@ def test_a_run_that_is_there_is_not_written_over(root, smoke, tmp_path):
     keep(smoke, tmp_path / "reports" / "smoke", all_runs(smoke))
     words = ["--scale", "smoke", "--config-dir", str(tmp_path / "config"), "--results", str(tmp_path / "results")]
     cli.main(["resolve", *words])
-    recalled = checkout.jobs()["recall_finetuning"]
+    recalled = checkout.jobs()["recall"]
     own = f"finetune/{next(iter(smoke.finetunings))}"
     touch(tmp_path / "results", kept.files_of(own))
     later = time.time() + 10
     for path in (tmp_path / "reports" / "smoke" / "kept").rglob("*"):
         os.utime(path, (later, later))
-    assert checkout.jobs()["recall_finetuning"] == recalled - 1
+    assert checkout.jobs()["recall"] == recalled - 1
 
 
 def test_the_report_waits_for_recalled_pretrainings(root, smoke, tmp_path):

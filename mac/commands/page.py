@@ -16,8 +16,9 @@ from mac.tracking import journal
 
 
 def learning(arguments: argparse.Namespace) -> None:
-    """Draw ``learning_TABLE.png`` and ``.svg`` of every table."""
-    from mac.report.figures import draw_learning  # matplotlib: only where a picture is drawn
+    """Draw ``learning_TABLE.png`` of every table; with ``--svg`` also ``.svg``."""
+    from mac import pictures  # matplotlib: only where a picture is drawn
+    from mac.report.figures import draw_learning
 
     plan = planning.load(arguments.config_dir, arguments.scale)
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -27,7 +28,7 @@ def learning(arguments: argparse.Namespace) -> None:
         return _events(arguments.results, epochs, stage, run_id)
 
     for name, table in plan.tables.items():
-        paths = [arguments.out / f"learning_{name}.{ending}" for ending in ("png", "svg")]
+        paths = pictures.formats(arguments.out / f"learning_{name}", arguments.svg)
         draw_learning(plan, table, events, paths)
 
 

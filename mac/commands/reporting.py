@@ -32,7 +32,7 @@ def report(arguments: argparse.Namespace) -> None:
     results = _results(plan, read, arguments.runs_page)
     everything = list(plan.tables) if arguments.from_mlflow and not arguments.table else []
     for name in arguments.table or everything:
-        _write_table(plan.tables[name], results, arguments.out / "tables")
+        _write_table(plan.tables[name], results, arguments.out / "tables", arguments.svg)
     if not arguments.table:
         _write_summary(results, arguments.out)
 
@@ -65,16 +65,17 @@ def score(arguments: argparse.Namespace) -> None:
     print(f"{number} {interval}{spread}, {independent}, {result.videos} videos in {result.groups} groups")
 
 
-def _write_table(table: planning.PlannedTable, results: Results, folder: Path) -> None:
+def _write_table(table: planning.PlannedTable, results: Results, folder: Path, svg: bool) -> None:
     write_text(folder / f"{table.name}.md", tables.markdown(table, results))
     write_text(folder / f"{table.name}.csv", tables.comma_separated(table, results))
     write_text(folder / f"{table.name}.tex", tables.latex(table, results))
     if table.is_curve:
-        from mac.report.figures import draw_curve  # matplotlib: only where a picture is drawn
+        from mac import pictures  # matplotlib: only where a picture is drawn
+        from mac.report.figures import draw_curve
 
         kind = "generated figures" if "generated" in data_note(results.plan) else "real video"
         caption = f"scale {results.plan.scale}, {kind}"
-        draw_curve(table, results, caption, [folder / f"{table.name}.{ending}" for ending in ("png", "svg")])
+        draw_curve(table, results, caption, pictures.formats(folder / table.name, svg))
 
 
 def describe(arguments: argparse.Namespace) -> None:

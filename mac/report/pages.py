@@ -20,7 +20,6 @@ from mac.report.results import Results
 from mac.report.tables import NONE, PENDING, cells, claim_rows, rows, score_text, title
 from mac.report.texts import render
 
-KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
 PRETEXT = {"run": "Pretraining", "used_by": "Used by", "epoch": "Epoch"}
 PRETEXT |= {"text": "Held-out pretext accuracy", "chance": "Chance"}
 
@@ -126,10 +125,10 @@ def page(results: Results, folder: Path, root: str, cost: dict[str, Any], ledger
 
 
 def embed(path: Path) -> str | None:
-    """Give a picture as a ``data:`` address; None where there is none."""
+    """Give a picture (PNG) as a ``data:`` address; None where there is none."""
     if not path.is_file():
         return None
-    return f"data:{KINDS[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

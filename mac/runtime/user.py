@@ -1,7 +1,7 @@
 """The user's own choices, ``config/config.yaml``: machine and places, never part of a run's identity."""
 
+import os
 from collections.abc import Callable
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PositiveFloat, PositiveInt, field_validator
@@ -19,6 +19,11 @@ def _number_or_auto(least: int) -> Callable[[Any], Any]:
         raise ValueError(f"found {value!r} — allowed are auto and whole numbers from {least} on")
 
     return check
+
+
+def _normal(path: str) -> str:
+    """One spelling of a path, as Snakemake compares them as text: no ``~``, no ``./`` before and no ``/`` behind."""
+    return os.path.normpath(os.path.expanduser(path))
 
 
 class UserConfig(Strict):
@@ -43,6 +48,7 @@ class UserConfig(Strict):
     videos_per_job: PositiveInt
     download: bool
     detector_weights: str | None
+    svg: bool
 
     @property
     def of_each_training(self) -> Settings:
@@ -59,9 +65,17 @@ class UserConfig(Strict):
     @field_validator("config_dir", "data_root", "results", "reports")
     @classmethod
     def _plain(cls, path: str) -> str:
-        if not path or PurePosixPath(path) == PurePosixPath("."):
+        path = _normal(path)
+        if path == ".":
             raise ValueError("name a folder")
+        if set(path) & set("{}\n"):
+            raise ValueError(f"found {path!r} — allowed are names without braces and line ends: Snakemake reads them")
         return path
+
+    @field_validator("detector_weights")
+    @classmethod
+    def _file(cls, path: str | None) -> str | None:
+        return None if path is None else _normal(path)
 
 
 def check_gpus_per_run(plan: Plan, gpus: int) -> None:

@@ -1,36 +1,25 @@
 import os
+import shlex
 import subprocess
 import time
+from collections import UserString
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import ExecMode
 
 from mac import plan as planning
+from mac.commands.planning import stage_configs
 from mac.costs import machine, throughput
 from mac.data import catalog
-from mac.kept import KeptError, files_of, recall
+from mac.kept import KeptError, files_of, products, recall
 from mac.runtime import lease
 from mac.runtime.folders import UnwritableError, check_writable, dataset_root
 from mac.runtime.user import UserConfig, check_gpus_per_run
 from mac.validation import ConfigError, validate
 
 
-def machine_of_trainings():
-    """Where trainings run: here, or where jobs are submitted to, of which nothing but the settings is known."""
-    is_elsewhere = (
-        workflow.resource_settings.nodes is not None
-        or workflow.exec_mode != ExecMode.DEFAULT
-    )
-    if USER.device == "cpu" or lease.ONLY_NAMES in os.environ:
-        return machine.Machine(has_gpu=False)
-    if is_elsewhere:
-        return machine.Machine(has_gpu=True)
-    devices = lease.real_devices()
-    gpus = workflow.global_resources.get("gpu").value or len(devices) or 1
-    cores = workflow.resource_settings.cores  # none where nothing is to run
-    each = cores * USER.gpus_per_run // gpus if cores else None
-    return machine.Machine(bool(devices) or USER.device == "cuda", each)
+include: "functions.smk"
 
 
 try:
@@ -51,59 +40,95 @@ except (ConfigError, UnwritableError, KeptError, lease.LeaseError) as error:
 
 ENVIRONMENT = "../../environment.yml"
 RESULTS = USER.results
-LEDGER = f"{workflow.basedir}/docs/discrepancies.md"
+CONFIGS = stage_configs(PLAN)
+DATASETS = {dataset.name: i for i, dataset in PLAN.datasets.items()}
+ABOUT = {
+    name: "embedded data, drawn" if PLAN.datasets[i].embedded else PLAN.datasets[i].subset
+    for name, i in DATASETS.items()
+}
 TRACKING = USER.tracking_uri or f"sqlite:///{RESULTS}/mlflow.db"
-SCALE = f"--scale {USER.scale} --config-dir {USER.config_dir}"
+PICTURES = ["png", "svg"] if USER.svg else ["png"]
+# Where jobs are submitted there is no number of cores: the profile sets threads.
+DATA_THREADS = workflow.resource_settings.cores or 1
+# MB of a job that reads videos, in a process for each thread.
+DATA_MEMORY = lambda wildcards, threads: 1000 + 500 * threads
+
+# What starts from a pretraining's epoch, and the files without which it has to run.
+USERS = {}
+for stage, names in (("finetune", ["metrics.json", "classifier.safetensors"]), ("probe", ["metrics.json"])):
+    for i, config_of_run in CONFIGS[stage].items():
+        epoch_of_run = (config_of_run.pretrain_id, config_of_run.epoch)
+        USERS.setdefault(epoch_of_run, []).append((stage, i, names))
+
+# Parts of shell commands.
+AT = quoted(RESULTS)
+CONFIG_DIR = f"--config-dir {quoted(USER.config_dir)}"
+SCALE = f"--scale {USER.scale} {CONFIG_DIR}"
+TRACK = f"{SCALE} --results {AT} --tracking-uri {quoted(TRACKING)}"
+RUNS_PAGE = f"--runs-page {quoted(USER.runs_page)}" if USER.runs_page else ""
+REPORT = f"{SCALE} --results {AT} --out {quoted(REPORTS)} {RUNS_PAGE}"
+SVG = "--svg" if USER.svg else ""
+OFFLINE = "" if USER.download else "--offline"
+MAX_UNUSABLE = " ".join(f"{name}={share}" for name, share in USER.max_unusable.items())
+WEIGHTS = f"--weights {quoted(USER.detector_weights)}" if USER.detector_weights else ""
 # A scheduler is asked for the cores of a job, {threads}; the job divides them between itself and its readers.
 PROCESSOR = (
     f"--device {USER.device} --cores {{threads}} --threads {USER.training_threads}"
     f" --loader-workers {USER.loader_workers}"
 )
+TRAINING = f"{PROCESSOR} --processes {{resources.gpu}} --save-minutes {USER.save_minutes}"
 # `exec`: a SIGTERM to all processes of a job must not end the shell, and with it the job, while a training saves itself.
 LEASE = (
     "exec"
     if USER.device == "cpu"
     else f"exec python -m mac.runtime.lease --gpus {{resources.gpu}} --per-device {USER.jobs_per_gpu} --"
 )
-TRAINING = (
-    f"{PROCESSOR} --processes {{resources.gpu}} --save-minutes {USER.save_minutes}"
-)
-RUNS_PAGE = f"--runs-page '{USER.runs_page}'" if USER.runs_page else ""
-REPORT = f"{SCALE} --results {RESULTS} --out {REPORTS} {RUNS_PAGE}"
-
-CARD_GATE = f"{RESULTS}/masks/{USER.scale}.passed"
-OFFLINE = "" if USER.download else "--offline"
-MAX_UNUSABLE = " ".join(f"{name}={share}" for name, share in USER.max_unusable.items())
-WEIGHTS = f"--weights {USER.detector_weights}" if USER.detector_weights else ""
-DATASETS = {dataset.name: i for i, dataset in PLAN.datasets.items()}
-# Where jobs are submitted there is no number of cores: the profile sets threads.
-DATA_THREADS = workflow.resource_settings.cores or 1
 
 
 wildcard_constraints:
-    dataset_id="[0-9a-f]{10}",
-    dataset="|".join(DATASETS),
-    store_id="[0-9a-f]{10}",
-    boxes_id="[0-9a-f]{10}",
+    run_id="[0-9a-f]{10}",
+    dataset=any_of(DATASETS),
     shard=r"\d+",
     shards=r"\d+",
-    card_id="[0-9a-f]{10}",
-    pretrain_id="[0-9a-f]{10}",
-    finetune_id="[0-9a-f]{10}",
-    probe_id="[0-9a-f]{10}",
     epoch=r"\d+",
 
 
+# They run where Snakemake runs, not as jobs of a cluster: they take seconds, or need the network or the database.
+localrules:
+    fetch,
+    list,
+    index,
+    store,
+    describe,
+    data,
+    boxes,
+    weights,
+    recall,
+    recall_pretraining,
+    track_pretraining,
+    track,
+    table,
+    curve,
+    summary,
+    learning,
+    page,
+
+
 onstart:
-    shell(f"python -m mac preflight --tracking-uri '{TRACKING}'")
-    # Sends to MLflow what runs write while they train. It ends by itself when this Snakemake has; a session of its own
-    # lets it see that end when Ctrl-C brings it about.
-    follow = f"exec python -m mac track follow {SCALE} --results {RESULTS} --tracking-uri '{TRACKING}'"
+    shell(f"python -m mac preflight --tracking-uri {quoted(TRACKING)}")
+    # Not a job: every run would depend on it, and one new row's would seem to be news for all the others.
+    shell(f"python -m mac resolve {SCALE} --results {AT}")
+    # Sends to MLflow what runs write while they train. Not a job, because Snakemake would wait for its end. It ends by
+    # itself when this Snakemake has; a session of its own lets it see that end when Ctrl-C brings it about.
     os.makedirs(f"{RESULTS}/logs", exist_ok=True)
     with open(f"{RESULTS}/logs/track_follow.log", "w") as log:
-        own = {"stdout": log, "stderr": log, "start_new_session": True}
-        subprocess.Popen(
-            f"{follow} --since {int(time.time())} --while-pid {os.getpid()}",
-            shell=True,
-            **own,
-        )
+        follow = f"{TRACK} --since {int(time.time())} --while-pid {os.getpid()}"
+        words = ["python", "-m", "mac", "track", "follow", *shlex.split(follow)]
+        subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
+
+
+onsuccess:
+    # The graph is made so that this can't happen; if it does, the exit status must say so.
+    wanted = [path for job in workflow.dag.targetjobs for path in job.output or job.input]
+    if lost := [path for path in wanted if not exist([path])]:
+        raise WorkflowError(f"This call ended, but what it was asked for is missing: {', '.join(lost)}")

@@ -1,194 +1,157 @@
 # From nothing, or from what the user has, to an index of every video and a store of frames.
 
 
-rule resolve:
-    output:
-        [f"{RESULTS}/dataset/{i}/config.yaml" for i in PLAN.datasets],
-        [f"{RESULTS}/store/{i}/config.yaml" for i in PLAN.stores],
-        [f"{RESULTS}/boxes/{i}/config.yaml" for i in PLAN.boxes],
-        [f"{RESULTS}/masks/{i}/config.yaml" for i in PLAN.cards],
-        [f"{RESULTS}/pretrain/{i}/config.yaml" for i in PLAN.pretrainings],
-        [f"{RESULTS}/finetune/{i}/config.yaml" for i in PLAN.finetunings],
-        [f"{RESULTS}/probe/{i}/config.yaml" for i in PLAN.probes],
-    log:
-        f"{RESULTS}/logs/resolve/{USER.scale}.log",
-    localrule: True
-    conda:
-        ENVIRONMENT
-    shell:
-        f"python -m mac resolve {SCALE} --results {RESULTS} > {{log}} 2>&1"
-
-
 rule draw:
-    input:
-        config=resolved("dataset", "dataset_id"),
     output:
-        f"{USER.data_root}/embedded/{{dataset_id}}/embedded.json",
+        f"{USER.data_root}/embedded/{{run_id}}/embedded.json",
     log:
-        f"{RESULTS}/logs/draw/{{dataset_id}}.log",
+        f"{RESULTS}/logs/draw/{{run_id}}.log",
     benchmark:
-        f"{RESULTS}/logs/draw/{{dataset_id}}.tsv"
+        f"{RESULTS}/logs/draw/{{run_id}}.tsv"
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=data_memory,
+        mem_mb=DATA_MEMORY,
         runtime=60,
     shell:
-        "python -m mac draw --config {input.config} --out {output} --workers {threads} > {log} 2>&1"
+        f"python -m mac draw --config {AT}/dataset/{{wildcards.run_id}}/config.yaml"
+        " --out {output:q} --workers {threads} > {log:q} 2>&1"
 
 
 rule fetch:
     output:
-        f"{RESULTS}/dataset/{{dataset_id}}/fetched.json",
+        f"{RESULTS}/dataset/{{run_id}}/fetched.json",
     log:
-        f"{RESULTS}/logs/fetch/{{dataset_id}}.log",
-    localrule: True
+        f"{RESULTS}/logs/fetch/{{run_id}}.log",
     conda:
         ENVIRONMENT
     params:
-        name=name_of_dataset,
-        root=root_of_dataset,
+        name=lambda wildcards: dataset_of(wildcards).name,
+        root=root_of,
     shell:
-        "python -m mac fetch {params.name} --root {params.root} --out {output}"
-        f" --config-dir {USER.config_dir} {OFFLINE} > {{log}} 2>&1"
+        "python -m mac fetch {params.name} --root {params.root:q} --out {output:q}"
+        f" {CONFIG_DIR} {OFFLINE} > {{log:q}} 2>&1"
 
 
 rule list:
     input:
-        config=resolved("dataset", "dataset_id"),
-        there=marker_of_dataset,
+        marker_of,
     output:
-        f"{RESULTS}/dataset/{{dataset_id}}/listing.parquet",
+        f"{RESULTS}/dataset/{{run_id}}/listing.parquet",
     log:
-        f"{RESULTS}/logs/list/{{dataset_id}}.log",
-    localrule: True
+        f"{RESULTS}/logs/list/{{run_id}}.log",
     conda:
         ENVIRONMENT
     params:
-        root=root_of_dataset,
+        root=root_of,
     shell:
-        "python -m mac list --config {input.config} --root {params.root} --out {output}"
-        f" --config-dir {USER.config_dir} > {{log}} 2>&1"
+        f"python -m mac list --config {AT}/dataset/{{wildcards.run_id}}/config.yaml {CONFIG_DIR}"
+        " --root {params.root:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule scan:
     input:
-        listing=f"{RESULTS}/dataset/{{dataset_id}}/listing.parquet",
+        f"{RESULTS}/dataset/{{run_id}}/listing.parquet",
     output:
-        f"{RESULTS}/dataset/{{dataset_id}}/scan/{{shard}}-of-{{shards}}.parquet",
+        f"{RESULTS}/dataset/{{run_id}}/scan/{{shard}}-of-{{shards}}.parquet",
     log:
-        f"{RESULTS}/logs/scan/{{dataset_id}}_{{shard}}-of-{{shards}}.log",
+        f"{RESULTS}/logs/scan/{{run_id}}_{{shard}}-of-{{shards}}.log",
     benchmark:
-        f"{RESULTS}/logs/scan/{{dataset_id}}_{{shard}}-of-{{shards}}.tsv"
+        f"{RESULTS}/logs/scan/{{run_id}}_{{shard}}-of-{{shards}}.tsv"
     conda:
         ENVIRONMENT
     threads: DATA_THREADS
     resources:
-        mem_mb=data_memory,
+        mem_mb=DATA_MEMORY,
         runtime=240,
     params:
-        root=root_of_dataset,
+        root=root_of,
     shell:
-        "python -m mac scan --listing {input.listing} --root {params.root} --out {output}"
-        " --shard {wildcards.shard} {wildcards.shards} --workers {threads} > {log} 2>&1"
+        "python -m mac scan --listing {input:q} --root {params.root:q} --out {output:q}"
+        " --shard {wildcards.shard} {wildcards.shards} --workers {threads} > {log:q} 2>&1"
 
 
 rule index:
     input:
-        config=resolved("dataset", "dataset_id"),
-        listing=f"{RESULTS}/dataset/{{dataset_id}}/listing.parquet",
-        scans=scans_of_dataset,
+        listing=f"{RESULTS}/dataset/{{run_id}}/listing.parquet",
+        scans=shards(f"{RESULTS}/dataset/{{run_id}}/scan"),
     output:
-        f"{RESULTS}/dataset/{{dataset_id}}/index.parquet",
+        f"{RESULTS}/dataset/{{run_id}}/index.parquet",
     log:
-        f"{RESULTS}/logs/index/{{dataset_id}}.log",
-    localrule: True
+        f"{RESULTS}/logs/index/{{run_id}}.log",
     conda:
         ENVIRONMENT
     params:
-        root=root_of_dataset,
+        root=root_of,
     shell:
-        "python -m mac index --config {input.config} --listing {input.listing} --scans {input.scans}"
-        " --root {params.root} --out {output}"
-        f" --config-dir {USER.config_dir} --max-unusable {MAX_UNUSABLE} > {{log}} 2>&1"
+        f"python -m mac index --config {AT}/dataset/{{wildcards.run_id}}/config.yaml {CONFIG_DIR}"
+        " --listing {input.listing:q} --scans {input.scans:q} --root {params.root:q} --out {output:q}"
+        f" --max-unusable {MAX_UNUSABLE} > {{log:q}} 2>&1"
 
 
 rule extract:
     input:
-        config=resolved("store", "store_id"),
-        index=index_of_store,
+        index_of,
     output:
-        f"{RESULTS}/store/{{store_id}}/shards/{{shard}}-of-{{shards}}.parquet",
+        f"{RESULTS}/store/{{run_id}}/shards/{{shard}}-of-{{shards}}.parquet",
     log:
-        f"{RESULTS}/logs/extract/{{store_id}}_{{shard}}-of-{{shards}}.log",
+        f"{RESULTS}/logs/extract/{{run_id}}_{{shard}}-of-{{shards}}.log",
     benchmark:
-        f"{RESULTS}/logs/extract/{{store_id}}_{{shard}}-of-{{shards}}.tsv"
+        f"{RESULTS}/logs/extract/{{run_id}}_{{shard}}-of-{{shards}}.tsv"
     conda:
         ENVIRONMENT
     threads: DATA_THREADS
     resources:
-        mem_mb=data_memory,
+        mem_mb=DATA_MEMORY,
         runtime=240,
     params:
-        root=root_of_store,
+        root=root_of,
     shell:
-        "python -m mac extract --config {input.config} --root {params.root} --index {input.index} --out {output}"
-        " --shard {wildcards.shard} {wildcards.shards} --workers {threads} > {log} 2>&1"
+        f"python -m mac extract --config {AT}/store/{{wildcards.run_id}}/config.yaml"
+        " --root {params.root:q} --index {input:q} --out {output:q}"
+        " --shard {wildcards.shard} {wildcards.shards} --workers {threads} > {log:q} 2>&1"
 
 
 rule store:
     input:
-        config=resolved("store", "store_id"),
-        index=index_of_store,
-        parts=shards_of_store,
+        index=index_of,
+        parts=shards(f"{RESULTS}/store/{{run_id}}/shards"),
     output:
-        facts=f"{RESULTS}/store/{{store_id}}/store.json",
-        tables=multiext(
-            f"{RESULTS}/store/{{store_id}}/",
-            "videos.parquet",
-            "offsets.npy",
-            "sizes.npy",
-        ),
+        facts=f"{RESULTS}/store/{{run_id}}/store.json",
+        tables=multiext(f"{RESULTS}/store/{{run_id}}/", "videos.parquet", "offsets.npy", "sizes.npy"),
     log:
-        f"{RESULTS}/logs/store/{{store_id}}.log",
-    localrule: True
+        f"{RESULTS}/logs/store/{{run_id}}.log",
     conda:
         ENVIRONMENT
     shell:
-        "python -m mac store --config {input.config} --index {input.index} --parts {input.parts}"
-        " --out {output.facts} > {log} 2>&1"
+        f"python -m mac store --config {AT}/store/{{wildcards.run_id}}/config.yaml"
+        " --index {input.index:q} --parts {input.parts:q} --out {output.facts:q} > {log:q} 2>&1"
 
 
 rule describe:
     input:
-        index=index_of_name,
+        lambda wildcards: run_file("dataset", DATASETS[wildcards.dataset], "index.parquet"),
     output:
         numbers=f"{REPORTS}/data/{{dataset}}.json",
-        page=report(
-            f"{REPORTS}/data/{{dataset}}.md",
-            caption="../report/data_card.rst",
-            category="Data",
-        ),
-        pictures=multiext(f"{REPORTS}/data/{{dataset}}", ".png", ".svg"),
+        page=report(f"{REPORTS}/data/{{dataset}}.md", caption="../report/data_card.rst", category="Data"),
+        pictures=expand(f"{REPORTS}/data/{{{{dataset}}}}.{{format}}", format=PICTURES),
     log:
         f"{RESULTS}/logs/describe/{USER.scale}_{{dataset}}.log",
     wildcard_constraints:
-        dataset=any_of(
-            name for name in DATASETS if f"data/{name}" not in RECALLED.products
-        ),
-    localrule: True
+        dataset=any_of(name for name in DATASETS if f"data/{name}" not in RECALLED.products),
     conda:
         ENVIRONMENT
     params:
-        title=title_of_dataset,
+        title=lambda wildcards: (
+            f"{wildcards.dataset} ({ABOUT[wildcards.dataset]})" if ABOUT[wildcards.dataset] else wildcards.dataset
+        ),
     shell:
-        "python -m mac describe --title {params.title:q} --index {input.index} --out {output.page}"
-        " --pictures {output.pictures} > {log} 2>&1"
+        "python -m mac describe --title {params.title:q} --index {input:q} --out {output.page:q}"
+        " --pictures {output.pictures:q} > {log:q} 2>&1"
 
 
 rule data:
     input:
-        CARD_GATE,
-        [f"{RESULTS}/store/{i}/store.json" for i in PLAN.stores],
+        [run_file("store", i, "store.json") for i in PLAN.stores],
+        [run_file("masks", i, "card.json") for i in PLAN.cards],
         expand(f"{REPORTS}/data/{{dataset}}.md", dataset=DATASETS),
-    localrule: True

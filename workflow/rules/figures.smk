@@ -1,46 +1,32 @@
 # Figures 2–4: where the finetuned default model and the supervised one look. Only where the plan has both.
 
-if PLAN.gradcam_pair:
-    REPORT_FILES += [
-        f"{REPORTS}/figures/gradcam.json",
-        *expand(
-            f"{REPORTS}/figures/{{figure}}.{{format}}",
-            figure=GRADCAM_FIGURES,
-            format=["png", "svg"],
-        ),
-    ]
-
 if PLAN.gradcam_pair and "figures/gradcam" not in RECALLED.products:
+    gradcam_default = PLAN.finetunings[PLAN.gradcam_pair[0]].config
+    gradcam_store = run_file("store", gradcam_default.store.identify(), "store.json")
+    gradcam_configs = [quoted(run_file("finetune", i, "config.yaml")) for i in PLAN.gradcam_pair]
+    gradcam_needs = machine.needs_alone(gradcam_default, MACHINE, USER.of_each_training, SPEEDS)
 
     rule gradcam:
         input:
-            configs=[ancient(path) for path in of_gradcam_pair("config.yaml")],
-            classifiers=of_gradcam_pair("classifier.safetensors"),
-            predictions=of_gradcam_pair("predictions.parquet"),
-            pretraining=ancient(pretraining_of_gradcam()),
-            store=ancient(store_file(PLAN.finetunings[PLAN.gradcam_pair[0]].config)),
+            lambda wildcards: [] if exist(rules.gradcam.output) else gradcam_store,
+            classifiers=[run_file("finetune", i, "classifier.safetensors") for i in PLAN.gradcam_pair],
+            predictions=[run_file("finetune", i, "predictions.parquet") for i in PLAN.gradcam_pair],
         output:
             facts=f"{REPORTS}/figures/gradcam.json",
-            pictures=report(
-                expand(f"{REPORTS}/figures/{{figure}}.png", figure=GRADCAM_FIGURES),
-                caption="../report/gradcam.rst",
-                category="Figures",
-            ),
-            drawings=expand(f"{REPORTS}/figures/{{figure}}.svg", figure=GRADCAM_FIGURES),
+            pictures=[picture for n in (2, 3, 4) for picture in figure(f"figures/F{n}", "gradcam")],
         log:
             f"{RESULTS}/logs/gradcam/{USER.scale}.log",
         benchmark:
             f"{RESULTS}/logs/gradcam/{USER.scale}.tsv"
         conda:
             ENVIRONMENT
-        threads: needs_of_gradcam().cores
+        threads: gradcam_needs.cores
         resources:
             gpu=1,
-            mem_mb=needs_of_gradcam().memory,
+            mem_mb=gradcam_needs.memory,
             runtime=60,
         shell:
-            f"{LEASE} python -m mac gradcam"
-            " --configs {input.configs} --classifiers {input.classifiers} --predictions {input.predictions}"
-            " --pretraining {input.pretraining} --store {input.store} --out {output.facts}"
-            " --pictures {output.pictures} {output.drawings}"
-            f" {PROCESSOR} > {{log}} 2>&1"
+            f"{LEASE} python -m mac gradcam --configs {' '.join(gradcam_configs)}"
+            f" --pretraining {AT}/pretrain/{gradcam_default.pretrain_id}/config.yaml --store {quoted(gradcam_store)}"
+            " --classifiers {input.classifiers:q} --predictions {input.predictions:q} --out {output.facts:q}"
+            f" --pictures {{output.pictures:q}} {PROCESSOR} > {{log:q}} 2>&1"

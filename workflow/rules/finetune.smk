@@ -6,43 +6,38 @@ rule weights:
         f"{RESULTS}/weights/{{backbone}}.safetensors",
     log:
         f"{RESULTS}/logs/weights/{{backbone}}.log",
-    localrule: True
     conda:
         ENVIRONMENT
     shell:
-        "python -m mac weights --backbone {wildcards.backbone} --out {output} > {log} 2>&1"
+        "python -m mac weights --backbone {wildcards.backbone} --out {output:q} > {log:q} 2>&1"
 
 
 rule finetune:
     input:
-        config=resolved("finetune", "finetune_id"),
-        store=store_of_finetuning,
-        passed=ancient(CARD_GATE),
-        backbone=starting_point,
+        asked("finetune"),
     output:
-        classifier=f"{RESULTS}/finetune/{{finetune_id}}/classifier.safetensors",
-        predictions=f"{RESULTS}/finetune/{{finetune_id}}/predictions.parquet",
-        journal=f"{RESULTS}/finetune/{{finetune_id}}/journal.jsonl",
-        metrics=f"{RESULTS}/finetune/{{finetune_id}}/metrics.json",
+        classifier=f"{RESULTS}/finetune/{{run_id}}/classifier.safetensors",
+        predictions=f"{RESULTS}/finetune/{{run_id}}/predictions.parquet",
+        journal=f"{RESULTS}/finetune/{{run_id}}/journal.jsonl",
+        metrics=f"{RESULTS}/finetune/{{run_id}}/metrics.json",
     log:
-        f"{RESULTS}/logs/finetune/{{finetune_id}}.log",
+        f"{RESULTS}/logs/finetune/{{run_id}}.log",
     benchmark:
-        f"{RESULTS}/logs/finetune/{{finetune_id}}.tsv"
+        f"{RESULTS}/logs/finetune/{{run_id}}.tsv"
     wildcard_constraints:
-        finetune_id=not_of(RECALLED.finetunings, PLAN.finetunings),
+        run_id=any_of(PLAN.finetunings.keys() - RECALLED.finetunings),
     priority: 10
     conda:
         ENVIRONMENT
-    threads: lambda wildcards: needs_of_finetuning(wildcards).cores
+    threads: lambda wildcards: needs("finetune", wildcards).cores
     resources:
         gpu=USER.gpus_per_run,
-        mem_mb=lambda wildcards: needs_of_finetuning(wildcards).memory,
+        mem_mb=lambda wildcards: needs("finetune", wildcards).memory,
         runtime=USER.training_minutes,
+    params:
+        files=options("finetune"),
     shell:
-        f"{LEASE} python -m mac finetune"
-        " --config {input.config} --store {input.store}"
-        " $(test -z '{input.backbone}' || echo --backbone {input.backbone})"
-        " --classifier {output.classifier} --predictions {output.predictions}"
-        " --journal {output.journal} --metrics {output.metrics}"
-        f" --folder {RESULTS}/finetune/{{wildcards.finetune_id}}/running"
-        f" {TRAINING} > {{log}} 2>&1"
+        f"{LEASE} python -m mac finetune {{params.files}}"
+        " --classifier {output.classifier:q} --predictions {output.predictions:q}"
+        " --journal {output.journal:q} --metrics {output.metrics:q}"
+        f" --folder {AT}/finetune/{{wildcards.run_id}}/running {TRAINING} > {{log:q}} 2>&1"

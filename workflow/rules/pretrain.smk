@@ -3,34 +3,29 @@
 
 rule pretrain:
     input:
-        config=resolved("pretrain", "pretrain_id"),
-        store=store_of_pretraining,
-        boxes=boxes_of_pretraining,
-        passed=ancient(CARD_GATE),
-        state=state_before,
+        asked("pretrain"),
     output:
-        backbone=f"{RESULTS}/pretrain/{{pretrain_id}}/epoch_{{epoch}}.safetensors",
-        state=f"{RESULTS}/pretrain/{{pretrain_id}}/epoch_{{epoch}}.state.pt",
-        journal=f"{RESULTS}/pretrain/{{pretrain_id}}/epoch_{{epoch}}.jsonl",
-        metrics=f"{RESULTS}/pretrain/{{pretrain_id}}/epoch_{{epoch}}.json",
+        backbone=f"{RESULTS}/pretrain/{{run_id}}/epoch_{{epoch}}.safetensors",
+        state=f"{RESULTS}/pretrain/{{run_id}}/epoch_{{epoch}}.state.pt",
+        journal=f"{RESULTS}/pretrain/{{run_id}}/epoch_{{epoch}}.jsonl",
+        metrics=f"{RESULTS}/pretrain/{{run_id}}/epoch_{{epoch}}.json",
     log:
-        f"{RESULTS}/logs/pretrain/{{pretrain_id}}_{{epoch}}.log",
+        f"{RESULTS}/logs/pretrain/{{run_id}}_{{epoch}}.log",
     benchmark:
-        f"{RESULTS}/logs/pretrain/{{pretrain_id}}_{{epoch}}.tsv"
+        f"{RESULTS}/logs/pretrain/{{run_id}}_{{epoch}}.tsv"
     wildcard_constraints:
-        pretrain_id=not_of(RECALLED.pretrainings, PLAN.pretrainings),
+        run_id=any_of(PLAN.pretrainings.keys() - RECALLED.pretrainings),
     conda:
         ENVIRONMENT
-    threads: lambda wildcards: needs_of_pretraining(wildcards).cores
+    threads: lambda wildcards: needs("pretrain", wildcards).cores
     resources:
         gpu=USER.gpus_per_run,
-        mem_mb=lambda wildcards: needs_of_pretraining(wildcards).memory,
+        mem_mb=lambda wildcards: needs("pretrain", wildcards).memory,
         runtime=USER.training_minutes,
+    params:
+        files=options("pretrain"),
     shell:
-        f"{LEASE} python -m mac pretrain"
-        " --config {input.config} --store {input.store} --until {wildcards.epoch}"
-        " $(test -z '{input.boxes}' || echo --boxes {input.boxes})"
-        " $(test -z '{input.state}' || echo --previous {input.state})"
-        " --backbone {output.backbone} --state {output.state} --journal {output.journal}"
-        f" --folder {RESULTS}/pretrain/{{wildcards.pretrain_id}}/running_{{wildcards.epoch}}"
-        f" --metrics {{output.metrics}} {TRAINING} > {{log}} 2>&1"
+        f"{LEASE} python -m mac pretrain {{params.files}} --until {{wildcards.epoch}}"
+        " --backbone {output.backbone:q} --state {output.state:q} --journal {output.journal:q}"
+        f" --folder {AT}/pretrain/{{wildcards.run_id}}/running_{{wildcards.epoch}}"
+        f" --metrics {{output.metrics:q}} {TRAINING} > {{log:q}} 2>&1"

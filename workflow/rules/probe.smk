@@ -3,29 +3,27 @@
 
 rule probe:
     input:
-        config=resolved("probe", "probe_id"),
-        store=store_of_probe,
-        backbone=probed_weights,
+        asked("probe"),
     output:
-        predictions=f"{RESULTS}/probe/{{probe_id}}/predictions.parquet",
-        journal=f"{RESULTS}/probe/{{probe_id}}/journal.jsonl",
-        metrics=f"{RESULTS}/probe/{{probe_id}}/metrics.json",
+        predictions=f"{RESULTS}/probe/{{run_id}}/predictions.parquet",
+        journal=f"{RESULTS}/probe/{{run_id}}/journal.jsonl",
+        metrics=f"{RESULTS}/probe/{{run_id}}/metrics.json",
     log:
-        f"{RESULTS}/logs/probe/{{probe_id}}.log",
+        f"{RESULTS}/logs/probe/{{run_id}}.log",
     benchmark:
-        f"{RESULTS}/logs/probe/{{probe_id}}.tsv"
+        f"{RESULTS}/logs/probe/{{run_id}}.tsv"
     wildcard_constraints:
-        probe_id=not_of(RECALLED.probes, PLAN.probes),
+        run_id=any_of(PLAN.probes.keys() - RECALLED.probes),
     priority: 10
     conda:
         ENVIRONMENT
-    threads: lambda wildcards: needs_of_probe(wildcards).cores
+    threads: lambda wildcards: needs("probe", wildcards).cores
     resources:
         gpu=1,
-        mem_mb=lambda wildcards: needs_of_probe(wildcards).memory,
+        mem_mb=lambda wildcards: needs("probe", wildcards).memory,
         runtime=USER.training_minutes,
+    params:
+        files=options("probe"),
     shell:
-        f"{LEASE} python -m mac probe --config {{input.config}} --store {{input.store}}"
-        " $(test -z '{input.backbone}' || echo --backbone {input.backbone})"
-        " --predictions {output.predictions} --journal {output.journal} --metrics {output.metrics}"
-        f" {PROCESSOR} > {{log}} 2>&1"
+        f"{LEASE} python -m mac probe {{params.files}} --predictions {{output.predictions:q}}"
+        f" --journal {{output.journal:q}} --metrics {{output.metrics:q}} {PROCESSOR} > {{log:q}} 2>&1"

@@ -1,55 +1,35 @@
-# Results committed with a report stand in for their runs: decided by id when the workflow is read.
+# Results committed with a report stand in for their runs: decided by id when the workflow is read. `ancient`, although
+# no job makes the kept files: they may be newer than a user's own results, and must not replace them.
+
+
+rule recall:
+    input:
+        ancient([f"{KEPT}/{file}" for file in files_of("{stage}/{run_id}")]),
+    output:
+        [f"{RESULTS}/{file}" for file in files_of("{stage}/{run_id}")],
+    log:
+        f"{RESULTS}/logs/recall/{{stage}}_{{run_id}}.log",
+    wildcard_constraints:
+        stage="finetune|probe",
+        run_id=any_of(RECALLED.finetunings | RECALLED.probes),
+    conda:
+        ENVIRONMENT
+    shell:
+        "python -m mac recall {wildcards.stage}/{wildcards.run_id}"
+        f" --kept {quoted(KEPT)} --results {AT} > {{log:q}} 2>&1"
 
 
 rule recall_pretraining:
     input:
-        config=resolved("pretrain", "pretrain_id"),
-        files=kept_files("pretrain/{pretrain_id}/epoch_{epoch}"),
+        ancient([f"{KEPT}/{file}" for file in files_of("pretrain/{run_id}/epoch_{epoch}")]),
     output:
-        recalled_files("pretrain/{pretrain_id}/epoch_{epoch}"),
+        [f"{RESULTS}/{file}" for file in files_of("pretrain/{run_id}/epoch_{epoch}")],
     log:
-        f"{RESULTS}/logs/recall_pretraining/{{pretrain_id}}_{{epoch}}.log",
+        f"{RESULTS}/logs/recall_pretraining/{{run_id}}_{{epoch}}.log",
     wildcard_constraints:
-        pretrain_id=any_of(RECALLED.pretrainings),
-    localrule: True
+        run_id=any_of(RECALLED.pretrainings),
     conda:
         ENVIRONMENT
     shell:
-        "python -m mac recall pretrain/{wildcards.pretrain_id}/epoch_{wildcards.epoch}"
-        f" --kept {KEPT} --results {RESULTS} > {{log}} 2>&1"
-
-
-rule recall_finetuning:
-    input:
-        config=resolved("finetune", "finetune_id"),
-        files=kept_files("finetune/{finetune_id}"),
-    output:
-        recalled_files("finetune/{finetune_id}"),
-    log:
-        f"{RESULTS}/logs/recall_finetuning/{{finetune_id}}.log",
-    wildcard_constraints:
-        finetune_id=any_of(RECALLED.finetunings),
-    localrule: True
-    conda:
-        ENVIRONMENT
-    shell:
-        "python -m mac recall finetune/{wildcards.finetune_id}"
-        f" --kept {KEPT} --results {RESULTS} > {{log}} 2>&1"
-
-
-rule recall_probe:
-    input:
-        config=resolved("probe", "probe_id"),
-        files=kept_files("probe/{probe_id}"),
-    output:
-        recalled_files("probe/{probe_id}"),
-    log:
-        f"{RESULTS}/logs/recall_probe/{{probe_id}}.log",
-    wildcard_constraints:
-        probe_id=any_of(RECALLED.probes),
-    localrule: True
-    conda:
-        ENVIRONMENT
-    shell:
-        "python -m mac recall probe/{wildcards.probe_id}"
-        f" --kept {KEPT} --results {RESULTS} > {{log}} 2>&1"
+        "python -m mac recall pretrain/{wildcards.run_id}/epoch_{wildcards.epoch}"
+        f" --kept {quoted(KEPT)} --results {AT} > {{log:q}} 2>&1"

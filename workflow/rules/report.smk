@@ -3,119 +3,64 @@
 
 rule track_pretraining:
     input:
-        config=resolved("pretrain", "pretrain_id"),
-        files=journals_of,
-        before=receipt_before,
+        recorded,
     output:
-        f"{RESULTS}/tracking/pretrain/{{pretrain_id}}_{{epoch}}.json",
+        receipt("pretrain", "{run_id}_{epoch}"),
     log:
-        f"{RESULTS}/logs/track_pretraining/{{pretrain_id}}_{{epoch}}.log",
+        f"{RESULTS}/logs/track_pretraining/{{run_id}}_{{epoch}}.log",
     priority: 5
-    localrule: True
     conda:
         ENVIRONMENT
     shell:
-        "python -m mac track run --stage pretrain --id {wildcards.pretrain_id} --receipt {output}"
-        f" --results {RESULTS} --tracking-uri '{TRACKING}' {SCALE} > {{log}} 2>&1"
+        f"python -m mac track run --stage pretrain --id {{wildcards.run_id}} --receipt {{output:q}} {TRACK} > {{log:q}} 2>&1"
 
 
-rule track_finetuning:
+rule track:
     input:
-        config=resolved("finetune", "finetune_id"),
-        files=multiext(
-            f"{RESULTS}/finetune/{{finetune_id}}/",
-            "journal.jsonl",
-            "metrics.json",
-            "predictions.parquet",
-        ),
-        parent=parent_receipt,
+        multiext(f"{RESULTS}/{{stage}}/{{run_id}}/", "journal.jsonl", "metrics.json", "predictions.parquet"),
+        parent,
     output:
-        f"{RESULTS}/tracking/finetune/{{finetune_id}}.json",
+        receipt("{stage}", "{run_id}"),
     log:
-        f"{RESULTS}/logs/track_finetuning/{{finetune_id}}.log",
+        f"{RESULTS}/logs/track/{{stage}}_{{run_id}}.log",
+    wildcard_constraints:
+        stage="finetune|probe",
     priority: 20
-    localrule: True
     conda:
         ENVIRONMENT
     shell:
-        "python -m mac track run --stage finetune --id {wildcards.finetune_id} --receipt {output}"
-        f" --report {REPORTS} {RUNS_PAGE}"
-        f" --results {RESULTS} --tracking-uri '{TRACKING}' {SCALE} > {{log}} 2>&1"
-
-
-rule track_probe:
-    input:
-        config=resolved("probe", "probe_id"),
-        files=multiext(
-            f"{RESULTS}/probe/{{probe_id}}/",
-            "journal.jsonl",
-            "metrics.json",
-            "predictions.parquet",
-        ),
-        parent=parent_receipt_of_probe,
-    output:
-        f"{RESULTS}/tracking/probe/{{probe_id}}.json",
-    log:
-        f"{RESULTS}/logs/track_probe/{{probe_id}}.log",
-    priority: 20
-    localrule: True
-    conda:
-        ENVIRONMENT
-    shell:
-        "python -m mac track run --stage probe --id {wildcards.probe_id} --receipt {output}"
-        f" --results {RESULTS} --tracking-uri '{TRACKING}' {SCALE} > {{log}} 2>&1"
+        "python -m mac track run --stage {wildcards.stage} --id {wildcards.run_id} --receipt {output:q}"
+        f" --report {quoted(REPORTS)} {RUNS_PAGE} {TRACK} > {{log:q}} 2>&1"
 
 
 rule table:
     input:
-        metrics_of_table,
+        lambda wildcards: [run_file("finetune", i, "metrics.json") for i in PLAN.tables[wildcards.table].finetunes],
     output:
-        report(
-            f"{REPORTS}/tables/{{table}}.md",
-            caption="../report/table.rst",
-            category="Tables",
-        ),
-        f"{REPORTS}/tables/{{table}}.csv",
-        f"{REPORTS}/tables/{{table}}.tex",
+        report(f"{REPORTS}/tables/{{table}}.md", caption="../report/table.rst", category="Tables"),
+        multiext(f"{REPORTS}/tables/{{table}}", ".csv", ".tex"),
     log:
         f"{RESULTS}/logs/table/{USER.scale}_{{table}}.log",
     wildcard_constraints:
-        table="|".join(TABLES) or "none",
+        table=any_of(TABLES),
     priority: 20
-    localrule: True
     conda:
         ENVIRONMENT
     params:
-        content=content_of_table,
+        # what a table says besides its numbers: a changed label rebuilds this table and no other
+        content=lambda wildcards: repr((PLAN.tables[wildcards.table], PLAN.experiment.verdicts)),
     shell:
-        f"python -m mac report {REPORT} --table {{wildcards.table}} > {{log}} 2>&1"
+        f"python -m mac report {REPORT} --table {{wildcards.table}} {SVG} > {{log:q}} 2>&1"
 
 
-rule curve:
-    input:
-        metrics_of_table,
+use rule table as curve with:
     output:
-        f"{REPORTS}/tables/{{table}}.md",
-        f"{REPORTS}/tables/{{table}}.csv",
-        f"{REPORTS}/tables/{{table}}.tex",
-        report(
-            f"{REPORTS}/tables/{{table}}.png",
-            caption="../report/curve.rst",
-            category="Figures",
-        ),
-        f"{REPORTS}/tables/{{table}}.svg",
+        multiext(f"{REPORTS}/tables/{{table}}", ".md", ".csv", ".tex"),
+        figure("tables/{{table}}", "curve"),
     log:
         f"{RESULTS}/logs/curve/{USER.scale}_{{table}}.log",
     wildcard_constraints:
-        table="|".join(CURVES) or "none",
-    priority: 20
-    localrule: True
-    conda:
-        ENVIRONMENT
-    params:
-        content=content_of_table,
-    shell:
-        f"python -m mac report {REPORT} --table {{wildcards.table}} > {{log}} 2>&1"
+        table=any_of(CURVES),
 
 
 rule summary:
@@ -124,19 +69,16 @@ rule summary:
         PROBED,
         PRETRAINED,
     output:
-        report(
-            f"{REPORTS}/README.md", caption="../report/summary.rst", category="Summary"
-        ),
+        report(f"{REPORTS}/README.md", caption="../report/summary.rst", category="Summary"),
         f"{REPORTS}/claims.md",
     log:
         f"{RESULTS}/logs/summary/{USER.scale}.log",
-    localrule: True
     conda:
         ENVIRONMENT
     params:
         content=repr((PLAN.tables, PLAN.experiment.verdicts, sorted(PLAN.probes))),
     shell:
-        f"python -m mac report {REPORT} > {{log}} 2>&1"
+        f"python -m mac report {REPORT} > {{log:q}} 2>&1"
 
 
 rule learning:
@@ -144,20 +86,15 @@ rule learning:
         FINETUNED,
         PRETRAINED,
     output:
-        report(
-            LEARNING_CURVES,
-            caption="../report/learning.rst",
-            category="Learning curves",
-        ),
+        report(LEARNING_CURVES, caption="../report/learning.rst", category="Learning curves"),
     log:
         f"{RESULTS}/logs/learning/{USER.scale}.log",
-    localrule: True
     conda:
         ENVIRONMENT
     params:
         content=repr(PLAN.tables),
     shell:
-        f"python -m mac learning {SCALE} --results {RESULTS} --out {REPORTS}/figures > {{log}} 2>&1"
+        f"python -m mac learning {SCALE} --results {AT} --out {quoted(REPORTS)}/figures {SVG} > {{log:q}} 2>&1"
 
 
 rule page:
@@ -166,17 +103,14 @@ rule page:
         PROBED,
         PRETRAINED,
         f"{REPORTS}/README.md",
-        ledger=ancient(LEDGER),
+        ledger=ancient(f"{workflow.basedir}/docs/discrepancies.md"),
     output:
-        report(
-            f"{REPORTS}/index.html", caption="../report/page.rst", category="Summary"
-        ),
+        report(f"{REPORTS}/index.html", caption="../report/page.rst", category="Summary"),
     log:
         f"{RESULTS}/logs/page/{USER.scale}.log",
-    localrule: True
     conda:
         ENVIRONMENT
     params:
         content=repr((PLAN.tables, PLAN.experiment.verdicts, sorted(PLAN.probes))),
     shell:
-        f"python -m mac page {REPORT} --ledger {{input.ledger}} > {{log}} 2>&1"
+        f"python -m mac page {REPORT} --ledger {{input.ledger:q}} > {{log:q}} 2>&1"

@@ -1,52 +1,41 @@
 # What `all` asks for: the report's files, and the results and receipts of every run.
 
 CURVES = [name for name, table in PLAN.tables.items() if table.is_curve]
-GRADCAM_FIGURES = ["F2", "F3", "F4"]
 TABLES = [name for name in PLAN.tables if name not in CURVES]
-LEARNING_CURVES = expand(
-    f"{REPORTS}/figures/learning_{{table}}.{{format}}",
-    table=PLAN.tables,
-    format=["png", "svg"],
-)
+NUMBERS = ["md", "csv", "tex"]
+LEARNING_CURVES = expand(f"{REPORTS}/figures/learning_{{table}}.{{format}}", table=PLAN.tables, format=PICTURES)
 REPORT_FILES = [
-    *expand(
-        f"{REPORTS}/tables/{{table}}.{{format}}",
-        table=TABLES,
-        format=["md", "csv", "tex"],
-    ),
-    *expand(
-        f"{REPORTS}/tables/{{table}}.{{format}}",
-        table=CURVES,
-        format=["md", "csv", "tex", "png", "svg"],
-    ),
-    *expand(f"{REPORTS}/data/{{dataset}}.md", dataset=DATASETS),
+    *expand(f"{REPORTS}/tables/{{table}}.{{format}}", table=TABLES, format=NUMBERS),
+    *expand(f"{REPORTS}/tables/{{table}}.{{format}}", table=CURVES, format=NUMBERS + PICTURES),
     *LEARNING_CURVES,
 ]
-if PLAN.shown_card:
-    REPORT_FILES += [
-        f"{REPORTS}/figures/mask_card.png",
-        *expand(
-            f"{REPORTS}/figures/mask_sweep.{{format}}", format=["png", "svg", "json"]
-        ),
-        *expand(f"{REPORTS}/figures/mask_foreground.{{format}}", format=["png", "svg"]),
-    ]
-FINETUNED = [f"{RESULTS}/finetune/{i}/metrics.json" for i in PLAN.finetunings]
-PROBED = [f"{RESULTS}/probe/{i}/metrics.json" for i in PLAN.probes]
-PRETRAINED = [
-    f"{RESULTS}/pretrain/{i}/epoch_{epoch}.json"
-    for i, p in PLAN.pretrainings.items()
-    for epoch in p.epochs
-]
+for name, product in products(PLAN).items():
+    REPORT_FILES += [f"{REPORTS}/{file}" for file in product.files]
+    if USER.svg and name not in RECALLED.products:
+        pictures = [file for file in product.files if file.endswith(".png") and "mask_card" not in file]
+        REPORT_FILES += [f"{REPORTS}/{Path(file).with_suffix('.svg')}" for file in pictures]
+FINETUNED = [run_file("finetune", i, "metrics.json") for i in PLAN.finetunings]
+PROBED = [run_file("probe", i, "metrics.json") for i in PLAN.probes]
+SEGMENTS = [(i, epoch) for i, planned in PLAN.pretrainings.items() for epoch in planned.epochs]
+PRETRAINED = [run_file("pretrain", i, f"epoch_{epoch}.json") for i, epoch in SEGMENTS]
+STORES = [i for i in PLAN.stores if exist([run_file("store", i, "store.json")])]
 # Results and receipts are targets themselves: a new row's are made even where Snakemake has no record of older runs, and
-# deleted ones are made again. Checkpoints are not: they may be deleted once finetuning is done.
+# deleted ones are made again. Checkpoints are not: they may be deleted once finetuning is done. Mask checks and frame
+# stores that are there are targets, although nothing that is done asks for them: another limit checks again, and when an
+# index was deleted, it is made anew and the store after it.
 RUNS = [
     *FINETUNED,
-    *[f"{RESULTS}/tracking/finetune/{i}.json" for i in PLAN.finetunings],
     *PROBED,
-    *[f"{RESULTS}/tracking/probe/{i}.json" for i in PLAN.probes],
+    *[receipt("finetune", i) for i in PLAN.finetunings],
+    *[receipt("probe", i) for i in PLAN.probes],
+    *[receipt("pretrain", f"{i}_{epoch}") for i, epoch in SEGMENTS],
+    *[path for i in PLAN.cards if exist([path := run_file("masks", i, "card.json")])],
     *[
-        f"{RESULTS}/tracking/pretrain/{i}_{epoch}.json"
-        for i, p in PLAN.pretrainings.items()
-        for epoch in p.epochs
+        path
+        for i in STORES
+        for path in (
+            run_file("store", i, "store.json"),
+            run_file("dataset", PLAN.stores[i].dataset.identify(), "index.parquet"),
+        )
     ],
 ]

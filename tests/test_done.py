@@ -1,0 +1,156 @@
+"""A call that says it is done has made what it was asked for, whatever else it had to run; runs that are there stay."""
+
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+from checkouts import Checkout
+
+from mac import plan
+
+
+@pytest.fixture(scope="module")
+def everything_run(root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    Checkout(root, folder, "smoke").finish()
+    return folder
+
+
+class Finished(Checkout):
+    """A smoke scale whose jobs have all run, as stand-ins that write files only."""
+
+    def __init__(self, finished, folder) -> None:
+        shutil.copytree(finished, folder, dirs_exist_ok=True, symlinks=True)
+        self.folder, self.scale = folder, "smoke"
+        self.plan = plan.load(folder / "config", "smoke")
+        self.lost = self.plan.tables["T5"].finetunes[0]
+        self.report = folder / "reports" / "smoke"
+
+    def run(self, *targets, check=True, **settings):
+        """Run for real, with stand-ins; returns what was run, by the name of its command."""
+        before = len(self.commands())
+        text = self.snakemake(*targets, "-q", "all", path=f"{self.folder}/bin:", check=check, **settings)
+        return text if not check else self.commands()[before:]
+
+    def commands(self):
+        log = self.folder / "commands.log"
+        return log.read_text().split() if log.exists() else []
+
+    def lose(self, *patterns):
+        for pattern in patterns:
+            found = list(self.folder.glob(pattern))
+            assert found, pattern
+            for path in found:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def limit(self):
+        self.edit("scales/smoke.yaml", lambda tree: tree["mask_limits"].update(min_foreground=0.002))
+
+
+@pytest.fixture
+def finished(everything_run, tmp_path):
+    return Finished(everything_run, tmp_path)
+
+
+def other_times(finished):
+    """New times for all files, each newer than what is made of it: the reverse of the order they were made in."""
+    paths = [path for path in finished.folder.rglob("*") if path.is_file() and ".snakemake" not in path.parts]
+    for i, path in enumerate(sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)):
+        os.utime(path, (time.time() - 9999 + i, time.time() - 9999 + i))
+
+
+def other_content(finished):
+    """An index that another version wrote: the data jobs after it have to run."""
+    for path in finished.folder.glob("results/dataset/*/listing.parquet"):
+        path.write_text("another")
+
+
+def other_folder(finished):
+    """Data that lie elsewhere now."""
+    shutil.move(finished.folder / "data", finished.folder / "elsewhere")
+    finished.edit("config.yaml", lambda tree: tree.update(data_root="elsewhere"))
+
+
+def killed(finished):
+    """A segment on which Snakemake was killed, with its files in place: it runs again."""
+    start = finished.plan.finetunings[finished.lost].config
+    path = finished.folder / "results" / "pretrain" / start.pretrain_id / f"epoch_{start.epoch}.json"
+    path.unlink()
+    (finished.folder / "kill").write_text(str(path.relative_to(finished.folder)))
+    command = ["snakemake", "--cores", "1", "--config", "scale=smoke", "--", str(path.relative_to(finished.folder))]
+    environment = os.environ | {"PATH": f"{finished.folder}/bin:{os.environ['PATH']}"}
+    run = subprocess.run(command, cwd=finished.folder, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode < 0, run.stderr
+    assert path.exists()
+    (finished.folder / "kill").unlink()
+    finished.snakemake("--unlock")
+
+
+def without_states(finished):
+    finished.lose("results/pretrain/*/*.state.pt")
+    finished.limit()
+
+
+UPSTREAM = {
+    "mask limits": Finished.limit,
+    "times": other_times,
+    "data": other_content,
+    "data folder": other_folder,
+    "killed segment": killed,
+    "mask limits after cleaning": without_states,
+}
+
+
+@pytest.mark.parametrize("change", UPSTREAM)
+def test_what_is_missing_is_made_in_the_same_call(finished, change):
+    UPSTREAM[change](finished)
+    finished.lose("reports/smoke/tables/T5.*", f"results/finetune/{finished.lost}")
+    # Each alone was hidden: everything as the target, and a table of its own.
+    targets = [] if change.startswith("mask limits") else ["reports/smoke/tables/T5.md"]
+    commands = finished.run(*targets)
+    assert (finished.report / "tables" / "T5.md").exists()
+    assert (finished.folder / "results" / "finetune" / finished.lost / "metrics.json").exists()
+    assert commands.count("finetune") == 1
+    assert commands.count("pretrain") == (change == "killed segment")
+    assert finished.jobs(*targets) == {}
+
+
+def test_a_target_that_went_missing_meanwhile_is_named_and_fails_the_call(finished):
+    """No fault of the graph is known that does this; here a job deletes what another has made."""
+    finished.lose("reports/smoke/tables/T5.*")
+    thief = finished.folder / "thief" / "python"
+    thief.parent.mkdir()
+    thief.write_text(f'#!/bin/bash\nrm -f reports/smoke/tables/T4.md\nexec "{finished.folder}/bin/python" "$@"\n')
+    thief.chmod(0o755)
+    targets = [f"reports/smoke/tables/{name}.md" for name in ("T4", "T5")]
+    text = finished.snakemake(*targets, path=f"{thief.parent}:", check=False)
+    assert "This call ended, but what it was asked for is missing: reports/smoke/tables/T4.md" in text
+
+
+def test_a_deleted_data_folder_brings_index_and_store_back_and_repeats_no_training(finished):
+    dataset = next(iter(finished.plan.datasets))
+    finished.lose(f"results/dataset/{dataset}")
+    jobs = finished.jobs()
+    assert (jobs["list"], jobs["scan"], jobs["index"], jobs["store"]) == (1, 1, 1, 1)
+    assert not {"pretrain", "finetune", "probe"} & jobs.keys()
+
+
+def test_a_deleted_store_is_made_for_a_new_run_and_repeats_no_other(finished):
+    finished.lose("results/store/*", "results/pretrain/*/*.safetensors", f"results/finetune/{finished.lost}")
+    jobs = finished.jobs()
+    assert jobs["finetune"] == 1
+    assert jobs["pretrain"] <= 2  # what this finetuning starts from
+    assert jobs["store"] >= 1
+
+
+def test_everything_can_be_forced(finished, root, tmp_path_factory):
+    fresh = Checkout(root, tmp_path_factory.mktemp("fresh"), "smoke").jobs()
+    assert finished.jobs("-F") == fresh
+
+
+def test_no_file_that_a_job_makes_is_ancient(root):
+    found = [line for path in root.glob("workflow/rules/*.smk") for line in path.read_text().splitlines()]
+    uses = [line.strip() for line in found if "ancient(" in line and not line.startswith("#")]
+    assert all("KEPT" in line or "docs/discrepancies.md" in line for line in uses)
