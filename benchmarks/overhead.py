@@ -16,8 +16,7 @@ import torch
 
 from benchmarks.harness import alternate, machine, markdown, save
 from benchmarks.stand_ins import NoFolder, default_row
-from mac.commands.files import write_config
-from mac.config import PretrainConfig
+from mac.config import PretrainConfig, write_config
 from mac.data import extraction, index, synthetic
 from mac.data.store import FrameStore
 from mac.stages import pretrain

@@ -28,6 +28,17 @@ def nearest(word: str, allowed: Any) -> str:
     return (f" — did you mean {close[0]!r}?" if close else " —") + f" Allowed: {', '.join(options)}"
 
 
+def whole_or_auto(value: Any, least: int) -> Any:
+    """Return a setting that is ``auto`` or a whole number from ``least`` on.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
+        return value
+    raise ValueError(f"found {value!r} — allowed are auto and whole numbers from {least} on")
+
+
 class _UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # C reads large tables in a tenth of the time
     """YAML that refuses a key written twice in one mapping (PyYAML keeps the last one, silently)."""
 

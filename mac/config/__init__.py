@@ -6,7 +6,7 @@ excluded from an id. A default, with its unit and the section it comes from, sta
 
 from mac.config.data import BoxesConfig, DatasetConfig, DetectorConfig, Embedded, StoreConfig
 from mac.config.probing import RETRIEVAL_KS, ProbeConfig, ProbeSections
-from mac.config.strict import Probability, Strict, Weight
+from mac.config.strict import Probability, Strict, Weight, read_config, write_config
 from mac.config.training import (
     CardConfig,
     ClipConfig,
@@ -50,4 +50,6 @@ __all__ = [
     "StoreConfig",
     "Strict",
     "Weight",
+    "read_config",
+    "write_config",
 ]

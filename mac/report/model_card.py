@@ -1,11 +1,16 @@
 """The card beside exported weights: what they are, where they come from, how good they are, how to load them."""
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mac.config import FinetuneConfig, PretrainConfig
+from mac.config import DatasetConfig, FinetuneConfig, PretrainConfig
+from mac.data import catalog
+from mac.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,36 @@ def page(card: Card) -> str:
         "```yaml\n" + yaml.safe_dump(card.config.canonical(), sort_keys=False, allow_unicode=True) + "```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def about(dataset: DatasetConfig, config_dir: Path) -> str:
+    """Say whose a data set is and on which terms, by ``CONFIG/catalog.yaml``."""
+    if dataset.embedded:
+        return (
+            f"{dataset.name}: figures drawn by this project (`mac/data/synthetic.py`), not the data set of that name."
+        )
+    path = config_dir / "catalog.yaml"
+    source = catalog.load(path).get(dataset.name)
+    found = source.about if source else f"{dataset.name}: {path} says nothing of it."
+    return f"{found} Only the part `{dataset.subset}`." if dataset.subset else found
+
+
+def rows_that_use(run_id: str, plans: list[Plan]) -> list[str]:
+    """List the rows of the scales' tables that use a pretraining or a finetuning."""
+    used = {}
+    for plan in plans:
+        planned = plan.pretrainings.get(run_id) or plan.finetunings.get(run_id)
+        used |= dict.fromkeys(f"{use} (scale {plan.scale})" for use in (planned.used_by if planned else []))
+    return list(used)
+
+
+def finetunings_from(pretrain_id: str, epoch: int | None, results: Path) -> list[dict[str, Any]]:
+    """Read the metrics of the finished finetunings that started from a pretraining's epoch."""
+    found = []
+    for path in sorted(results.glob("finetune/*/metrics.json")):
+        with suppress(ValueError):  # a damaged result is the report's matter
+            found.append(json.loads(path.read_text(encoding="utf-8")))
+    return [m for m in found if epoch and (m.get("pretrain_id"), m.get("pretrain_epoch")) == (pretrain_id, epoch)]
 
 
 def _objective(config: PretrainConfig) -> str:

@@ -13,7 +13,7 @@ import torch
 
 from mac.augment.colour import normalise
 from mac.augment.spatial import centre_crops, crop
-from mac.commands.files import write_config
+from mac.config import write_config
 from mac.data import clips, extraction, index, synthetic
 from mac.data.store import FrameStore
 from mac.experiment import merge, parse, unfold

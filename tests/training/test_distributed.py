@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from mac.commands.files import write_config
+from mac.config import write_config
 from mac.experiment import merge, parse, unfold
 from mac.models.backbones import Backbone
 from mac.stages import evaluate, finetune, learners, pretrain

@@ -8,8 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from mac.commands.files import read_config
-from mac.config import FinetuneConfig, PretrainConfig, ProbeConfig
+from mac.config import FinetuneConfig, PretrainConfig, ProbeConfig, read_config
 from mac.plan import Plan
 from mac.tracking import journal
 from mac.tracking.replay import RunRecord

@@ -1,0 +1,219 @@
+"""Reports, and the numbers in them."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mac.cli.options import PATH, Group, paths, runs_page, scaled
+
+if TYPE_CHECKING:  # imported where it is used: help must not wait for pandas
+    from mac.plan import Plan, PlannedTable
+    from mac.report.results import Read, Results
+
+theme = Group("report", help="Report")
+
+
+@theme.command()
+@scaled
+@click.option("--table", "tables", multiple=True, help="Only these tables; the summary is then left alone.")
+@runs_page
+@click.option("--results", type=PATH, help="Read results from this folder.")
+@click.option("--from-mlflow", metavar="URI", help="Read results from MLflow instead.")
+@paths("out")
+def report(
+    scale: str,
+    config_dir: Path,
+    tables: tuple[str, ...],
+    runs_page: str | None,
+    results: Path | None,
+    from_mlflow: str | None,
+    out: Path,
+) -> None:
+    """Write the summary and claims, or tables, from results; all of them from MLflow alone."""
+    from mac import plan as planning
+    from mac.report.results import from_folder, from_mapping
+    from mac.validation import ConfigError, nearest
+
+    if (results is None) == (from_mlflow is None):
+        raise click.UsageError("Give one of --results and --from-mlflow.")
+    plan = planning.load(config_dir, scale)
+    if unknown := [name for name in tables if name not in plan.tables]:
+        raise ConfigError([f"--table {name}: no such table{nearest(name, plan.tables)}" for name in unknown])
+    if from_mlflow:
+        from mac.tracking import store
+
+        found = read(plan, from_mapping(store.finished_results(from_mlflow)), runs_page)
+    else:
+        found = read(plan, from_folder(results), runs_page)
+    for name in tables or (plan.tables if from_mlflow else ()):
+        _write_table(plan.tables[name], found, out / "tables")
+    if not tables:
+        write_summary(found, out)
+
+
+def read(plan: "Plan", source: "Read", runs_page: str | None) -> "Results":
+    """Read a plan's results, and name those that can't be used."""
+    from mac.report.results import Results
+
+    results = Results(plan, source, runs_page)
+    for key, reason in results.problems.items():
+        print(f"mac report: {key} is left out: {reason}", file=sys.stderr)
+    return results
+
+
+def write_summary(results: "Results", out: Path) -> None:
+    """Write the summary and the claims; the same results give the same bytes."""
+    from mac.report import claims_page
+    from mac.report.summary import data_note, summary
+    from mac.runtime.atomic import write_text
+
+    write_text(out / "README.md", summary(results.plan, results))
+    write_text(out / "claims.md", claims_page.page(results.plan, results, data_note(results.plan)))
+
+
+def _write_table(table: "PlannedTable", results: "Results", folder: Path) -> None:
+    from mac.report.latex import latex
+    from mac.report.spreadsheet import comma_separated
+    from mac.report.summary import data_note
+    from mac.report.tables import markdown
+    from mac.runtime.atomic import write_text
+
+    note = data_note(results.plan)
+    write_text(folder / f"{table.name}.md", markdown(table, results, note))
+    write_text(folder / f"{table.name}.csv", comma_separated(table, results))
+    write_text(folder / f"{table.name}.tex", latex(table, results, note))
+    if table.is_curve:
+        from mac.report.figures import draw_curve
+
+        kind = "generated figures" if "generated" in note else "real video"
+        caption = f"scale {results.plan.scale}, {kind}"
+        draw_curve(table, results, caption, [folder / f"{table.name}.{ending}" for ending in ("png", "svg")])
+
+
+@theme.command()
+@scaled
+@paths("results", "out")
+def learning(scale: str, config_dir: Path, results: Path, out: Path) -> None:
+    """Draw the learning curves of every table's rows."""
+    from mac import plan as planning
+    from mac.report import learning as curves
+    from mac.tracking import journal
+
+    plan = planning.load(config_dir, scale)
+    out.mkdir(parents=True, exist_ok=True)
+
+    def events(stage: str, run_id: str) -> list[dict[str, Any]]:
+        """Read a run's journals, of all its segments or its only one; a damaged one is named and left out."""
+        epochs = sorted(plan.pretrainings[run_id].epochs) if stage == "pretrain" else []
+        names = [f"epoch_{epoch}.jsonl" for epoch in epochs] or ["journal.jsonl"]
+        found = []
+        for path in (results / stage / run_id / name for name in names):
+            try:
+                found += [event for event in journal.read(path) if event["event"]] if path.is_file() else []
+            except (ValueError, KeyError, TypeError) as error:
+                print(f"{path}: left out, damaged ({type(error).__name__}: {error})", file=sys.stderr)
+        return found
+
+    for name, table in plan.tables.items():
+        curves.draw(plan, table, events, [out / f"learning_{name}.{ending}" for ending in ("png", "svg")])
+
+
+@theme.command()
+@scaled
+@runs_page
+@paths("results", "out", "ledger")
+def page(scale: str, config_dir: Path, runs_page: str | None, results: Path, out: Path, ledger: Path) -> None:
+    """Write a scale's whole report as one HTML file."""
+    from mac import plan as planning
+    from mac.report import page as pages
+    from mac.report.results import Results, from_folder
+    from mac.runtime.atomic import write_text
+
+    found = Results(planning.load(config_dir, scale), from_folder(results), runs_page)
+    text = ledger.read_text(encoding="utf-8")
+    write_text(out / "index.html", pages.render(found, out, str(results), _cost(found, results), text))
+
+
+def _cost(results: "Results", root: Path) -> dict[str, Any]:
+    """Tabulate device hours, wall time and disk of a scale's runs, by stage."""
+    from mac.leftovers import size
+    from mac.plan import stage_configs
+    from mac.report.spent import spent
+
+    titles = {
+        "dataset": "data sets: lists and indices",
+        "store": "frame stores",
+        "boxes": "person boxes",
+        "masks": "mask cards",
+        "pretrain": "pretraining",
+        "finetune": "finetuning",
+        "probe": "probes",
+    }
+    disk = {
+        titles[stage]: sum(size(root / stage / i) for i in configs if (root / stage / i).is_dir())
+        for stage, configs in stage_configs(results.plan).items()
+    }
+    took = {stage.stage: stage for stage in spent(results)}
+    rows = []
+    for name, held in disk.items():
+        stage, numbers = took.get(name), ["", "", "", ""]
+        if stage:
+            devices = ", ".join(f"{device} ({jobs} jobs)" for device, jobs in stage.devices.items())
+            numbers = [stage.runs, f"{stage.device_hours:.2f}", f"{stage.wall_seconds / 3600:.2f}", devices]
+        rows.append([name, *numbers[:3], f"{held / 1e6:,.0f} MB", numbers[3]])
+    note = (
+        "Hours are summed over jobs, whether or not they ran side by side; an interrupted job counts from its last"
+        " start. Runs are shared by rows and scales; each is counted once."
+    )
+    return {"heads": ["stage", "runs", "device hours", "wall hours", "disk", "devices"], "rows": rows, "note": note}
+
+
+@theme.command()
+@click.argument("predictions", type=PATH, nargs=-1, required=True)
+def score(predictions: tuple[Path, ...]) -> None:
+    """Print accuracy and intervals of saved PREDICTIONS, a run's or those of one cell, as a report's cell has them."""
+    from mac.report.reading import parse_predictions
+    from mac.report.scores import score as score_of
+    from mac.report.tables import digits
+
+    way_out = "give a finetuning's predictions.parquet"
+    found = [parse_predictions(path.read_bytes(), str(path), way_out) for path in predictions]
+    result = score_of(found, len(found))
+    number, interval = digits(result)
+    spread = "" if result.spread is None else f" ± {result.spread:.1f} ({result.runs} runs)"
+    independent = f"Wilson [{result.wilson_low:.1f}, {result.wilson_high:.1f}]"
+    print(f"{number} {interval}{spread}, {independent}, {result.videos} videos in {result.groups} groups")
+
+
+@theme.command()
+@scaled
+@paths("results", "out")
+def keep(scale: str, config_dir: Path, results: Path, out: Path) -> None:
+    """Keep the small files of a scale's finished runs beside its report, with digests and where they ran."""
+    from mac import kept
+    from mac import plan as planning
+    from mac.report.results import Results, from_folder
+
+    plan = planning.load(config_dir, scale)
+    found = Results(plan, from_folder(results))
+    finished = [f"finetune/{i}" for i in found.finetunes] + [f"probe/{i}" for i in found.probes]
+    finished += [f"pretrain/{i}/epoch_{epoch}" for i, epoch in found.pretrains]
+    count = kept.keep(plan, finished, results, out)
+    for key, reason in found.problems.items():
+        print(f"mac keep: {key} is left out: {reason}", file=sys.stderr)
+    print(f"{out / 'kept'}: {count} of {len(kept.planned_runs(plan))} runs and segments")
+
+
+@theme.command()
+@click.argument("run")
+@paths("kept", "results")
+def recall(run: str, kept: Path, results: Path) -> None:
+    """Put the files of a kept RUN into a results folder, after checking them.
+
+    RUN is finetune/ID, probe/ID or pretrain/ID/epoch_E.
+    """
+    from mac import kept as keeping
+
+    keeping.restore(kept, run, results)

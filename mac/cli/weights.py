@@ -1,0 +1,135 @@
+"""Where weights come from besides trainings, and what is made of trained ones."""
+
+from pathlib import Path
+
+import click
+
+from mac.cli.options import PATH, config_dir, paths, processor, scales, several_paths
+from mac.cli.training import theme
+
+PAIR = {"type": PATH, "nargs": 2, "required": True, "metavar": "MAC SUPERVISED"}
+SUPERVISED = {
+    "kinetics400": "Kinetics-400 supervised",
+    "pretrained": "supervised pretraining (stand-in)",
+    "random": "random initialisation",
+}
+
+
+@theme.command()
+@click.option("--backbone", required=True)
+@paths("out")
+def weights(backbone: str, out: Path) -> None:
+    """Fetch torchvision's Kinetics-400 weights of a backbone, as a checkpoint that finetuning can start from."""
+    from mac.models import pretrained
+    from mac.models.backbones import Backbone
+    from mac.training import checkpoint
+
+    network = Backbone(backbone)
+    network.load_state_dict(pretrained.kinetics400(backbone))
+    checkpoint.save_backbone(out, network, {"source": "torchvision Kinetics-400"})
+
+
+@theme.command()
+@click.option("--configs", help="config.yaml of both finetunings, MAC's first.", **PAIR)
+@click.option("--classifiers", help="Their classifier.safetensors.", **PAIR)
+@click.option("--predictions", help="Their predictions.parquet.", **PAIR)
+@click.option("--pretraining", type=PATH, required=True, help="config.yaml of MAC's pretraining: name and mask.")
+@click.option("--names", nargs=2, metavar="MAC SUPERVISED", help="What figures call the two.")
+@several_paths("pictures", "F2, F3 and F4, .png or .svg.")
+@click.option("--rows", type=int, default=4, help="Videos in a figure.")
+@click.option("--sample", type=int, default=200, help="Most videos the overlap is measured on.")
+@paths("store", "out")
+@processor
+def gradcam(
+    configs: tuple[Path, Path],
+    classifiers: tuple[Path, Path],
+    predictions: tuple[Path, Path],
+    pretraining: Path,
+    names: tuple[str, str] | None,
+    pictures: tuple[Path, ...],
+    rows: int,
+    sample: int,
+    store: Path,
+    out: Path,
+    device: str,
+    threads: int,
+    loader_workers: int | None,
+    cores: int | None,
+) -> None:
+    """Draw figures 2–4: where two finetuned models look."""
+    import torch
+
+    from mac.config import FinetuneConfig, PretrainConfig, read_config
+    from mac.data.store import FrameStore
+    from mac.runtime.atomic import write_json
+    from mac.stages import gradcam as stage
+    from mac.training import processor
+    from mac.validation import ConfigError
+
+    ours, supervised = (read_config(path, FinetuneConfig) for path in configs)
+    start = read_config(pretraining, PretrainConfig)
+    if ours.pretrain_id != start.identify():
+        raise ConfigError(
+            [
+                f"{pretraining}: pretraining {start.identify()}, but {configs[0]} was finetuned from"
+                f" {ours.pretrain_id or f'{ours.initial} weights'}; give the config.yaml of the pretraining that the"
+                " first finetuning started from"
+            ]
+        )
+    if {path.stem for path in pictures} != set(stage.FIGURES):
+        found = ", ".join(map(str, pictures))
+        raise ConfigError([f"--pictures {found}: wanted are {', '.join(stage.FIGURES)}, each as .png, .svg or both"])
+    own = processor.prepare(device, threads, "fp32")
+    files = zip(
+        names or (start.method, SUPERVISED[supervised.initial]),
+        (ours, supervised),
+        classifiers,
+        predictions,
+        strict=True,
+    )
+    models = tuple(stage.load(*one, own) for one in files)
+    by_figure = {figure: [path for path in pictures if path.stem == figure] for figure in stage.FIGURES}
+    for path in pictures:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    readers = processor.count_readers(own, loader_workers, cores, threads)
+    facts = stage.run(models, start.mask, FrameStore(store.parent), by_figure, own, rows, sample, readers)
+    ran_on = {"device": processor.describe(own), "commit": processor.git_commit(), "torch": torch.__version__}
+    write_json(out, facts | ran_on)
+
+
+@theme.command()
+@click.argument("run_id", metavar="ID")
+@paths("results", "out")
+@click.option("--epoch", type=int, help="Of a pretraining (default: the last kept).")
+@scales
+@config_dir
+def export(run_id: str, results: Path, out: Path, epoch: int | None, scales: tuple[str, ...], config_dir: Path) -> None:
+    """Write the weights of a run, ID, for use elsewhere, with a model card that names its rows beside them."""
+    from mac import plan as planning
+    from mac.augment.colour import MEAN, STD
+    from mac.models.export import is_torchvisions, loading_lines, use_lines
+    from mac.report import model_card
+    from mac.runtime.atomic import write_text
+    from mac.stages import export as stage
+
+    plans = [planning.load(config_dir, scale) for scale in scales or planning.scales(config_dir)]
+    done = stage.run(results, run_id, epoch, out)
+    width, name = done.config.model.width, done.config.model.backbone
+    card = model_card.Card(
+        run_id=run_id,
+        config=done.config,
+        epoch=done.epoch,
+        file=out.name,
+        digest=done.digest,
+        parameters=done.parameters,
+        metrics=done.metrics,
+        about=model_card.about(done.config.store.dataset, config_dir),
+        loading=loading_lines(name, width, out.name, done.classes),
+        using=use_lines(width, done.classes),
+        normalisation=(MEAN, STD),
+        is_torchvisions=is_torchvisions(width),
+        used_by=model_card.rows_that_use(run_id, plans),
+        finetunings=model_card.finetunings_from(run_id, done.epoch, results),
+    )
+    write_text(out.with_suffix(".md"), model_card.page(card))
+    print(f"{out} and {out.with_suffix('.md').name}, which says how to load it")

@@ -1,0 +1,163 @@
+"""Export: a finished run's weights for use elsewhere, under torchvision's names."""
+
+import difflib
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from mac.config import FinetuneConfig, PretrainConfig, read_config
+from mac.models.backbones import Backbone
+from mac.models.export import exported
+from mac.runtime.atomic import place
+from mac.training import checkpoint
+
+HEAD, BACKBONE = "head.", "backbone."  # of the tensors of a finetuned classifier
+
+
+class ExportError(Exception):
+    """There is nothing to export under that name; the message says what there is, and the way out."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported file and the run that it is from.
+
+    Attributes:
+        run_id: of the pretraining or finetuning.
+        config: its configuration.
+        epoch: of a pretraining's checkpoint; None of a finetuning.
+        classes: outputs of a finetuning's classifier; None of a pretraining.
+        path: the file.
+        digest: its SHA-256.
+        parameters: numbers in it.
+        metrics: what the run left (``metrics.json`` or ``epoch_E.json``).
+    """
+
+    run_id: str
+    config: PretrainConfig | FinetuneConfig
+    epoch: int | None
+    classes: int | None
+    path: Path
+    digest: str
+    parameters: int
+    metrics: dict[str, Any]
+
+
+def run(results: Path, run_id: str, epoch: int | None, out: Path) -> Exported:
+    """Write a run's weights.
+
+    Args:
+        results: the results folder.
+        run_id: of a pretraining or a finetuning.
+        epoch: of a pretraining; None takes the last kept.
+        out: the file, ``.safetensors``.
+
+    Raises:
+        ExportError: no such run, its weights are missing, or ``out`` has another ending.
+        mac.training.checkpoint.CheckpointError: the weights are not the network's that its configuration names.
+    """
+    if out.suffix != ".safetensors":
+        raise ExportError(f"--out {out}: must end in .safetensors; the card goes beside it, ending in .md")
+    stage = _find_stage(results, run_id)
+    folder, classifier = results / stage / run_id, None
+    if stage == "pretrain":
+        config = read_config(folder / "config.yaml", PretrainConfig)
+        epoch = _choose_epoch(folder, epoch, config)
+        backbone = Backbone(config.model.backbone, config.model.width)
+        path = folder / f"epoch_{epoch}.safetensors"
+        _check_origin(path, {"pretrain_id": run_id, "epoch": str(epoch)})
+        checkpoint.load_backbone(path, backbone)
+        metrics = _read(folder / f"epoch_{epoch}.json")
+    else:
+        if epoch:
+            raise ExportError(f"--epoch {epoch}: {run_id} is a finetuning, which keeps its end only")
+        config = read_config(folder / "config.yaml", FinetuneConfig)
+        metrics = _read(folder / "metrics.json")
+        backbone, classifier = _read_classifier(folder / "classifier.safetensors", config)
+        _check_origin(folder / "classifier.safetensors", {"finetune_id": run_id})
+    tensors = exported(backbone, classifier)
+    facts = {"id": run_id, "stage": stage, "epoch": epoch, "model": config.model.canonical()}
+    place(out, lambda partial: save_file(tensors, partial, {"mac": json.dumps(facts, sort_keys=True)}))
+    classes = classifier.out_features if classifier is not None else None
+    digest = hashlib.sha256(out.read_bytes()).hexdigest()
+    parameters = sum(tensor.numel() for tensor in tensors.values())
+    return Exported(run_id, config, epoch, classes, out, digest, parameters, metrics)
+
+
+def _find_stage(results: Path, run_id: str) -> str:
+    known = {
+        path.parent.name: stage
+        for stage in ("pretrain", "finetune")
+        for path in sorted((results / stage).glob("*/config.yaml"))
+    }
+    if run_id not in known:
+        near = ", ".join(difflib.get_close_matches(run_id, known, n=3, cutoff=0.0)) or "none"
+        raise ExportError(
+            f"{run_id}: no pretraining or finetuning in {results}. The nearest: {near}; `python -m mac plan --scale"
+            " SCALE` lists all, with the rows that use them"
+        )
+    return known[run_id]
+
+
+def _choose_epoch(folder: Path, asked: int | None, config: PretrainConfig) -> int:
+    """The epoch to export: the one asked for, or the last kept."""
+    kept, reached = _epochs(folder, "safetensors"), _epochs(folder, "json")
+    epoch = asked or max(kept, default=max(reached, default=config.optimiser.epochs))
+    if epoch in kept:
+        return epoch
+    path, listed = folder / f"epoch_{epoch}.safetensors", ", ".join(map(str, kept)) or "none"
+    command = f"snakemake --cores all --config scale=SCALE -- {path}"
+    if epoch in reached:
+        raise ExportError(
+            f"{path}: the pretraining got there, but its checkpoint was deleted. Kept: {listed}. The rule `pretrain`"
+            f" makes it again: {command} (first delete REPORTS/SCALE/kept, if the run was recalled from there)"
+        )
+    raise ExportError(
+        f"{path}: no checkpoint of that epoch. Kept: {listed}. The rule `pretrain` makes those a table asks for"
+        f" (`curve.epochs`, `pretrain.checkpoints`, or the last): {command}"
+    )
+
+
+def _epochs(folder: Path, ending: str) -> list[int]:
+    names = [path.name.removeprefix("epoch_").removesuffix(f".{ending}") for path in folder.glob(f"epoch_*.{ending}")]
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def _read_classifier(path: Path, config: FinetuneConfig) -> tuple[Backbone, torch.nn.Linear]:
+    if not path.exists():
+        raise ExportError(
+            f"{path}: missing — the finetuning has not ended, it was deleted to save disk, or it was trained before"
+            f" classifiers were kept. Delete {path.parent / 'metrics.json'} and run again (rule `finetune`), or export"
+            f" what it started from: {config.pretrain_id or config.initial}"
+        )
+    tensors = load_file(path)
+    backbone = Backbone(config.model.backbone, config.model.width)
+    try:
+        classifier = torch.nn.Linear(backbone.features, len(tensors[f"{HEAD}bias"]))
+        for network, prefix in ((classifier, HEAD), (backbone, BACKBONE)):
+            own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+            network.load_state_dict(own)
+    except (KeyError, RuntimeError) as error:
+        raise checkpoint.CheckpointError(f"{path}: not a classifier on this backbone — {error}") from None
+    return backbone, classifier
+
+
+def _check_origin(path: Path, expected: dict[str, str]) -> None:
+    """Refuse weights that say they are another run's."""
+    found = checkpoint.read_facts(path)
+    for name, value in expected.items():
+        if str(found.get(name)) != value:
+            raise checkpoint.CheckpointError(
+                f"{path}: written for {name} {found.get(name)}, not {value}; delete it and run its training again"
+            )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise ExportError(f"{path}: missing, so this run has not ended; see `python -m mac plan`")
+    return json.loads(path.read_text(encoding="utf-8"))
