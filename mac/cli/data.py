@@ -4,7 +4,19 @@ from pathlib import Path
 
 import click
 
-from mac.cli.options import PATH, Group, config_dir, max_unusable, paths, processor, several_paths, shard, workers
+from mac.cli.options import (
+    PATH,
+    Group,
+    Machine,
+    Paths,
+    config_dir,
+    max_unusable,
+    on_machine,
+    paths,
+    several_paths,
+    shard,
+    workers,
+)
 
 theme = Group("data", help="Data")
 
@@ -109,13 +121,7 @@ def scan(listing: Path, root: Path, out: Path, shard: tuple[int, int], workers: 
 @config_dir
 @max_unusable
 def index(
-    config: Path,
-    listing: Path,
-    root: Path,
-    out: Path,
-    scans: tuple[Path, ...],
-    config_dir: Path,
-    max_unusable: dict[str, float],
+    config: Path, listing: Path, root: Path, out: Path, scans: Paths, config_dir: Path, max_unusable: dict
 ) -> None:
     """Join the scans of a data set into its index; refuse one that can't serve, and list beside it what is left out."""
     import pandas as pd
@@ -158,7 +164,7 @@ def extract(config: Path, root: Path, index: Path, out: Path, shard: tuple[int, 
 @theme.command()
 @paths("config", "index", "out")
 @several_paths("parts")
-def store(config: Path, index: Path, out: Path, parts: tuple[Path, ...]) -> None:
+def store(config: Path, index: Path, out: Path, parts: Paths) -> None:
     """Join extracted shards into a frame store, its OUT (store.json) written last."""
     import pandas as pd
 
@@ -174,17 +180,9 @@ def store(config: Path, index: Path, out: Path, parts: tuple[Path, ...]) -> None
 @paths("config", "root", "index", "out")
 @click.option("--weights", type=PATH, help="The detector's file; else torchvision fetches it.")
 @shard
-@processor
+@on_machine
 def detect(
-    config: Path,
-    root: Path,
-    index: Path,
-    out: Path,
-    weights: Path | None,
-    shard: tuple[int, int],
-    device: str,
-    threads: int,
-    **_: int | None,
+    config: Path, root: Path, index: Path, out: Path, weights: Path | None, shard: tuple[int, int], machine: Machine
 ) -> None:
     """Find (or read) the persons in one shard of a data set's videos."""
     import pandas as pd
@@ -193,18 +191,16 @@ def detect(
     from mac.data import index as indexing
     from mac.runtime.atomic import write_table
     from mac.stages import detect as detecting
-    from mac.training import processor
 
     wanted = read_config(config, BoxesConfig)
     part = indexing.shard(indexing.usable(pd.read_parquet(index)), *shard)
-    own = processor.prepare(device, threads, deterministic=False)
-    write_table(out, detecting.run(wanted, root, part, weights, own))
+    write_table(out, detecting.run(wanted, root, part, weights, machine.prepare(deterministic=False)))
 
 
 @theme.command()
 @paths("config", "out")
 @several_paths("parts")
-def boxes(config: Path, out: Path, parts: tuple[Path, ...]) -> None:
+def boxes(config: Path, out: Path, parts: Paths) -> None:
     """Join the person boxes of all shards."""
     import pandas as pd
 
@@ -222,7 +218,7 @@ def boxes(config: Path, out: Path, parts: tuple[Path, ...]) -> None:
 @click.option("--title", required=True)
 @paths("index", "out")
 @several_paths("pictures")
-def describe(title: str, index: Path, out: Path, pictures: tuple[Path, ...]) -> None:
+def describe(title: str, index: Path, out: Path, pictures: Paths) -> None:
     """Write the data card of a data set: a page, its numbers beside it as JSON, and its pictures."""
     import pandas as pd
 

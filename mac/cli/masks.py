@@ -4,7 +4,9 @@ from pathlib import Path
 
 import click
 
-from mac.cli.options import PATH, Group, boxes, paths, scaled, several_paths
+from mac.cli.options import PATH, Group, Paths, boxes, paths, scaled, several_paths
+
+Floats = tuple[float, ...]
 
 theme = Group("masks", help="Masks")
 
@@ -25,7 +27,7 @@ def card(
     out: Path,
     picture: Path,
     boxes: Path | None,
-    limits: tuple[float, float],
+    limits: Floats,
     scale: str,
     config_dir: Path,
 ) -> None:
@@ -52,9 +54,7 @@ def card(
 @several_paths("pictures")
 @several_paths("foreground", "Pictures of how much is marked.")
 @click.option("--card", type=PATH, required=True, help="Picture of the setting's own card, on several clips.")
-def sweep(
-    config: Path, store: Path, out: Path, pictures: tuple[Path, ...], foreground: tuple[Path, ...], card: Path
-) -> None:
+def sweep(config: Path, store: Path, out: Path, pictures: Paths, foreground: Paths, card: Path) -> None:
     """Show one clip under all m and λ of Tables 7 and 8."""
     from mac.config import CardConfig, read_config
     from mac.data.store import FrameStore
@@ -83,10 +83,10 @@ def sweep(
 @click.option("--out", type=PATH, help=".png or .svg: a picture; .mp4 or .avi: a video (default: VIDEO_masks.png).")
 def preview(
     video: Path,
-    momentum: tuple[float, ...],
-    threshold: tuple[float, ...],
+    momentum: Floats,
+    threshold: Floats,
     preset: str,
-    size: tuple[int, int],
+    size: tuple,
     stride: int,
     start: int,
     out: Path | None,

@@ -2,12 +2,18 @@
 
 import sys
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    import torch
+
 PATH = click.Path(path_type=Path)
+Paths = tuple[Path, ...]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -43,6 +49,28 @@ class Group(click.Group):
 
     command_class = Command
     group_class = type
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What computes, as the user wants it: device, CPU threads, reading processes, and the job's CPU cores."""
+
+    device: str
+    threads: int
+    loader_workers: int | None
+    cores: int | None
+
+    def prepare(self, precision: str = "tf32", deterministic: bool = True) -> "torch.device":
+        """Choose the device and set it up, see :func:`mac.training.processor.prepare`."""
+        from mac.training import processor
+
+        return processor.prepare(self.device, self.threads, precision, deterministic)
+
+    def count_readers(self, device: "torch.device", processes: int = 1) -> int:
+        """Count the reading processes of each of a job's processes."""
+        from mac.training import processor
+
+        return processor.count_readers(device, self.loader_workers, self.cores, self.threads, processes)
 
 
 class WholeOrAuto(click.ParamType):
@@ -119,7 +147,7 @@ resumable = together(
     click.option("--save-minutes", type=float, default=10.0, help="Between two snapshots within an epoch."),
     click.option("--processes", type=int, default=1, help="Processes that share each batch, a GPU each."),
 )
-processor = together(
+_of_machine = together(
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="What computes."),
     click.option("--threads", type=WholeOrAuto(1, default=1), default=1, help="CPU threads; auto is 1."),
     click.option(
@@ -129,6 +157,16 @@ processor = together(
     ),
     click.option("--cores", type=click.IntRange(min=1), help="CPU cores of the job (default: all it may use)."),
 )
+
+
+def on_machine(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the user choose what computes; the function gets it as ``machine``."""
+
+    @wraps(function)
+    def gather(device: str, threads: int, loader_workers: int | None, cores: int | None, **others: Any) -> Any:
+        return function(machine=Machine(device, threads, loader_workers, cores), **others)
+
+    return _of_machine(gather)
 
 
 def _repeat(words: list[str], several: Collection[str]) -> Iterator[str]:

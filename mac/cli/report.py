@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mac.cli.options import PATH, Group, paths, runs_page, scaled
+from mac.cli.options import PATH, Group, Paths, paths, runs_page, scaled
 
 if TYPE_CHECKING:  # imported where it is used: help must not wait for pandas
     from mac.plan import Plan, PlannedTable
@@ -172,7 +172,7 @@ def _cost(results: "Results", root: Path) -> dict[str, Any]:
 
 @theme.command()
 @click.argument("predictions", type=PATH, nargs=-1, required=True)
-def score(predictions: tuple[Path, ...]) -> None:
+def score(predictions: Paths) -> None:
     """Print accuracy and intervals of saved PREDICTIONS, a run's or those of one cell, as a report's cell has them."""
     from mac.report.reading import parse_predictions
     from mac.report.scores import score as score_of

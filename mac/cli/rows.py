@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mac.cli import data, masks, report, runs
-from mac.cli.options import PATH, max_unusable, paths, processor, scaled, workers
+from mac.cli.options import PATH, Machine, max_unusable, on_machine, paths, scaled, workers
 from mac.cli.training import finetune, pretrain, probe, theme
 
 if TYPE_CHECKING:  # imported where it is used: help must not wait for pydantic
@@ -27,7 +27,7 @@ Step = tuple[click.Command, dict[str, Any]]  # a command and its arguments
 @workers
 @max_unusable
 @paths("results", "out")
-@processor
+@on_machine
 @click.pass_context
 def rows(
     ctx: click.Context,
@@ -35,9 +35,12 @@ def rows(
     config_dir: Path,
     names: tuple[str, ...],
     seeds: tuple[int, ...],
+    data_root: Path,
+    workers: int,
+    max_unusable: dict[str, float],
     results: Path,
     out: Path,
-    **others: Any,
+    machine: Machine,
 ) -> None:
     """Run rows of a scale in one go, without Snakemake, MLflow or a network.
 
@@ -46,17 +49,29 @@ def rows(
     gives them.
     """
     from mac import plan as planning
+    from mac.runtime.folders import dataset_root
+
+    def run(steps: Iterator[Step], **others: Any) -> None:
+        for command, arguments in steps:
+            began, takes = time.monotonic(), {parameter.name for parameter in command.params}
+            ctx.invoke(command, **arguments, **{name: value for name, value in others.items() if name in takes})
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a training that has ended still listens for it
+            print(f"{time.monotonic() - began:8.1f} s  {command.name} {arguments.get('config', '')}", flush=True)
 
     plan = planning.load(config_dir, scale)
     chosen = _choose(plan, names, seeds)
-    where = {"scale": scale, "config_dir": config_dir, "results": results}
-    ctx.invoke(runs.resolve, **where)
-    for command, arguments in _steps(plan, chosen, **where, **others):
-        began = time.monotonic()
-        ctx.invoke(command, **arguments)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a training that has ended still listens for it
-        print(f"{time.monotonic() - began:8.1f} s  {command.name} {arguments.get('config', '')}", flush=True)
-    ctx.invoke(report.keep, **where, out=out)
+    for i in chosen:
+        _start(plan.finetunings[i].config, results)  # refused before anything runs
+    ctx.invoke(runs.resolve, scale=scale, config_dir=config_dir, results=results)
+    finetunings = [plan.finetunings[i].config for i in chosen]
+    trained = [plan.pretrainings[config.pretrain_id].config for config in finetunings if config.pretrain_id]
+    for store in dict.fromkeys(config.store for config in [*trained, *finetunings]):
+        # All of them before any training: processes that read videos are forked.
+        root = dataset_root(data_root, store.dataset)
+        run(_extract(store, results, root), config_dir=config_dir, workers=workers, max_unusable=max_unusable)
+    for i in chosen:
+        run(_train(plan, i, results), scale=scale, config_dir=config_dir, **vars(machine))
+    ctx.invoke(report.keep, scale=scale, config_dir=config_dir, results=results, out=out)
 
 
 def _choose(plan: "Plan", names: tuple[str, ...], seeds: tuple[int, ...]) -> list[str]:
@@ -77,49 +92,6 @@ def _choose(plan: "Plan", names: tuple[str, ...], seeds: tuple[int, ...]) -> lis
     return found
 
 
-def _steps(
-    plan: "Plan",
-    chosen: list[str],
-    scale: str,
-    config_dir: Path,
-    results: Path,
-    data_root: Path,
-    workers: int,
-    max_unusable: dict[str, float],
-    **processor: Any,
-) -> Iterator[Step]:
-    """What isn't there yet, in order."""
-    from mac.runtime.folders import dataset_root
-
-    finetunings = [plan.finetunings[i].config for i in chosen]
-    starts = [_start(config, results) for config in finetunings]
-    trained = [plan.pretrainings[config.pretrain_id].config for config in finetunings if config.pretrain_id]
-    stores = {config.store.identify(): config.store for config in [*trained, *finetunings]}
-    for store in stores.values():  # before any training: processes that read videos are forked
-        if not _store_file(results, store).exists():
-            root = dataset_root(data_root, store.dataset)
-            yield from _extract(store, results, root, config_dir, workers, max_unusable)
-    for i, config, start in zip(chosen, finetunings, starts, strict=True):
-        probe_id = plan.finetunings[i].probe
-        wanted = {finetune: results / "finetune" / i} | ({probe: results / "probe" / probe_id} if probe_id else {})
-        missing = {command: run for command, run in wanted.items() if not (run / "metrics.json").exists()}
-        if missing and config.pretrain_id:
-            for command, arguments in _pretrain(plan, config, results):
-                where = {"scale": scale, "config_dir": config_dir} if command is masks.card else processor
-                yield command, arguments | where
-        for command, run in missing.items():
-            names = {"config": "config.yaml", "metrics": "metrics.json", "journal": "journal.jsonl"}
-            names |= {"predictions": "predictions.parquet"}
-            if command is finetune:
-                names |= {"classifier": "classifier.safetensors", "folder": "running"}
-            files = {option: run / name for option, name in names.items()}
-            yield command, {**files, "store": _store_file(results, config.store), "backbone": start, **processor}
-
-
-def _store_file(results: Path, store: "StoreConfig") -> Path:
-    return results / "store" / store.identify() / "store.json"
-
-
 def _start(config: "FinetuneConfig", results: Path) -> Path | None:
     """The checkpoint that a finetuning starts from; published weights must be there."""
     from mac.validation import ConfigError
@@ -135,31 +107,46 @@ def _start(config: "FinetuneConfig", results: Path) -> Path | None:
     return path
 
 
-def _extract(
-    store: "StoreConfig", results: Path, root: Path, config_dir: Path, workers: int, max_unusable: dict[str, float]
-) -> Iterator[Step]:
+def _extract(store: "StoreConfig", results: Path, root: Path) -> Iterator[Step]:
     """From a folder of videos to a store, in one shard."""
-    listed, frames = results / "dataset" / store.dataset.identify(), _store_file(results, store).parent
-    own, index = {"config": listed / "config.yaml"}, listed / "index.parquet"
-    if store.dataset.embedded and not (root / "embedded.json").exists():
-        yield data.draw, {**own, "out": root / "embedded.json", "workers": workers}
+    listed, frames = results / "dataset" / store.dataset.identify(), results / "store" / store.identify()
+    if (frames / "store.json").exists():
+        return
+    own, index, marker = {"config": listed / "config.yaml"}, listed / "index.parquet", root / "embedded.json"
+    if store.dataset.embedded and not marker.exists():
+        yield data.draw, {**own, "out": marker}
     if not index.exists():
         listing, scan = listed / "listing.parquet", listed / "scan" / "0-of-1.parquet"
-        there = {"root": root, "config_dir": config_dir}
-        yield data.list_videos, {**own, **there, "out": listing}
-        yield data.scan, {"listing": listing, "root": root, "out": scan, "workers": workers}
-        scans = {"listing": listing, "scans": (scan,), "max_unusable": max_unusable}
-        yield data.index, {**own, **there, **scans, "out": index}
+        yield data.list_videos, {**own, "root": root, "out": listing}
+        yield data.scan, {"listing": listing, "root": root, "out": scan}
+        yield data.index, {**own, "listing": listing, "root": root, "scans": (scan,), "out": index}
     own, part = {"config": frames / "config.yaml", "index": index}, frames / "shards" / "0-of-1.parquet"
-    yield data.extract, {**own, "root": root, "out": part, "workers": workers}
+    yield data.extract, {**own, "root": root, "out": part}
     yield data.store, {**own, "parts": (part,), "out": frames / "store.json"}
+
+
+def _train(plan: "Plan", finetune_id: str, results: Path) -> Iterator[Step]:
+    """A finetuning and its probe, and before them the pretraining that they start from."""
+    planned = plan.finetunings[finetune_id]
+    wanted = {finetune: results / "finetune" / finetune_id}
+    wanted |= {probe: results / "probe" / planned.probe} if planned.probe else {}
+    missing = {command: run for command, run in wanted.items() if not (run / "metrics.json").exists()}
+    if missing and planned.config.pretrain_id:
+        yield from _pretrain(plan, planned.config, results)
+    for command, run in missing.items():
+        names = {"config": "config.yaml", "metrics": "metrics.json", "journal": "journal.jsonl"}
+        names |= {"predictions": "predictions.parquet"}
+        names |= {"classifier": "classifier.safetensors", "folder": "running"} if command is finetune else {}
+        store = results / "store" / planned.config.store.identify() / "store.json"
+        start = {"store": store, "backbone": _start(planned.config, results)}
+        yield command, {option: run / name for option, name in names.items()} | start
 
 
 def _pretrain(plan: "Plan", finetuning: "FinetuneConfig", results: Path) -> Iterator[Step]:
     """The mask card and the segments of a pretraining up to an epoch; epochs that other rows want are kept too."""
     planned, last = plan.pretrainings[finetuning.pretrain_id], finetuning.epoch
     config, run = planned.config, results / "pretrain" / finetuning.pretrain_id
-    store = {"store": _store_file(results, config.store)}
+    store = {"store": results / "store" / config.store.identify() / "store.json"}
     card, limits = results / "masks" / config.card.identify(), plan.experiment.mask_limits
     if config.card.identify() in plan.cards and not (card / "card.json").exists():
         files = {"config": card / "config.yaml", "out": card / "card.json", "picture": card / "card.png"}
@@ -170,11 +157,11 @@ def _pretrain(plan: "Plan", finetuning: "FinetuneConfig", results: Path) -> Iter
 
     if has(last, "safetensors", "json"):
         return
-    before = max((epoch for epoch in planned.epochs if epoch <= last and has(epoch, "json", "state.pt")), default=None)
-    for epoch in sorted(epoch for epoch in planned.epochs if (before or 0) < epoch <= last):
+    before = max((epoch for epoch in planned.epochs if epoch <= last and has(epoch, "json", "state.pt")), default=0)
+    for epoch in sorted(epoch for epoch in planned.epochs if before < epoch <= last):
         endings = {"backbone": "safetensors", "state": "state.pt", "journal": "jsonl", "metrics": "json"}
         files = {option: run / f"epoch_{epoch}.{ending}" for option, ending in endings.items()}
-        own = {"config": run / "config.yaml", "folder": run / f"running_{epoch}", "until": epoch}
-        previous = {"previous": run / f"epoch_{before}.state.pt"} if before else {}
-        yield pretrain, {**own, **store, **files, **previous}
+        previous = run / f"epoch_{before}.state.pt" if before else None
+        own = {"config": run / "config.yaml", "folder": run / f"running_{epoch}", "until": epoch, "previous": previous}
+        yield pretrain, {**own, **store, **files}
         before = epoch

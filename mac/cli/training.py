@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mac.cli.options import PATH, Group, boxes, paths, processor, resumable
+from mac.cli.options import PATH, Group, Machine, boxes, on_machine, paths, resumable
 
 if TYPE_CHECKING:  # imported where it is used: help must not wait for torch
     import torch
@@ -72,7 +72,7 @@ def _tested_on(
 @click.option("--until", type=int, required=True, metavar="EPOCH", help="Epoch to train up to.")
 @click.option("--previous", type=PATH, help="State to continue from.")
 @resumable
-@processor
+@on_machine
 def pretrain(
     config: Path,
     store: Path,
@@ -86,10 +86,7 @@ def pretrain(
     folder: Path,
     save_minutes: float,
     processes: int,
-    device: str,
-    threads: int,
-    loader_workers: int | None,
-    cores: int | None,
+    machine: Machine,
 ) -> None:
     """Pretrain up to an epoch, from nothing or from an earlier epoch's state."""
     if _is_launched(processes):
@@ -103,12 +100,12 @@ def pretrain(
     from mac.training import distributed, gpu_memory, processor
 
     wanted = read_config(config, PretrainConfig)
-    own = processor.prepare(device, threads, wanted.precision)
+    own = machine.prepare(wanted.precision)
     with distributed.join(own) as world, gpu_memory.explained(own):
         _check_memory(wanted, 2 if wanted.contrast and wanted.contrast.symmetric else 1, world, own)
         began, frames, facts = time.monotonic(), FrameStore(store.parent, boxes), processor.facts(wanted.precision, own)
         run = _open(folder, wanted, frames, save_minutes, world)
-        readers = processor.count_readers(own, loader_workers, cores, threads, processes)
+        readers = machine.count_readers(own, processes)
         outputs = stage.Outputs(backbone, state, journal)
         final = stage.run(wanted, frames, until, previous, outputs, run, own, readers, facts, world)
         if world.is_first:
@@ -121,7 +118,7 @@ def pretrain(
 @paths("config", "store", "classifier", "journal", "predictions", "metrics")
 @click.option("--backbone", type=PATH, help="Checkpoint to start from.")
 @resumable
-@processor
+@on_machine
 def finetune(
     config: Path,
     store: Path,
@@ -133,10 +130,7 @@ def finetune(
     folder: Path,
     save_minutes: float,
     processes: int,
-    device: str,
-    threads: int,
-    loader_workers: int | None,
-    cores: int | None,
+    machine: Machine,
 ) -> None:
     """Finetune, test in the same process, and write the classifier, its predictions and its metrics."""
     if _is_launched(processes):
@@ -151,12 +145,12 @@ def finetune(
     from mac.training import checkpoint, distributed, gpu_memory, processor
 
     wanted = read_config(config, FinetuneConfig)
-    own = processor.prepare(device, threads, wanted.precision)
+    own = machine.prepare(wanted.precision)
     with distributed.join(own) as world, gpu_memory.explained(own):
         _check_memory(wanted, 1, world, own)
         began, frames, facts = time.monotonic(), FrameStore(store.parent), processor.facts(wanted.precision, own)
         run = _open(folder, wanted, frames, save_minutes, world)
-        readers = processor.count_readers(own, loader_workers, cores, threads, processes)
+        readers = machine.count_readers(own, processes)
         model = stage.run(wanted, frames, backbone, run, own, readers, facts, world)
         table = evaluate.run(wanted, frames, model, own, readers, run.leave_if_asked, world)
         correct = int((table["label"] == table["predicted"]).sum())
@@ -177,7 +171,7 @@ def finetune(
 @theme.command()
 @paths("config", "store", "journal", "predictions", "metrics")
 @click.option("--backbone", type=PATH, help="Checkpoint to measure (default: random weights).")
-@processor
+@on_machine
 def probe(
     config: Path,
     store: Path,
@@ -185,10 +179,7 @@ def probe(
     predictions: Path,
     metrics: Path,
     backbone: Path | None,
-    device: str,
-    threads: int,
-    loader_workers: int | None,
-    cores: int | None,
+    machine: Machine,
 ) -> None:
     """Measure weights without finetuning: linear probe and retrieval."""
     import time
@@ -201,9 +192,9 @@ def probe(
     from mac.training import processor
 
     wanted = read_config(config, ProbeConfig)
-    own = processor.prepare(device, threads, wanted.precision)
+    own = machine.prepare(wanted.precision)
     began, frames, facts = time.monotonic(), FrameStore(store.parent), processor.facts(wanted.precision, own)
-    readers = processor.count_readers(own, loader_workers, cores, threads)
+    readers = machine.count_readers(own)
     final, table = stage.run(wanted, frames, backbone, own, readers)
     where = {"device": processor.describe(own), "index_digest": frames.digest}
 

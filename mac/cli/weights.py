@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mac.cli.options import PATH, config_dir, paths, processor, scales, several_paths
+from mac.cli.options import PATH, Machine, Paths, config_dir, on_machine, paths, scales, several_paths
 from mac.cli.training import theme
 
 PAIR = {"type": PATH, "nargs": 2, "required": True, "metavar": "MAC SUPERVISED"}
@@ -39,22 +39,19 @@ def weights(backbone: str, out: Path) -> None:
 @click.option("--rows", type=int, default=4, help="Videos in a figure.")
 @click.option("--sample", type=int, default=200, help="Most videos the overlap is measured on.")
 @paths("store", "out")
-@processor
+@on_machine
 def gradcam(
     configs: tuple[Path, Path],
     classifiers: tuple[Path, Path],
     predictions: tuple[Path, Path],
     pretraining: Path,
     names: tuple[str, str] | None,
-    pictures: tuple[Path, ...],
+    pictures: Paths,
     rows: int,
     sample: int,
     store: Path,
     out: Path,
-    device: str,
-    threads: int,
-    loader_workers: int | None,
-    cores: int | None,
+    machine: Machine,
 ) -> None:
     """Draw figures 2–4: where two finetuned models look."""
     import torch
@@ -79,7 +76,7 @@ def gradcam(
     if {path.stem for path in pictures} != set(stage.FIGURES):
         found = ", ".join(map(str, pictures))
         raise ConfigError([f"--pictures {found}: wanted are {', '.join(stage.FIGURES)}, each as .png, .svg or both"])
-    own = processor.prepare(device, threads, "fp32")
+    own = machine.prepare("fp32")
     files = zip(
         names or (start.method, SUPERVISED[supervised.initial]),
         (ours, supervised),
@@ -91,7 +88,7 @@ def gradcam(
     by_figure = {figure: [path for path in pictures if path.stem == figure] for figure in stage.FIGURES}
     for path in pictures:
         path.parent.mkdir(parents=True, exist_ok=True)
-    readers = processor.count_readers(own, loader_workers, cores, threads)
+    readers = machine.count_readers(own)
     facts = stage.run(models, start.mask, FrameStore(store.parent), by_figure, own, rows, sample, readers)
     ran_on = {"device": processor.describe(own), "commit": processor.git_commit(), "torch": torch.__version__}
     write_json(out, facts | ran_on)
@@ -106,30 +103,17 @@ def gradcam(
 def export(run_id: str, results: Path, out: Path, epoch: int | None, scales: tuple[str, ...], config_dir: Path) -> None:
     """Write the weights of a run, ID, for use elsewhere, with a model card that names its rows beside them."""
     from mac import plan as planning
-    from mac.augment.colour import MEAN, STD
-    from mac.models.export import is_torchvisions, loading_lines, use_lines
     from mac.report import model_card
     from mac.runtime.atomic import write_text
     from mac.stages import export as stage
 
     plans = [planning.load(config_dir, scale) for scale in scales or planning.scales(config_dir)]
-    done = stage.run(results, run_id, epoch, out)
-    width, name = done.config.model.width, done.config.model.backbone
+    facts = stage.run(results, run_id, epoch, out)
     card = model_card.Card(
-        run_id=run_id,
-        config=done.config,
-        epoch=done.epoch,
-        file=out.name,
-        digest=done.digest,
-        parameters=done.parameters,
-        metrics=done.metrics,
-        about=model_card.about(done.config.store.dataset, config_dir),
-        loading=loading_lines(name, width, out.name, done.classes),
-        using=use_lines(width, done.classes),
-        normalisation=(MEAN, STD),
-        is_torchvisions=is_torchvisions(width),
+        **facts,
+        about=model_card.about(facts["config"].store.dataset, config_dir),
         used_by=model_card.rows_that_use(run_id, plans),
-        finetunings=model_card.finetunings_from(run_id, done.epoch, results),
+        finetunings=model_card.finetunings_from(run_id, facts["epoch"], results),
     )
     write_text(out.with_suffix(".md"), model_card.page(card))
     print(f"{out} and {out.with_suffix('.md').name}, which says how to load it")

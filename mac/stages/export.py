@@ -3,16 +3,16 @@
 import difflib
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from mac.augment.colour import MEAN, STD
 from mac.config import FinetuneConfig, PretrainConfig, read_config
 from mac.models.backbones import Backbone
-from mac.models.export import exported
+from mac.models.export import exported, is_torchvisions, loading_lines, use_lines
 from mac.runtime.atomic import place
 from mac.training import checkpoint
 
@@ -23,32 +23,7 @@ class ExportError(Exception):
     """There is nothing to export under that name; the message says what there is, and the way out."""
 
 
-@dataclass(frozen=True)
-class Exported:
-    """An exported file and the run that it is from.
-
-    Attributes:
-        run_id: of the pretraining or finetuning.
-        config: its configuration.
-        epoch: of a pretraining's checkpoint; None of a finetuning.
-        classes: outputs of a finetuning's classifier; None of a pretraining.
-        path: the file.
-        digest: its SHA-256.
-        parameters: numbers in it.
-        metrics: what the run left (``metrics.json`` or ``epoch_E.json``).
-    """
-
-    run_id: str
-    config: PretrainConfig | FinetuneConfig
-    epoch: int | None
-    classes: int | None
-    path: Path
-    digest: str
-    parameters: int
-    metrics: dict[str, Any]
-
-
-def run(results: Path, run_id: str, epoch: int | None, out: Path) -> Exported:
+def run(results: Path, run_id: str, epoch: int | None, out: Path) -> dict[str, Any]:
     """Write a run's weights.
 
     Args:
@@ -56,6 +31,9 @@ def run(results: Path, run_id: str, epoch: int | None, out: Path) -> Exported:
         run_id: of a pretraining or a finetuning.
         epoch: of a pretraining; None takes the last kept.
         out: the file, ``.safetensors``.
+
+    Returns:
+        What a model card says of the file: the attributes of :class:`mac.report.model_card.Card` that no table decides.
 
     Raises:
         ExportError: no such run, its weights are missing, or ``out`` has another ending.
@@ -84,9 +62,20 @@ def run(results: Path, run_id: str, epoch: int | None, out: Path) -> Exported:
     facts = {"id": run_id, "stage": stage, "epoch": epoch, "model": config.model.canonical()}
     place(out, lambda partial: save_file(tensors, partial, {"mac": json.dumps(facts, sort_keys=True)}))
     classes = classifier.out_features if classifier is not None else None
-    digest = hashlib.sha256(out.read_bytes()).hexdigest()
-    parameters = sum(tensor.numel() for tensor in tensors.values())
-    return Exported(run_id, config, epoch, classes, out, digest, parameters, metrics)
+    name, width = config.model.backbone, config.model.width
+    return {
+        "run_id": run_id,
+        "config": config,
+        "epoch": epoch,
+        "file": out.name,
+        "digest": hashlib.sha256(out.read_bytes()).hexdigest(),
+        "parameters": sum(tensor.numel() for tensor in tensors.values()),
+        "metrics": metrics,
+        "loading": loading_lines(name, width, out.name, classes),
+        "using": use_lines(width, classes),
+        "normalisation": (MEAN, STD),
+        "is_torchvisions": is_torchvisions(width),
+    }
 
 
 def _find_stage(results: Path, run_id: str) -> str:
