@@ -17,6 +17,7 @@ from mac.cli.options import (
     shard,
     workers,
 )
+from mac.runtime.atomic import write_json, write_table, write_text
 
 theme = Group("data", help="Data")
 
@@ -30,7 +31,6 @@ def draw(config: Path, out: Path, workers: int) -> None:
 
     from mac.config import DatasetConfig, read_config
     from mac.data import synthetic
-    from mac.runtime.atomic import write_json
 
     wanted = read_config(config, DatasetConfig)
     shutil.rmtree(out.parent, ignore_errors=True)
@@ -50,7 +50,6 @@ def fetch(name: str, root: Path, config_dir: Path, offline: bool, out: Path | No
     """Download, verify and unpack what the folder of NAME, a data set of CONFIG/catalog.yaml, lacks."""
     from mac.data import catalog
     from mac.data import fetch as fetching
-    from mac.runtime.atomic import write_json
 
     path = config_dir / "catalog.yaml"
     sources = catalog.load(path)
@@ -74,7 +73,6 @@ def subset(layout: str, root: Path, out: Path, workers: int) -> None:
     """Write the manifest of the part of a data set that a folder holds: names, frames, digests of the videos."""
     from mac.data import index, inventory
     from mac.data.scan import scan
-    from mac.runtime.atomic import write_text
 
     listed = inventory.take(root, layout)
     listed = listed[(listed["file"] != "") & (listed["label"] != "")].reset_index(drop=True)
@@ -91,7 +89,6 @@ def list_videos(config: Path, root: Path, out: Path, config_dir: Path) -> None:
     """Find the file of every listed video of a data set."""
     from mac.config import DatasetConfig, read_config
     from mac.data import inventory
-    from mac.runtime.atomic import write_table
 
     dataset = read_config(config, DatasetConfig)
     table = inventory.take(root, dataset.layout, inventory.read_subset(dataset.subset, config_dir))
@@ -109,7 +106,6 @@ def scan(listing: Path, root: Path, out: Path, shard: tuple[int, int], workers: 
 
     from mac.data import index
     from mac.data import scan as scanning
-    from mac.runtime.atomic import write_table
 
     part = index.shard(pd.read_parquet(listing), *shard)
     write_table(out, scanning.scan(list(part["file"]), root, workers))
@@ -129,7 +125,6 @@ def index(
     from mac.config import DatasetConfig, read_config
     from mac.data import index as indexing
     from mac.data import inventory
-    from mac.runtime.atomic import write_table, write_text
 
     dataset = read_config(config, DatasetConfig)
     subset = inventory.read_subset(dataset.subset, config_dir)
@@ -154,7 +149,6 @@ def extract(config: Path, root: Path, index: Path, out: Path, shard: tuple[int, 
     from mac.config import StoreConfig, read_config
     from mac.data import extraction
     from mac.data import index as indexing
-    from mac.runtime.atomic import write_table
 
     wanted = read_config(config, StoreConfig)
     part = indexing.shard(indexing.usable(pd.read_parquet(index)), *shard)
@@ -189,7 +183,6 @@ def detect(
 
     from mac.config import BoxesConfig, read_config
     from mac.data import index as indexing
-    from mac.runtime.atomic import write_table
     from mac.stages import detect as detecting
 
     wanted = read_config(config, BoxesConfig)
@@ -206,7 +199,6 @@ def boxes(config: Path, out: Path, parts: Paths) -> None:
 
     from mac.config import BoxesConfig, read_config
     from mac.data import detections
-    from mac.runtime.atomic import write_table
 
     dataset = read_config(config, BoxesConfig).dataset
     table = detections.join([pd.read_parquet(path) for path in parts])
@@ -223,7 +215,6 @@ def describe(title: str, index: Path, out: Path, pictures: Paths) -> None:
     import pandas as pd
 
     from mac.report import data_card
-    from mac.runtime.atomic import write_json, write_text
 
     table = pd.read_parquet(index)
     facts = data_card.summarise(table)

@@ -1,12 +1,17 @@
 """Mask settings: judged, shown, tried."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from mac.cli.options import PATH, Group, Paths, boxes, paths, scaled, several_paths
+from mac.cli.options import PATH, Group, Paths, boxes, paths, planned, several_paths
+from mac.runtime.atomic import write_json
 
-Floats = tuple[float, ...]
+if TYPE_CHECKING:  # imported where it is used: help must not wait for pydantic
+    from mac.plan import Plan
+
+Floats, Size = tuple[float, ...], tuple[int, int]
 
 theme = Group("masks", help="Masks")
 
@@ -20,28 +25,16 @@ def masks() -> None:
 @paths("config", "store", "out", "picture")
 @boxes
 @click.option("--limits", type=float, nargs=2, required=True, metavar="LOW HIGH", help="Allowed share of foreground.")
-@scaled
-def card(
-    config: Path,
-    store: Path,
-    out: Path,
-    picture: Path,
-    boxes: Path | None,
-    limits: Floats,
-    scale: str,
-    config_dir: Path,
-) -> None:
+@planned
+def card(config: Path, store: Path, out: Path, picture: Path, boxes: Path | None, limits: Floats, plan: "Plan") -> None:
     """Compute the card of a mask setting; refuse a degenerate one, its picture kept for a look."""
-    from mac import plan as planning
     from mac.config import CardConfig, read_config
     from mac.data.store import FrameStore
     from mac.masks.card import check
-    from mac.runtime.atomic import write_json
     from mac.stages import card as cards
 
     setting = read_config(config, CardConfig)
     picture.parent.mkdir(parents=True, exist_ok=True)
-    plan = planning.load(config_dir, scale)
     used_by = [use for p in plan.pretrainings.values() if p.config.card == setting for use in p.used_by]
     facts = cards.run(setting, FrameStore(store.parent, boxes), picture)
     if not setting.clip.is_frozen:  # a control without motion has no foreground
@@ -59,7 +52,6 @@ def sweep(config: Path, store: Path, out: Path, pictures: Paths, foreground: Pat
     from mac.config import CardConfig, read_config
     from mac.data.store import FrameStore
     from mac.report.figures import draw_foreground
-    from mac.runtime.atomic import write_json
     from mac.stages import card as cards
 
     setting, frames = read_config(config, CardConfig), FrameStore(store.parent)
@@ -82,14 +74,7 @@ def sweep(config: Path, store: Path, out: Path, pictures: Paths, foreground: Pat
 @click.option("--start", type=int, default=0, help="First frame.")
 @click.option("--out", type=PATH, help=".png or .svg: a picture; .mp4 or .avi: a video (default: VIDEO_masks.png).")
 def preview(
-    video: Path,
-    momentum: Floats,
-    threshold: Floats,
-    preset: str,
-    size: tuple,
-    stride: int,
-    start: int,
-    out: Path | None,
+    video: Path, momentum: Floats, threshold: Floats, preset: str, size: Size, stride: int, start: int, out: Path | None
 ) -> None:
     """Show the mask of any VIDEO under any m and λ, as a picture or a side-by-side video."""
     from mac.stages import preview as previewing

@@ -159,6 +159,18 @@ _of_machine = together(
 )
 
 
+def planned(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Ask for a scale; the function gets its plan as ``plan``."""
+
+    @wraps(function)
+    def load(scale: str, config_dir: Path, **others: Any) -> Any:
+        from mac import plan as planning
+
+        return function(plan=planning.load(config_dir, scale), **others)
+
+    return scaled(load)
+
+
 def on_machine(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let the user choose what computes; the function gets it as ``machine``."""
 

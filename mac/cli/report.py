@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mac.cli.options import PATH, Group, Paths, paths, runs_page, scaled
+from mac.cli.options import PATH, Group, Paths, paths, planned, runs_page
+from mac.runtime.atomic import write_text
 
 if TYPE_CHECKING:  # imported where it is used: help must not wait for pandas
     from mac.plan import Plan, PlannedTable
@@ -16,29 +17,21 @@ theme = Group("report", help="Report")
 
 
 @theme.command()
-@scaled
+@planned
 @click.option("--table", "tables", multiple=True, help="Only these tables; the summary is then left alone.")
 @runs_page
 @click.option("--results", type=PATH, help="Read results from this folder.")
 @click.option("--from-mlflow", metavar="URI", help="Read results from MLflow instead.")
 @paths("out")
 def report(
-    scale: str,
-    config_dir: Path,
-    tables: tuple[str, ...],
-    runs_page: str | None,
-    results: Path | None,
-    from_mlflow: str | None,
-    out: Path,
+    plan: "Plan", tables: tuple, runs_page: str | None, results: Path | None, from_mlflow: str | None, out: Path
 ) -> None:
     """Write the summary and claims, or tables, from results; all of them from MLflow alone."""
-    from mac import plan as planning
     from mac.report.results import from_folder, from_mapping
     from mac.validation import ConfigError, nearest
 
     if (results is None) == (from_mlflow is None):
         raise click.UsageError("Give one of --results and --from-mlflow.")
-    plan = planning.load(config_dir, scale)
     if unknown := [name for name in tables if name not in plan.tables]:
         raise ConfigError([f"--table {name}: no such table{nearest(name, plan.tables)}" for name in unknown])
     if from_mlflow:
@@ -67,7 +60,6 @@ def write_summary(results: "Results", out: Path) -> None:
     """Write the summary and the claims; the same results give the same bytes."""
     from mac.report import claims_page
     from mac.report.summary import data_note, summary
-    from mac.runtime.atomic import write_text
 
     write_text(out / "README.md", summary(results.plan, results))
     write_text(out / "claims.md", claims_page.page(results.plan, results, data_note(results.plan)))
@@ -78,7 +70,6 @@ def _write_table(table: "PlannedTable", results: "Results", folder: Path) -> Non
     from mac.report.spreadsheet import comma_separated
     from mac.report.summary import data_note
     from mac.report.tables import markdown
-    from mac.runtime.atomic import write_text
 
     note = data_note(results.plan)
     write_text(folder / f"{table.name}.md", markdown(table, results, note))
@@ -93,15 +84,13 @@ def _write_table(table: "PlannedTable", results: "Results", folder: Path) -> Non
 
 
 @theme.command()
-@scaled
+@planned
 @paths("results", "out")
-def learning(scale: str, config_dir: Path, results: Path, out: Path) -> None:
+def learning(plan: "Plan", results: Path, out: Path) -> None:
     """Draw the learning curves of every table's rows."""
-    from mac import plan as planning
     from mac.report import learning as curves
     from mac.tracking import journal
 
-    plan = planning.load(config_dir, scale)
     out.mkdir(parents=True, exist_ok=True)
 
     def events(stage: str, run_id: str) -> list[dict[str, Any]]:
@@ -121,17 +110,15 @@ def learning(scale: str, config_dir: Path, results: Path, out: Path) -> None:
 
 
 @theme.command()
-@scaled
+@planned
 @runs_page
 @paths("results", "out", "ledger")
-def page(scale: str, config_dir: Path, runs_page: str | None, results: Path, out: Path, ledger: Path) -> None:
+def page(plan: "Plan", runs_page: str | None, results: Path, out: Path, ledger: Path) -> None:
     """Write a scale's whole report as one HTML file."""
-    from mac import plan as planning
     from mac.report import page as pages
     from mac.report.results import Results, from_folder
-    from mac.runtime.atomic import write_text
 
-    found = Results(planning.load(config_dir, scale), from_folder(results), runs_page)
+    found = Results(plan, from_folder(results), runs_page)
     text = ledger.read_text(encoding="utf-8")
     write_text(out / "index.html", pages.render(found, out, str(results), _cost(found, results), text))
 
@@ -188,15 +175,13 @@ def score(predictions: Paths) -> None:
 
 
 @theme.command()
-@scaled
+@planned
 @paths("results", "out")
-def keep(scale: str, config_dir: Path, results: Path, out: Path) -> None:
+def keep(plan: "Plan", results: Path, out: Path) -> None:
     """Keep the small files of a scale's finished runs beside its report, with digests and where they ran."""
     from mac import kept
-    from mac import plan as planning
     from mac.report.results import Results, from_folder
 
-    plan = planning.load(config_dir, scale)
     found = Results(plan, from_folder(results))
     finished = [f"finetune/{i}" for i in found.finetunes] + [f"probe/{i}" for i in found.probes]
     finished += [f"pretrain/{i}/epoch_{epoch}" for i, epoch in found.pretrains]

@@ -1,10 +1,15 @@
 """What is to be done, what has been done, and what is done now: plans, progress, MLflow, cleaning up."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from mac.cli.options import PATH, Group, config_dir, paths, runs_page, scaled, scales, tracking_uri
+from mac.cli.options import PATH, Group, config_dir, paths, planned, runs_page, scaled, scales, tracking_uri
+from mac.runtime.atomic import write_json
+
+if TYPE_CHECKING:  # imported where it is used: help must not wait for pydantic
+    from mac.plan import Plan
 
 theme = Group("runs", help="Runs")
 
@@ -13,13 +18,7 @@ theme = Group("runs", help="Runs")
 @scaled
 @click.option("--results", type=PATH, help="Subtract what is done there, and reckon with its speed.")
 @click.option("--device", help="Only this one (a part of its name).")
-@click.option(
-    "--gpus-per-run",
-    type=click.IntRange(min=1),
-    default=1,
-    metavar="N",
-    help="Devices that share each training.",
-)
+@click.option("--gpus-per-run", type=click.IntRange(min=1), default=1, help="Devices that share each training.")
 @click.option("--json", is_flag=True, help="For programs.")
 def plan(scale: str, config_dir: Path, results: Path | None, device: str | None, gpus_per_run: int, json: bool) -> None:
     """Show what a scale trains, which rows share it, and what it costs, beforehand."""
@@ -32,14 +31,14 @@ def plan(scale: str, config_dir: Path, results: Path | None, device: str | None,
 
 
 @theme.command()
-@scaled
+@planned
 @paths("results")
-def resolve(scale: str, config_dir: Path, results: Path) -> None:
+def resolve(plan: "Plan", results: Path) -> None:
     """Write the resolved configuration of every run of a scale, RESULTS/STAGE/ID/config.yaml, where it is missing."""
-    from mac import plan as planning
     from mac.config import write_config
+    from mac.plan import stage_configs
 
-    for stage, configs in planning.stage_configs(planning.load(config_dir, scale)).items():
+    for stage, configs in stage_configs(plan).items():
         for run_id, config in configs.items():
             path = results / stage / run_id / "config.yaml"
             if not path.exists():
@@ -47,17 +46,16 @@ def resolve(scale: str, config_dir: Path, results: Path) -> None:
 
 
 @theme.command()
-@scaled
+@planned
 @paths("results", "reports", "log")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
-def progress(scale: str, config_dir: Path, results: Path, reports: Path, log: Path, command: tuple[str, ...]) -> None:
+def progress(plan: "Plan", results: Path, reports: Path, log: Path, command: tuple[str, ...]) -> None:
     """Run COMMAND (Snakemake) with its output in LOG, and show how far the scale's work is."""
     import sys
 
-    from mac import plan as planning
     from mac.runtime.progress import follow
 
-    sys.exit(follow(planning.load(config_dir, scale), results, reports / scale, log, list(command)))
+    sys.exit(follow(plan, results, reports / plan.scale, log, list(command)))
 
 
 @theme.command()
@@ -126,7 +124,7 @@ def track() -> None:
 @click.option("--report", type=PATH, metavar="OUT", help="Write the summary anew there, as `report` does.")
 @runs_page
 @tracking_uri
-@scaled
+@planned
 def run(
     stage: str,
     run_id: str,
@@ -135,17 +133,13 @@ def run(
     report: Path | None,
     runs_page: str | None,
     tracking_uri: str,
-    scale: str,
-    config_dir: Path,
+    plan: "Plan",
 ) -> None:
     """Record a run that has results in MLflow, and write a receipt with MLflow's run id."""
-    from mac import plan as planning
     from mac.cli.report import read, write_summary
     from mac.report.results import from_folder
-    from mac.runtime.atomic import write_json
     from mac.tracking import follow, store
 
-    plan = planning.load(config_dir, scale)
     if report:  # in this process: another one would take a second to start
         write_summary(read(plan, from_folder(results), runs_page), report)
     own = follow.record(store.connect(tracking_uri), tracking_uri, plan, results, stage, run_id)
@@ -158,28 +152,24 @@ def run(
 @click.option("--since", type=float, default=0.0, metavar="TIME", help="Leave alone what was last written before.")
 @click.option("--every", type=float, default=5.0, show_default=True, metavar="SECONDS", help="Between two looks.")
 @tracking_uri
-@scaled
-def follow(
-    results: Path, while_pid: int, since: float, every: float, tracking_uri: str, scale: str, config_dir: Path
-) -> None:
+@planned
+def follow(results: Path, while_pid: int, since: float, every: float, tracking_uri: str, plan: "Plan") -> None:
     """Send what runs write while they train to MLflow; wait for a store that is down."""
-    from mac import plan as planning
     from mac.tracking import follow as following
 
-    following.follow(planning.load(config_dir, scale), results, tracking_uri, since, while_pid, every)
+    following.follow(plan, results, tracking_uri, since, while_pid, every)
 
 
 @track.command()
 @paths("results")
 @tracking_uri
-@scaled
-def sync(results: Path, tracking_uri: str, scale: str, config_dir: Path) -> None:
+@planned
+def sync(results: Path, tracking_uri: str, plan: "Plan") -> None:
     """Bring a tracking store up to date with all runs of a scale."""
-    from mac import plan as planning
     from mac.tracking import follow, store
 
     client = store.connect(tracking_uri)
-    print(f"{tracking_uri}: {follow.sync(client, tracking_uri, planning.load(config_dir, scale), results)}")
+    print(f"{tracking_uri}: {follow.sync(client, tracking_uri, plan, results)}")
 
 
 @theme.command()

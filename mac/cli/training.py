@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mac.cli.options import PATH, Group, Machine, boxes, on_machine, paths, resumable
+from mac.runtime.atomic import place, write_json
 
 if TYPE_CHECKING:  # imported where it is used: help must not wait for torch
     import torch
@@ -95,7 +96,6 @@ def pretrain(
 
     from mac.config import PretrainConfig, read_config
     from mac.data.store import FrameStore
-    from mac.runtime.atomic import write_json
     from mac.stages import pretrain as stage
     from mac.training import distributed, gpu_memory, processor
 
@@ -139,7 +139,6 @@ def finetune(
 
     from mac.config import FinetuneConfig, read_config
     from mac.data.store import FrameStore
-    from mac.runtime.atomic import place, write_json
     from mac.stages import evaluate
     from mac.stages import finetune as stage
     from mac.training import checkpoint, distributed, gpu_memory, processor
@@ -186,7 +185,6 @@ def probe(
 
     from mac.config import ProbeConfig, read_config
     from mac.data.store import FrameStore
-    from mac.runtime.atomic import place, write_json
     from mac.stages import probe as stage
     from mac.tracking.journal import Journal
     from mac.training import processor

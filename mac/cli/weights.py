@@ -6,6 +6,7 @@ import click
 
 from mac.cli.options import PATH, Machine, Paths, config_dir, on_machine, paths, scales, several_paths
 from mac.cli.training import theme
+from mac.runtime.atomic import write_json, write_text
 
 PAIR = {"type": PATH, "nargs": 2, "required": True, "metavar": "MAC SUPERVISED"}
 SUPERVISED = {
@@ -58,7 +59,6 @@ def gradcam(
 
     from mac.config import FinetuneConfig, PretrainConfig, read_config
     from mac.data.store import FrameStore
-    from mac.runtime.atomic import write_json
     from mac.stages import gradcam as stage
     from mac.training import processor
     from mac.validation import ConfigError
@@ -104,7 +104,6 @@ def export(run_id: str, results: Path, out: Path, epoch: int | None, scales: tup
     """Write the weights of a run, ID, for use elsewhere, with a model card that names its rows beside them."""
     from mac import plan as planning
     from mac.report import model_card
-    from mac.runtime.atomic import write_text
     from mac.stages import export as stage
 
     plans = [planning.load(config_dir, scale) for scale in scales or planning.scales(config_dir)]

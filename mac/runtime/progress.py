@@ -1,14 +1,16 @@
 """How far a scale's work is, read off the files its runs leave behind, and shown while Snakemake does it."""
 
+import math
 import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, Task
 
 from mac.plan import Plan
 from mac.tracking import journal
@@ -72,8 +74,7 @@ def follow(plan: Plan, results: Path, reports: Path, log: Path, command: list[st
     with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process:
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
-            watch = _show_bars if console.is_terminal else _print_lines
-            watch(process, lambda: bars(plan, results, reports), console)
+            _watch(process, lambda: bars(plan, results, reports), console)
         except KeyboardInterrupt:
             console.print("Stopping: finished runs are kept, the same command continues.")
             process.wait()
@@ -87,62 +88,38 @@ def follow(plan: Plan, results: Path, reports: Path, log: Path, command: list[st
     return process.returncode
 
 
-def _print_lines(process: subprocess.Popen, measure: Callable[[], list[Bar]], console: Console) -> None:
-    clock, shown = _Clock(), ""
-    while True:
+def _watch(process: subprocess.Popen, measure: Callable[[], list[Bar]], console: Console) -> None:
+    """Show how far the work is until a process has ended."""
+    is_terminal, shown, is_running = console.is_terminal, "", True
+    columns = ("{task.description:12}", BarColumn(), "{task.completed:g}/{task.total:g} {task.fields[unit]}")
+    with Progress(*columns, console=console, disable=not is_terminal, speed_estimate_period=math.inf) as display:
         measured = measure()
-        text = ", ".join(
-            f"{b.name} {b.done:g}/{b.total:g} {b.unit}" for b in measured if b.done or b.name == "data sets"
-        )
-        if text != shown:
-            console.print(f"{time.strftime('%H:%M:%S')}  {text} — {clock.left(measured)}")
-            shown = text
-        try:
-            process.wait(LINE_SECONDS)
-            return
-        except subprocess.TimeoutExpired:
-            continue
-
-
-def _show_bars(process: subprocess.Popen, measure: Callable[[], list[Bar]], console: Console) -> None:
-    clock = _Clock()
-    columns = (
-        TextColumn("{task.description:12}"),
-        BarColumn(),
-        TextColumn("{task.completed:g}/{task.total:g} {task.fields[unit]}"),
-    )
-    with Progress(*columns, console=console) as display:
-        tasks = {b.name: display.add_task(b.name, total=b.total, completed=b.done, unit=b.unit) for b in measure()}
-        whole = display.add_task("whole", total=100, unit="%")
-        running = True
-        while running:
-            running = process.poll() is None  # asked first: what ended meanwhile is shown once more
+        tasks = {b.name: display.add_task(b.name, total=b.total, completed=b.done, unit=b.unit) for b in measured}
+        whole = display.add_task("whole", total=100, completed=_percent(measured), unit="%")
+        while is_running:
+            is_running = process.poll() is None  # asked first: what ended meanwhile is shown once more
             measured = measure()
             for b in measured:
                 display.update(tasks[b.name], completed=b.done)
-            left = f" — {clock.left(measured)}" if running else ""
-            display.update(whole, completed=round(100 * _share(measured)), unit=f"%{left}")
-            if running:
-                time.sleep(TERMINAL_SECONDS)
+            left = f" — {_time_left(display.tasks[whole])}" if is_running else ""
+            display.update(whole, completed=_percent(measured), unit=f"%{left}")
+            begun = [b for b in measured if b.done or b.name == "data sets"]
+            text = ", ".join(f"{b.name} {b.done:g}/{b.total:g} {b.unit}" for b in begun)
+            if text != shown and not is_terminal:
+                console.print(f"{time.strftime('%H:%M:%S')}  {text}{left}")
+                shown = text
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(TERMINAL_SECONDS if is_terminal else LINE_SECONDS)
 
 
-class _Clock:
-    """Estimates the time left from how fast the share done has grown since the start."""
-
-    def __init__(self) -> None:
-        self._began: tuple[float, float] | None = None
-
-    def left(self, measured: list[Bar]) -> str:
-        now, done = time.monotonic(), _share(measured)
-        if self._began is None:
-            self._began = (now, done)
-        since, before = self._began
-        if done >= 1:
-            return "nothing left to train"
-        if done - before < 0.005:
-            return "estimating the time left"
-        minutes = (now - since) * (1 - done) / (done - before) / 60
-        return f"about {minutes:.0f} minutes left" if minutes >= 1.5 else "about a minute left"
+def _time_left(whole: Task) -> str:
+    """Phrase the time left, as the share done has grown since the start."""
+    if whole.finished:
+        return "nothing left to train"
+    if whole.time_remaining is None:
+        return "estimating the time left"
+    minutes = whole.time_remaining / 60
+    return f"about {minutes:.0f} minutes left" if minutes >= 1.5 else "about a minute left"
 
 
 def _explain(log: Path, console: Console) -> None:
@@ -154,10 +131,10 @@ def _explain(log: Path, console: Console) -> None:
     console.print(f"Snakemake failed; its whole log is {log}. Finished runs are kept: mend the cause and run again.")
 
 
-def _share(measured: list[Bar]) -> float:
-    """Share of the whole work that is done, in [0, 1]."""
+def _percent(measured: list[Bar]) -> float:
+    """Share of the whole work that is done."""
     total = sum(bar.total * WEIGHTS[bar.name] for bar in measured)
-    return sum(bar.done * WEIGHTS[bar.name] for bar in measured) / total if total else 1.0
+    return round(100 * sum(bar.done * WEIGHTS[bar.name] for bar in measured) / total, 1) if total else 100.0
 
 
 def _pretrained_epochs(folder: Path, epochs: set[int]) -> int:

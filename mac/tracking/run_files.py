@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mac.config import FinetuneConfig, PretrainConfig, ProbeConfig, read_config
-from mac.plan import Plan
+from mac.plan import Plan, stage_configs
 from mac.tracking import journal
 from mac.tracking.replay import RunRecord
 
@@ -19,8 +19,7 @@ Config = PretrainConfig | FinetuneConfig | ProbeConfig
 
 def planned_runs(plan: Plan) -> list[tuple[str, str]]:
     """Every run of a plan, as stage and id; pretrainings first, for the others stand under them."""
-    stages = {"pretrain": plan.pretrainings, "finetune": plan.finetunings, "probe": plan.probes}
-    return [(stage, run_id) for stage, runs in stages.items() for run_id in runs]
+    return [(stage, run_id) for stage, runs in stage_configs(plan).items() if stage in MODELS for run_id in runs]
 
 
 class RunFiles:
