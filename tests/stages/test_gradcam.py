@@ -276,7 +276,7 @@ def test_the_command_needs_files_alone(pair, frame_store, root, tmp_path):
     }
     command = [sys.executable, "-m", "mac", *arguments(start), "--pictures", "F2.png", "F5.png"]
     failed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    assert "--pictures F2.png, F5.png: wanted are F2, F3, F4" in " ".join(failed.stderr.split())
+    assert "F2.png, F5.png: wanted are F2, F3, F4" in " ".join(failed.stderr.split())
     other = experiment(root).pretraining(2, 1)
     elsewhere = tmp_path / other.identify() / "config.yaml"
     elsewhere.parent.mkdir()
