@@ -16,10 +16,10 @@ SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 COMMANDS = {
     "plan": ["mac.commands.costing"],
     "resolve": ["mac.plan"],
-    "report": ["mac.plan", "mac.report.results", "mac.report.claims_page", "mac.report.latex"],
-    "page": ["mac.plan", "mac.report.page"],
+    "report": ["mac.report.writing"],
+    "page": ["mac.report.writing"],
     "list": ["mac.data.inventory"],
-    "track run": ["mac.plan", "mac.report.results", "mac.tracking.follow"],
+    "track run": ["mac.report.writing", "mac.tracking.follow"],
     "masks card": ["mac.plan", "mac.stages.card"],
     "pretrain": ["mac.stages.pretrain"],
     "finetune": ["mac.stages.finetune", "mac.stages.evaluate"],

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mac.cli.options import PATH, Group, Paths, paths, planned, runs_page
-from mac.runtime.atomic import write_text
 
-if TYPE_CHECKING:  # imported where it is used: help must not wait for pandas
-    from mac.plan import Plan, PlannedTable
-    from mac.report.results import Read, Results
+if TYPE_CHECKING:  # imported where it is used: help must not wait for pydantic
+    from mac.plan import Plan
 
 theme = Group("report", help="Report")
 
@@ -27,6 +25,7 @@ def report(
     plan: "Plan", tables: tuple, runs_page: str | None, results: Path | None, from_mlflow: str | None, out: Path
 ) -> None:
     """Write the summary and claims, or tables, from results; all of them from MLflow alone."""
+    from mac.report import writing
     from mac.report.results import from_folder, from_mapping
     from mac.validation import ConfigError, nearest
 
@@ -37,50 +36,13 @@ def report(
     if from_mlflow:
         from mac.tracking import store
 
-        found = read(plan, from_mapping(store.finished_results(from_mlflow)), runs_page)
+        found = writing.read(plan, from_mapping(store.finished_results(from_mlflow)), runs_page)
     else:
-        found = read(plan, from_folder(results), runs_page)
+        found = writing.read(plan, from_folder(results), runs_page)
     for name in tables or (plan.tables if from_mlflow else ()):
-        _write_table(plan.tables[name], found, out / "tables")
+        writing.write_table(plan.tables[name], found, out / "tables")
     if not tables:
-        write_summary(found, out)
-
-
-def read(plan: "Plan", source: "Read", runs_page: str | None) -> "Results":
-    """Read a plan's results, and name those that can't be used."""
-    from mac.report.results import Results
-
-    results = Results(plan, source, runs_page)
-    for key, reason in results.problems.items():
-        print(f"mac report: {key} is left out: {reason}", file=sys.stderr)
-    return results
-
-
-def write_summary(results: "Results", out: Path) -> None:
-    """Write the summary and the claims; the same results give the same bytes."""
-    from mac.report import claims_page
-    from mac.report.summary import data_note, summary
-
-    write_text(out / "README.md", summary(results.plan, results))
-    write_text(out / "claims.md", claims_page.page(results.plan, results, data_note(results.plan)))
-
-
-def _write_table(table: "PlannedTable", results: "Results", folder: Path) -> None:
-    from mac.report.latex import latex
-    from mac.report.spreadsheet import comma_separated
-    from mac.report.summary import data_note
-    from mac.report.tables import markdown
-
-    note = data_note(results.plan)
-    write_text(folder / f"{table.name}.md", markdown(table, results, note))
-    write_text(folder / f"{table.name}.csv", comma_separated(table, results))
-    write_text(folder / f"{table.name}.tex", latex(table, results, note))
-    if table.is_curve:
-        from mac.report.figures import draw_curve
-
-        kind = "generated figures" if "generated" in note else "real video"
-        caption = f"scale {results.plan.scale}, {kind}"
-        draw_curve(table, results, caption, [folder / f"{table.name}.{ending}" for ending in ("png", "svg")])
+        writing.write_summary(found, out)
 
 
 @theme.command()
@@ -115,46 +77,10 @@ def learning(plan: "Plan", results: Path, out: Path) -> None:
 @paths("results", "out", "ledger")
 def page(plan: "Plan", runs_page: str | None, results: Path, out: Path, ledger: Path) -> None:
     """Write a scale's whole report as one HTML file."""
-    from mac.report import page as pages
+    from mac.report import writing
     from mac.report.results import Results, from_folder
 
-    found = Results(plan, from_folder(results), runs_page)
-    text = ledger.read_text(encoding="utf-8")
-    write_text(out / "index.html", pages.render(found, out, str(results), _cost(found, results), text))
-
-
-def _cost(results: "Results", root: Path) -> dict[str, Any]:
-    """Tabulate device hours, wall time and disk of a scale's runs, by stage."""
-    from mac.leftovers import size
-    from mac.plan import stage_configs
-    from mac.report.spent import spent
-
-    titles = {
-        "dataset": "data sets: lists and indices",
-        "store": "frame stores",
-        "boxes": "person boxes",
-        "masks": "mask cards",
-        "pretrain": "pretraining",
-        "finetune": "finetuning",
-        "probe": "probes",
-    }
-    disk = {
-        titles[stage]: sum(size(root / stage / i) for i in configs if (root / stage / i).is_dir())
-        for stage, configs in stage_configs(results.plan).items()
-    }
-    took = {stage.stage: stage for stage in spent(results)}
-    rows = []
-    for name, held in disk.items():
-        stage, numbers = took.get(name), ["", "", "", ""]
-        if stage:
-            devices = ", ".join(f"{device} ({jobs} jobs)" for device, jobs in stage.devices.items())
-            numbers = [stage.runs, f"{stage.device_hours:.2f}", f"{stage.wall_seconds / 3600:.2f}", devices]
-        rows.append([name, *numbers[:3], f"{held / 1e6:,.0f} MB", numbers[3]])
-    note = (
-        "Hours are summed over jobs, whether or not they ran side by side; an interrupted job counts from its last"
-        " start. Runs are shared by rows and scales; each is counted once."
-    )
-    return {"heads": ["stage", "runs", "device hours", "wall hours", "disk", "devices"], "rows": rows, "note": note}
+    writing.write_page(Results(plan, from_folder(results), runs_page), results, out, ledger)
 
 
 @theme.command()

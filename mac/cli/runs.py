@@ -136,12 +136,12 @@ def run(
     plan: "Plan",
 ) -> None:
     """Record a run that has results in MLflow, and write a receipt with MLflow's run id."""
-    from mac.cli.report import read, write_summary
+    from mac.report import writing
     from mac.report.results import from_folder
     from mac.tracking import follow, store
 
     if report:  # in this process: another one would take a second to start
-        write_summary(read(plan, from_folder(results), runs_page), report)
+        writing.write_summary(writing.read(plan, from_folder(results), runs_page), report)
     own = follow.record(store.connect(tracking_uri), tracking_uri, plan, results, stage, run_id)
     write_json(receipt, {"id": run_id, "mlflow_run_id": own, "tracking_uri": tracking_uri})
 
