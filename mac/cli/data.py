@@ -1,5 +1,6 @@
 """Data sets, from fetching to frame stores, person boxes and data cards."""
 
+import shutil
 from pathlib import Path
 
 import click
@@ -27,8 +28,6 @@ theme = Group("data", help="Data")
 @workers
 def draw(config: Path, out: Path, workers: int) -> None:
     """Generate a synthetic data set into the folder of OUT, a marker file written last."""
-    import shutil
-
     from mac.config import DatasetConfig, read_config
     from mac.data import synthetic
 

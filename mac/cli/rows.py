@@ -56,7 +56,8 @@ def rows(
             began, takes = time.monotonic(), {parameter.name for parameter in command.params}
             ctx.invoke(command, **arguments, **{name: value for name, value in others.items() if name in takes})
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a training that has ended still listens for it
-            print(f"{time.monotonic() - began:8.1f} s  {command.name} {arguments.get('config', '')}", flush=True)
+            what = arguments.get("config") or arguments["out"]
+            print(f"{time.monotonic() - began:8.1f} s  {command.name} {what}", flush=True)
 
     plan = planning.load(config_dir, scale)
     chosen = _choose(plan, names, seeds)

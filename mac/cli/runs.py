@@ -1,6 +1,9 @@
 """What is to be done, what has been done, and what is done now: plans, progress, MLflow, cleaning up."""
 
+import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import click
@@ -22,8 +25,6 @@ theme = Group("runs", help="Runs")
 @click.option("--json", is_flag=True, help="For programs.")
 def plan(scale: str, config_dir: Path, results: Path | None, device: str | None, gpus_per_run: int, json: bool) -> None:
     """Show what a scale trains, which rows share it, and what it costs, beforehand."""
-    from types import SimpleNamespace
-
     from mac.commands import costing
 
     known = {"scale": scale, "config_dir": config_dir, "results": results, "device": device, "json": json}
@@ -51,8 +52,6 @@ def resolve(plan: "Plan", results: Path) -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 def progress(plan: "Plan", results: Path, reports: Path, log: Path, command: tuple[str, ...]) -> None:
     """Run COMMAND (Snakemake) with its output in LOG, and show how far the scale's work is."""
-    import sys
-
     from mac.runtime.progress import follow
 
     sys.exit(follow(plan, results, reports / plan.scale, log, list(command)))
@@ -177,9 +176,6 @@ def sync(results: Path, tracking_uri: str, plan: "Plan") -> None:
 @click.option("--port", type=int, default=5000, show_default=True)
 def ui(tracking_uri: str, port: int) -> None:
     """Open MLflow's browser on a tracking store, on this machine only."""
-    import os
-    import sys
-
     from mac.tracking import store, view
 
     client = store.connect(tracking_uri)

@@ -1,5 +1,6 @@
 """Trainings: pretraining, finetuning, probes."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,6 @@ def pretrain(
     """Pretrain up to an epoch, from nothing or from an earlier epoch's state."""
     if _is_launched(processes):
         return
-    import time
 
     from mac.config import PretrainConfig, read_config
     from mac.data.store import FrameStore
@@ -135,7 +135,6 @@ def finetune(
     """Finetune, test in the same process, and write the classifier, its predictions and its metrics."""
     if _is_launched(processes):
         return
-    import time
 
     from mac.config import FinetuneConfig, read_config
     from mac.data.store import FrameStore
@@ -181,8 +180,6 @@ def probe(
     machine: Machine,
 ) -> None:
     """Measure weights without finetuning: linear probe and retrieval."""
-    import time
-
     from mac.config import ProbeConfig, read_config
     from mac.data.store import FrameStore
     from mac.stages import probe as stage
