@@ -16,8 +16,7 @@ import torch
 
 from benchmarks.harness import Finding, alternate, machine, markdown, save
 from benchmarks.stand_ins import NoFolder, default_row
-from mac.commands.files import write_config
-from mac.config import PretrainConfig
+from mac.config import PretrainConfig, write_config
 from mac.data import index, synthetic
 from mac.data.store import FrameStore, extract
 from mac.stages import pretrain

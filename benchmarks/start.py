@@ -12,18 +12,18 @@ REPEATS = 3
 GOALS = {"dry": 5.0, "again": 5.0, "help": 0.3, "start": 4.0}  # seconds; of a command's start, CPU seconds
 CONFIG = ["--cores", "2", "--config", "scale=paper"]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
-# A command and the module of `mac.commands` with its function.
+# A command and the modules that its function imports.
 COMMANDS = {
-    "plan": "costing",
-    "resolve": "planning",
-    "report": "reporting",
-    "page": "page",
-    "list": "data",
-    "track run": "tracking",
-    "masks card": "masks",
-    "pretrain": "training",
-    "finetune": "training",
-    "gradcam": "gradcam",
+    "plan": ["mac.costs.text"],
+    "resolve": ["mac.plan"],
+    "report": ["mac.report.writing"],
+    "page": ["mac.report.writing"],
+    "list": ["mac.data.index"],
+    "track run": ["mac.report.writing", "mac.tracking.follow"],
+    "masks card": ["mac.plan", "mac.stages.card"],
+    "pretrain": ["mac.stages.pretrain"],
+    "finetune": ["mac.stages.finetune", "mac.stages.evaluate"],
+    "gradcam": ["mac.stages.gradcam"],
 }
 
 
@@ -35,7 +35,7 @@ def run(_: Path | None) -> None:
         first = _finish(folder)
         again = _repeat([*SNAKEMAKE, "-q", "all", *CONFIG], folder)
         help_text = _repeat([sys.executable, "-m", "mac", "--help"], folder)
-        starts = {command: _repeat(_until_entered(module), folder) for command, module in COMMANDS.items()}
+        starts = {command: _repeat(_until_imported(modules), folder) for command, modules in COMMANDS.items()}
         jobs = sum(1 for line in (folder / "benchmark_first.log").read_text().splitlines() if "Finished jobid" in line)
     empty = Spent((first.wall - again.wall) / jobs, (first.cpu - again.cpu) / jobs, first.memory)
     goal = f"{GOALS['start']:g} (CPU)"
@@ -81,6 +81,5 @@ def _finish(folder: Path) -> Spent:
     return spent
 
 
-def _until_entered(module: str) -> list[str]:
-    code = f"import importlib, mac.cli; mac.cli._parser(); importlib.import_module('mac.commands.{module}')"
-    return [sys.executable, "-c", code]
+def _until_imported(modules: list[str]) -> list[str]:
+    return [sys.executable, "-c", f"import mac.cli, {', '.join(modules)}"]

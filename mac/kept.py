@@ -1,20 +1,29 @@
-"""Results that were kept beside a report and stand in for their runs. Decided by ids and file names alone; no torch."""
+"""Results that are kept beside a report, stand in for their runs, and come back; known by ids and names. No torch."""
 
+import fcntl
 import hashlib
 import json
+import os
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from mac.plan import Plan
+from mac.runtime.atomic import replace, write_json
 
 PROVENANCE = "provenance.json"
+MADE_ON = ("device", "commit", "torch", "index_digest")  # what kept runs say of themselves
 TESTED = ("predictions.parquet", "journal.jsonl", "metrics.json")  # of a finetuning or a probe
 SEGMENT = ("jsonl", "json")  # of a pretraining up to an epoch; checkpoints are not kept
 
 
 class KeptError(Exception):
     """A kept result is not what its provenance says; the message names the file and the way out."""
+
+    def __init__(self, path: Path, found: str, kept: Path) -> None:
+        super().__init__(f"{path}: {found}; restore it, or delete {kept} to run everything")
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ def recall(plan: Plan, kept: Path) -> Recalled:
     for run in runs:
         for name in files_of(run):
             if not (kept / name).is_file():
-                raise _missing(kept, name)
+                raise KeptError(kept / name, "is missing", kept)
     standing = {
         name
         for name, product in products(plan).items()
@@ -141,31 +150,85 @@ def read_provenance(kept: Path) -> dict[str, Any]:
         found = "`runs` and `report` must be mappings"
     except (ValueError, KeyError, TypeError) as error:
         found = f"{type(error).__name__}: {error}"
-    raise KeptError(f"{path}: can't be read ({found}); restore it, or delete {kept} to run everything")
+    raise KeptError(path, f"can't be read ({found})", kept)
 
 
-def checked(kept: Path, run: str) -> dict[str, bytes]:
-    """Read a kept run's files by name, as their provenance describes them.
+def keep(plan: Plan, finished: Collection[str], results: Path, report: Path) -> int:
+    """Copy the small files of finished runs into ``REPORT/kept``, with digests and where they ran.
+
+    What was kept before stays, unless the plan no longer has it.
+
+    Args:
+        plan: of the scale.
+        finished: the runs whose results can be used, named as in :func:`files_of`.
+        results: the results folder.
+        report: ``REPORTS/SCALE``.
+
+    Returns:
+        How many runs are kept now.
+    """
+    kept = report / "kept"
+    kept.mkdir(parents=True, exist_ok=True)
+    folder = os.open(kept, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # the provenance is read, added to and written
+        before = read_provenance(kept) if (kept / PROVENANCE).is_file() else {"runs": {}, "report": {}}
+        runs, planned = before["runs"], set(planned_runs(plan))
+        for run in runs.keys() - planned:
+            for name in files_of(run):
+                (kept / name).unlink(missing_ok=True)
+            del runs[run]
+        for run in finished:
+            contents = {name: (results / name).read_bytes() for name in files_of(run)}
+            _write(kept, contents)
+            runs[run] = {name.rsplit("/", 1)[1]: digest(content) for name, content in contents.items()}
+        about = {"scale": plan.scale, "kept": str(date.today()), "made_on": _made_on(kept, runs)}
+        listed = {"report": made(plan, report, before["report"]), "runs": dict(sorted(runs.items()))}
+        write_json(kept / PROVENANCE, about | listed)
+    finally:
+        os.close(folder)
+    return len(runs)
+
+
+def restore(kept: Path, run: str, results: Path) -> None:
+    """Put a kept run's files into a results folder, if they are what was kept.
 
     Raises:
-        KeptError: one is missing or not what was kept.
+        KeptError: one is missing or not what was kept; no file is written.
     """
     listed = read_provenance(kept)["runs"].get(run)
     if listed is None:
-        raise KeptError(f"{kept / PROVENANCE}: says nothing of {run}; restore it, or delete {kept} to run everything")
+        raise KeptError(kept / PROVENANCE, f"says nothing of {run}", kept)
     found = {}
     for name in files_of(run):
         path = kept / name
         if not path.is_file():
-            raise _missing(kept, name)
+            raise KeptError(kept / name, "is missing", kept)
         found[name] = path.read_bytes()
-        if digest(found[name]) != listed[name.rsplit("/", 1)[1]]:
-            raise KeptError(f"{path}: is not what was kept (SHA-256); restore it, or delete {kept} to run everything")
-    return found
+        if digest(found[name]) != listed[path.name]:
+            raise KeptError(path, "is not what was kept (SHA-256)", kept)
+    _write(results, found)
 
 
-def _missing(kept: Path, name: str) -> KeptError:
-    return KeptError(f"{kept / name}: is missing; restore it, or delete {kept} to run everything")
+def planned_runs(plan: Plan) -> list[str]:
+    """All runs of a plan, named as in :func:`files_of`; pretrainings by segment."""
+    return [
+        *(f"finetune/{i}" for i in plan.finetunings),
+        *(f"probe/{i}" for i in plan.probes),
+        *(f"pretrain/{i}/epoch_{epoch}" for i, p in plan.pretrainings.items() for epoch in p.epochs),
+    ]
+
+
+def _made_on(kept: Path, runs: Collection[str]) -> dict[str, list[str]]:
+    """Devices, commits, torch versions and contents of the data that the kept runs say of themselves, each once."""
+    files = (next(name for name in files_of(run) if name.endswith(".json")) for run in runs)
+    facts = [json.loads((kept / name).read_text(encoding="utf-8")) for name in files]
+    return {name: sorted({str(run[name]) for run in facts if name in run}) for name in MADE_ON}
+
+
+def _write(folder: Path, contents: dict[str, bytes]) -> None:
+    for name, content in contents.items():
+        replace(folder / name, lambda partial, content=content: partial.write_bytes(content))
 
 
 def _endings(stem: str, *endings: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mac.claims import Claim
-from mac.config import FinetuneConfig
+from mac.config import FinetuneConfig, Strict
 from mac.experiment import Experiment, check_epochs, merge, parse, unfold
 from mac.methods import method_of
 from mac.models.backbones import BACKBONES, FULL_WIDTH
@@ -15,7 +15,18 @@ from mac.planned import Cell, Finetuning, Plan, PlannedRow, PlannedTable, Pretra
 from mac.tables import Row, Table, claim_problems, elsewhere, kept_claims, parse_tables
 from mac.validation import ConfigError, nearest, read_yaml
 
-__all__ = ["Cell", "Finetuning", "Plan", "PlannedRow", "PlannedTable", "Pretraining", "Probing", "load", "scales"]
+__all__ = [
+    "Cell",
+    "Finetuning",
+    "Plan",
+    "PlannedRow",
+    "PlannedTable",
+    "Pretraining",
+    "Probing",
+    "load",
+    "scales",
+    "stage_configs",
+]
 
 
 def scales(folder: Path) -> list[str]:
@@ -80,6 +91,19 @@ def _of_scale(tables: dict, scale: str) -> dict:
         name: content
         for name, content in tables.items()
         if not isinstance(content, dict) or scale in (content.get("scales") or [scale])
+    }
+
+
+def stage_configs(plan: Plan) -> dict[str, dict[str, Strict]]:
+    """Every run's configuration, by stage (its folder in the results) and id."""
+    return {
+        "dataset": dict(plan.datasets),
+        "store": dict(plan.stores),
+        "boxes": dict(plan.boxes),
+        "masks": dict(plan.cards),
+        "pretrain": {i: p.config for i, p in plan.pretrainings.items()},
+        "finetune": {i: f.config for i, f in plan.finetunings.items()},
+        "probe": {i: p.config for i, p in plan.probes.items()},
     }
 
 

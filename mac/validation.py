@@ -10,6 +10,8 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mac.runtime.atomic import write_text
+
 Model = TypeVar("Model", bound=BaseModel)
 Probability = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
@@ -30,6 +32,9 @@ class Strict(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
+Config = TypeVar("Config", bound=Strict)
+
+
 class ConfigError(Exception):
     """The configuration can't be used; the message lists every problem found, one a line."""
 
@@ -45,6 +50,17 @@ def nearest(word: str, allowed: Any) -> str:
     options = [str(option) for option in allowed]
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
     return (f" — did you mean {close[0]!r}?" if close else " —") + f" Allowed: {', '.join(options)}"
+
+
+def whole_or_auto(value: Any, least: int) -> Any:
+    """Return a setting that is ``auto`` or a whole number from ``least`` on.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
+        return value
+    raise ValueError(f"found {value!r} — allowed are auto and whole numbers from {least} on")
 
 
 class _UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # C reads large tables in a tenth of the time
@@ -86,6 +102,25 @@ def validate(model: type[Model], tree: dict) -> Model:
         return model.model_validate(tree)
     except ValidationError as error:
         raise ConfigError([_phrase(model, found) for found in error.errors()]) from None
+
+
+def read_config(path: Path, model: type[Config]) -> Config:
+    """Read a run's resolved configuration.
+
+    Raises:
+        ConfigError: the file was changed by hand: its content no longer has the id that its folder is named after.
+    """
+    config = validate(model, read_yaml(path))
+    if config.identify() != path.parent.name:
+        raise ConfigError(
+            [f"{path}: its content has the id {config.identify()}, its folder another; delete the file and run again"]
+        )
+    return config
+
+
+def write_config(path: Path, config: Strict) -> None:
+    """Write a resolved configuration as YAML."""
+    write_text(path, yaml.safe_dump(config.canonical(), sort_keys=False, allow_unicode=True))
 
 
 def validate_each(parse: Callable[[Any], Model], entries: dict, source: str) -> dict[str, Model]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from test_cli import parse
 
 from mac import plan
-from mac.cli import _parser
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,7 +39,7 @@ def test_the_newcomers_commands_are_two_and_real():
     "command", sorted(set(re.findall(r"`(python -m mac [^`]*)`", README)) - {"python -m mac STAGE"})
 )
 def test_package_commands_parse(command):
-    _parser().parse_args(command.split()[3:])
+    parse(command.split()[3:])
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"`(snakemake [^`]*)`", README))))
@@ -84,6 +84,6 @@ def test_links_lead_somewhere():
 def test_help_is_quick_to_print_and_names_every_stage():
     run = subprocess.run([sys.executable, "-m", "mac", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
     for stage in ("plan", "draw", "index", "store", "masks", "pretrain", "finetune", "track", "report", "ui"):
-        assert re.search(rf"^    {stage} ", run.stdout, re.M)
+        assert re.search(rf"^  {stage} ", run.stdout, re.M)
     code = "import sys, mac.cli; sys.exit(any(m in sys.modules for m in ('torch', 'mlflow', 'pandas', 'pydantic')))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

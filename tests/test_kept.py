@@ -189,7 +189,8 @@ def test_a_kept_result_that_was_touched_is_refused(finished, damage):
     else:
         run = "finetune/0123456789"
     with pytest.raises(KeptError, match="restore it, or delete .*kept"):
-        kept.checked(folder / "report" / "kept", run)
+        kept.restore(folder / "report" / "kept", run, folder / "again")
+    assert not (folder / "again").exists()
 
 
 def test_the_workflow_runs_what_was_not_kept_and_nothing_else(root, smoke, tmp_path):

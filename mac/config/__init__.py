@@ -21,7 +21,7 @@ from mac.config.training import (
     PretrainSections,
     StartConfig,
 )
-from mac.validation import Probability, Strict, Weight
+from mac.validation import Probability, Strict, Weight, read_config, write_config
 
 __all__ = [
     "RETRIEVAL_KS",
@@ -49,4 +49,6 @@ __all__ = [
     "Strict",
     "Synthetic",
     "Weight",
+    "read_config",
+    "write_config",
 ]

@@ -56,6 +56,21 @@ def read_lists(root: Path, layout: str) -> pd.DataFrame:
     return table.sort_values("path", ignore_index=True)
 
 
+def read_subset(name: str | None, config_dir: Path) -> pd.DataFrame | None:
+    """Read a subset's manifest, ``CONFIG/subsets/NAME.csv``; None for no subset.
+
+    Raises:
+        FileNotFoundError: there is no such manifest.
+    """
+    if name is None:
+        return None
+    path = config_dir / "subsets" / f"{name}.csv"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.csv"))) or "none"
+        raise FileNotFoundError(f"{path}: no such subset; there are: {known}")
+    return pd.read_csv(path)
+
+
 def take(root: Path, layout: str, subset: pd.DataFrame | None = None) -> pd.DataFrame:
     """List a data set's videos and the file that holds each: its inventory.
 

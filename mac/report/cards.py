@@ -1,13 +1,17 @@
 """Cards: of a data set (what it holds, what was left out and why, whether its splits leak) and of exported weights."""
 
+import json
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
-from mac.config import FinetuneConfig, PretrainConfig
-from mac.data import check, splits
+from mac.config import DatasetConfig, FinetuneConfig, PretrainConfig
+from mac.data import catalog, check, splits
 from mac.data.index import digest, usable
+from mac.plan import Plan
 from mac.report.texts import render
 
 SHOWN = 40  # videos named one by one
@@ -93,6 +97,36 @@ def data_card(title: str, facts: dict[str, Any], table: pd.DataFrame, picture: s
         rates=counted("Frames per second", facts["rates"]),
         classes=classes.reset_index(names="Class"),
     )
+
+
+def about(dataset: DatasetConfig, config_dir: Path) -> str:
+    """Say whose a data set is and on which terms, by ``CONFIG/catalog.yaml``."""
+    if dataset.embedded:
+        return (
+            f"{dataset.name}: figures drawn by this project (`mac/data/synthetic.py`), not the data set of that name."
+        )
+    path = config_dir / "catalog.yaml"
+    source = catalog.load(path).get(dataset.name)
+    found = source.about if source else f"{dataset.name}: {path} says nothing of it."
+    return f"{found} Only the part `{dataset.subset}`." if dataset.subset else found
+
+
+def rows_that_use(run_id: str, plans: list[Plan]) -> list[str]:
+    """List the rows of the scales' tables that use a pretraining or a finetuning."""
+    used = {}
+    for plan in plans:
+        planned = plan.pretrainings.get(run_id) or plan.finetunings.get(run_id)
+        used |= dict.fromkeys(f"{use} (scale {plan.scale})" for use in (planned.used_by if planned else []))
+    return list(used)
+
+
+def finetunings_from(pretrain_id: str, epoch: int | None, results: Path) -> list[dict[str, Any]]:
+    """Read the metrics of the finished finetunings that started from a pretraining's epoch."""
+    found = []
+    for path in sorted(results.glob("finetune/*/metrics.json")):
+        with suppress(ValueError):  # a damaged result is the report's matter
+            found.append(json.loads(path.read_text(encoding="utf-8")))
+    return [m for m in found if epoch and (m.get("pretrain_id"), m.get("pretrain_epoch")) == (pretrain_id, epoch)]
 
 
 def model_card(

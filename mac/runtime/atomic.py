@@ -1,9 +1,13 @@
 """Files that are there whole or not at all, whoever writes, reads or is killed in between."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # most that write files have no table
+    import pandas as pd
 
 
 def place(path: Path, write: Callable[[Path], Any]) -> None:
@@ -31,6 +35,16 @@ def write_text(path: Path, text: str) -> None:
         OSError: as above.
     """
     replace(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON for people and programs, as :func:`write_text` does: indented, one line end at the end."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_table(path: Path, table: "pd.DataFrame") -> None:
+    """Write a table (parquet) that several processes may write at once."""
+    replace(path, lambda partial: table.to_parquet(partial, index=False))
 
 
 def _place(path: Path, write: Callable[[Path], Any], ending: str, on_disk: bool) -> None:

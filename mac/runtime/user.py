@@ -1,7 +1,7 @@
 """The user's own choices, ``config/config.yaml``: machine and places, never part of a run's identity."""
 
 import os
-from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PositiveFloat, PositiveInt, field_validator
@@ -9,16 +9,7 @@ from pydantic import BeforeValidator, PositiveFloat, PositiveInt, field_validato
 from mac.config import Probability, Strict
 from mac.costs.machine import Settings
 from mac.plan import Plan
-from mac.validation import ConfigError
-
-
-def _number_or_auto(least: int) -> Callable[[Any], Any]:
-    def check(value: Any) -> Any:
-        if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
-            return value
-        raise ValueError(f"found {value!r} — allowed are auto and whole numbers from {least} on")
-
-    return check
+from mac.validation import ConfigError, whole_or_auto
 
 
 def _normal(path: str) -> str:
@@ -39,9 +30,9 @@ class UserConfig(Strict):
     device: Literal["auto", "cpu", "cuda"]
     gpus_per_run: PositiveInt
     jobs_per_gpu: PositiveInt
-    loader_workers: Annotated[Any, BeforeValidator(_number_or_auto(least=0))]
-    training_threads: Annotated[Any, BeforeValidator(_number_or_auto(least=1))]
-    training_memory: Annotated[Any, BeforeValidator(_number_or_auto(least=1))]
+    loader_workers: Annotated[Any, BeforeValidator(partial(whole_or_auto, least=0))]
+    training_threads: Annotated[Any, BeforeValidator(partial(whole_or_auto, least=1))]
+    training_memory: Annotated[Any, BeforeValidator(partial(whole_or_auto, least=1))]
     training_minutes: PositiveInt
     save_minutes: PositiveFloat
     max_unusable: dict[str, Probability]

@@ -122,6 +122,23 @@ def arithmetic(precision: str, device: torch.device) -> str:
     return "fp32" if precision == "tf32" and not has_tf32 else precision
 
 
+def facts(precision: str, device: torch.device) -> dict[str, str]:
+    """What a run notes of its code, and what it really computes with: ``commit``, ``torch``, ``arithmetic``."""
+    return {"commit": git_commit(), "torch": torch.__version__, "arithmetic": arithmetic(precision, device)}
+
+
+def git_commit() -> str:
+    """The commit of the working tree, with + when it has changes; ``unknown`` outside a checkout."""
+    try:
+        commit = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True)
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit.stdout.strip() + ("+" if changes.stdout.strip() else "")
+
+
 def keep_freed_memory() -> None:
     """Let glibc keep freed memory for the next step rather than give it back to the system.
 

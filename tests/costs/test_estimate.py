@@ -1,6 +1,5 @@
 """Estimates against what runs took, against torch's own counts, and against each other."""
 
-import argparse
 import json
 from types import SimpleNamespace
 
@@ -9,8 +8,8 @@ import torch
 import yaml
 
 from mac import plan
-from mac.commands import costing
-from mac.costs import estimate, throughput
+from mac.costs import estimate, text, throughput
+from mac.costs.text import reckon
 from mac.costs.throughput import count_operations, kinds_of, passes_of
 from mac.experiment import merge
 from mac.report.provenance import spent
@@ -18,15 +17,6 @@ from mac.validation import ConfigError, read_yaml
 
 CPU, H100, H200 = "CPU (x86_64)", "NVIDIA H100 80GB HBM3", "NVIDIA H200"
 TRAINING_RATE, TEST_RATE = 40.0, 200.0  # clips a second of the pretend device, whatever it trains
-
-
-def arguments(folder, scale, **changes):
-    usual = {"results": None, "device": None, "json": False, "gpus_per_run": 1}
-    return argparse.Namespace(config_dir=folder, scale=scale, **usual | changes)
-
-
-def reckon(folder, scale, **changes):
-    return costing.reckon(arguments(folder, scale, **changes))
 
 
 def by_stage(costs, device, column="hours"):
@@ -280,22 +270,20 @@ def test_states_weigh_what_torch_writes(root, tmp_path):
         assert estimate.backbone_bytes(config) == pytest.approx((tmp_path / "b.safetensors").stat().st_size, rel=0.05)
 
 
-def test_the_command_prints_runs_shares_and_totals(root, finished, capsys):
+def test_the_text_has_runs_shares_and_totals(root, finished):
     _, results, _ = finished
-    costing.show(arguments(root / "config", "demo", results=results, device="cpu"))
-    text = capsys.readouterr().out
-    assert "22 pretrainings (25 jobs):" in text
-    assert "T4: Cross-entropy; T5: MAC-SC-2, R(2+1)D-18; T6: k = 4; T7: m = 0.5; T8: λ = 30" in text
-    assert H100 not in text
-    costing.show(arguments(root / "config", "demo", results=results, device="cpu", json=True))
-    content = json.loads(capsys.readouterr().out)
+    costs = reckon(root / "config", "demo", results=results, device="cpu")
+    found = text.write(costs)
+    assert "22 pretrainings (25 jobs):" in found
+    assert "T4: Cross-entropy; T5: MAC-SC-2, R(2+1)D-18; T6: k = 4; T7: m = 0.5; T8: λ = 30" in found
+    assert H100 not in found
+    content = json.loads(text.write_json(costs))
     assert all(run["finished"] for run in content["runs"].values())
     assert {hours["stage"] for hours in content["device_hours"][CPU]} == {"pretrain", "finetune", "test"}
 
 
-def test_nothing_known_is_a_question_mark_not_a_number(root, capsys):
-    costing.show(arguments(root / "config", "demo", device=H200))
-    row = next(line for line in capsys.readouterr().out.splitlines() if H200 in line)
+def test_nothing_known_is_a_question_mark_not_a_number(root):
+    costs = reckon(root / "config", "demo", device=H200)
+    row = next(line for line in text.write(costs).splitlines() if H200 in line)
     assert row.split()[2:] == ["?"] * 4
-    costing.show(arguments(root / "config", "demo", device=H200, json=True))
-    assert {h["total"] for h in json.loads(capsys.readouterr().out)["device_hours"][H200]} == {None}
+    assert {h["total"] for h in json.loads(text.write_json(costs))["device_hours"][H200]} == {None}

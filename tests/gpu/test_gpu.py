@@ -16,7 +16,7 @@ import torch
 from kinds import KINDS, assert_equal, build, experiment, loop_of, reader, train
 
 from benchmarks.stand_ins import RandomStore, default_row
-from mac.commands.files import write_config
+from mac.config import write_config
 from mac.masks.frame_difference import foreground_masks
 from mac.methods import Videos
 from mac.methods.learner import Learner

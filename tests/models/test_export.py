@@ -1,6 +1,5 @@
 """Exported weights: the lines on the card, run as they stand, give what our network gives."""
 
-import argparse
 import json
 import re
 import shutil
@@ -10,13 +9,12 @@ import torch
 from safetensors.torch import save_file
 
 from mac import plan
-from mac.cli import main
-from mac.commands import exporting
-from mac.commands.exporting import ExportError
-from mac.commands.files import write_config, write_json
-from mac.config import FinetuneConfig, ModelConfig, PretrainConfig
+from mac.cli import main, weights
+from mac.config import FinetuneConfig, ModelConfig, PretrainConfig, write_config
 from mac.models.backbones import build
 from mac.models.heads import DropoutLinear
+from mac.runtime.atomic import write_json
+from mac.stages.export import ExportError
 from mac.training import checkpoint
 
 NETWORKS = [("r2plus1d_18", 64), ("r2plus1d_10", 64), ("r3d_18", 64), ("s3d", 64), ("r2plus1d_18", 8), ("s3d", 8)]
@@ -65,8 +63,8 @@ def leave_finetuning(root, results, backbone, name, width, **changes):
 
 
 def export(root, results, run_id, out, epoch=None):
-    arguments = {"id": run_id, "results": results, "out": out, "epoch": epoch, "scale": ["paper"]}
-    exporting.export(argparse.Namespace(**arguments, config_dir=root / "config"))
+    arguments = {"run_id": run_id, "results": results, "out": out, "epoch": epoch, "scales": ["paper"]}
+    weights.export.callback(**arguments, config_dir=root / "config")
     return out.with_suffix(".md").read_text()
 
 

@@ -1,6 +1,5 @@
 """Cleaning up: what is listed, what is deleted, and all that must survive."""
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -10,12 +9,11 @@ import time
 import pytest
 import yaml
 
-from mac import plan
-from mac.commands import cleaning
-from mac.commands.files import write_config
-from mac.commands.planning import stage_configs
-from mac.runtime import leftovers
-from mac.runtime.leftovers import NoResultsError
+from mac import leftovers, plan
+from mac.cli import runs
+from mac.config import write_config
+from mac.leftovers import Leftover, NoResultsError
+from mac.plan import stage_configs
 from mac.validation import ConfigError, read_yaml
 
 HOLD = """
@@ -77,18 +75,22 @@ def files(folder):
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() or path.is_symlink()}
 
 
-def clean(config, results, *, yes=False, states=False, scale=None):
-    cleaning.clean(argparse.Namespace(config_dir=config, results=results, yes=yes, states=states, scale=scale))
+def clean(config, results, *, yes=False, states=False, scales=()):
+    runs.clean.callback(config_dir=config, results=results, yes=yes, states=states, scales=scales)
+
+
+def ids(config):
+    return {i for configs in stage_configs(plan.load(config, "smoke")).values() for i in configs}
 
 
 def forget(config, *tables):
     """Take tables out of the scale; returns ids of runs that nothing refers to any more."""
-    before = cleaning._ids(plan.load(config, "smoke"))
+    before = ids(config)
     path = config / "scales" / "smoke.yaml"
     tree = read_yaml(path)
     tree["tables"] |= dict.fromkeys(tables)
     path.write_text(yaml.safe_dump(tree, allow_unicode=True))
-    gone = before - cleaning._ids(plan.load(config, "smoke"))
+    gone = before - ids(config)
     assert gone
     return gone
 
@@ -129,7 +131,7 @@ def test_a_row_less_lists_its_runs_and_deletes_exactly_them(config, results, cap
 
 def test_sizes_are_the_files(config, results):
     gone = forget(config, "T3", "T5")
-    found, _ = cleaning.find(leftovers.Folder(results), [plan.load(config, "smoke")])
+    found, _ = leftovers.find(leftovers.Folder(results), [plan.load(config, "smoke")])
     expected = sum((results / name).stat().st_size for name in files(results) if any(i in name for i in gone))
     assert sum(one.size for one in found) == expected
 
@@ -149,7 +151,7 @@ def test_another_scale_may_refer_to_it(root, config, results, capsys):
     before = files(results)
     clean(config, results, yes=True)
     assert files(results) == before
-    clean(config, results, scale=["smoke"])
+    clean(config, results, scales=["smoke"])
     assert "no table refers to it" in capsys.readouterr().out
 
 
@@ -167,7 +169,7 @@ def test_a_run_being_trained_stays_with_all_it_is_made_from(config, results, hol
 
 def test_a_training_that_began_after_the_listing_is_left_alone(config, results, hold):
     gone = forget(config, "T3")
-    listed, _ = cleaning.find(leftovers.Folder(results), [plan.load(config, "smoke")])
+    listed, _ = leftovers.find(leftovers.Folder(results), [plan.load(config, "smoke")])
     one = next(entry for entry in listed if entry.name.startswith("pretrain/"))
     run = results / one.name
     assert run.name in gone
@@ -207,11 +209,11 @@ def test_a_linked_stage_is_left_alone(config, results, tmp_path):
 
 def test_nothing_outside_the_folder_can_be_removed(results, tmp_path):
     touch(tmp_path / "elsewhere" / "file", 3)
-    one = leftovers.leftover("x", [tmp_path / "elsewhere" / "file"], "")
+    one = Leftover("x", (tmp_path / "elsewhere" / "file",), "")
     with pytest.raises(ValueError, match="not within"):
         leftovers.remove(one, results)
     with pytest.raises(ValueError, match="not within"):
-        leftovers.remove(leftovers.leftover("x", [results / "mlflow.db"], ""), results)
+        leftovers.remove(Leftover("x", (results / "mlflow.db",), ""), results)
     assert (tmp_path / "elsewhere" / "file").exists()
 
 
@@ -264,7 +266,7 @@ def test_a_broken_scale_deletes_nothing(config, results, broken):
 
 
 def test_wrong_names_are_refused(config, tmp_path, results):
-    with pytest.raises(ConfigError, match="--scale smok: no such scale — did you mean 'smoke'"):
-        clean(config, results, yes=True, scale=["smok"])
+    with pytest.raises(ConfigError, match="no scale 'smok' — did you mean 'smoke'"):
+        clean(config, results, yes=True, scales=["smok"])
     with pytest.raises(NoResultsError, match="no results folder"):
         clean(config, tmp_path / "nowhere", yes=True)

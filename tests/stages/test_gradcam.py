@@ -13,7 +13,7 @@ import torch
 
 from mac.augment.colour import normalise
 from mac.augment.spatial import centre_crops, crop
-from mac.commands.files import write_config
+from mac.config import write_config
 from mac.data import clips, index, synthetic
 from mac.data.store import FrameStore, extract
 from mac.experiment import merge, parse, unfold
@@ -276,7 +276,7 @@ def test_the_command_needs_files_alone(pair, frame_store, root, tmp_path):
     }
     command = [sys.executable, "-m", "mac", *arguments(start), "--pictures", "F2.png", "F5.png"]
     failed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    assert "--pictures F2.png, F5.png: wanted are F2, F3, F4" in " ".join(failed.stderr.split())
+    assert "F2.png, F5.png: wanted are F2, F3, F4" in " ".join(failed.stderr.split())
     other = experiment(root).pretraining(2, 1)
     elsewhere = tmp_path / other.identify() / "config.yaml"
     elsewhere.parent.mkdir()

@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mac.commands.files import write_config
+from mac.config import write_config
 from mac.experiment import merge, parse, unfold
 from mac.runtime import signals
 from mac.stages import evaluate, finetune, pretrain

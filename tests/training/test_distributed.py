@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from mac.commands.files import write_config
+from mac.config import write_config
 from mac.experiment import merge, parse, unfold
 from mac.methods import Videos, learner
 from mac.methods.learner import Learner

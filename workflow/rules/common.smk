@@ -9,7 +9,6 @@ from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import ExecMode
 
 from mac import plan as planning
-from mac.commands.planning import stage_configs
 from mac.costs import machine, throughput
 from mac.data import catalog
 from mac.kept import KeptError, files_of, products, recall
@@ -40,7 +39,7 @@ except (ConfigError, UnwritableError, KeptError, lease.LeaseError) as error:
 
 ENVIRONMENT = "../../environment.yml"
 RESULTS = USER.results
-CONFIGS = stage_configs(PLAN)
+CONFIGS = planning.stage_configs(PLAN)
 DATASETS = {dataset.name: i for i, dataset in PLAN.datasets.items()}
 ABOUT = {
     name: "embedded data, drawn" if PLAN.datasets[i].embedded else PLAN.datasets[i].subset

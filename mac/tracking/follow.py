@@ -1,6 +1,5 @@
-"""``track run``, ``track sync`` and ``track follow``: runs into MLflow, when they have ended and while they train."""
+"""Runs into MLflow: when they have ended, and while they train."""
 
-import argparse
 import os
 import sys
 import time
@@ -12,40 +11,33 @@ from tempfile import TemporaryDirectory
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from mac import plan as planning
-from mac.commands import reporting
-from mac.commands.files import write_json
-from mac.commands.run_records import RunFiles, planned_runs
+from mac.plan import Plan
 from mac.tracking import replay, store
+from mac.tracking.run_files import RunFiles, planned_runs
 
 LAST_LOOKS = 12  # at a store that is down when all has ended
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Record a run that has results in MLflow and write a receipt with MLflow's run id.
+def record(client: MlflowClient, uri: str, plan: Plan, results: Path, stage: str, run_id: str) -> str:
+    """Record a run that has results; returns MLflow's own id of it."""
+    with TemporaryDirectory() as folder:
+        return replay.record(client, uri, lambda: RunFiles(plan, results, stage, run_id).record(Path(folder)))
 
-    The summary is written anew in the same process where it is asked for: a second one would take a second to start.
+
+def sync(client: MlflowClient, uri: str, plan: Plan, results: Path) -> str:
+    """Bring a tracking store up to date with every run of a plan; what is there already stays as it is.
+
+    Returns:
+        How many runs were recorded, were there already, are unfinished, have not begun.
     """
-    plan = planning.load(arguments.config_dir, arguments.scale)
-    if arguments.report:
-        reporting.refresh(plan, arguments.results, arguments.runs_page, arguments.report)
-    client = store.connect(arguments.tracking_uri)
-    own = _record(client, arguments.tracking_uri, plan, arguments.results, arguments.stage, arguments.id)
-    write_json(arguments.receipt, {"id": arguments.id, "mlflow_run_id": own, "tracking_uri": arguments.tracking_uri})
-
-
-def sync(arguments: argparse.Namespace) -> None:
-    """Bring a tracking store up to date with every run of a scale; what is there already stays as it is."""
-    plan = planning.load(arguments.config_dir, arguments.scale)
-    client, uri = store.connect(arguments.tracking_uri), arguments.tracking_uri
     recorded = current = unfinished = waiting = 0
     for stage, run_id in planned_runs(plan):
-        files = RunFiles(plan, arguments.results, stage, run_id)
+        files = RunFiles(plan, results, stage, run_id)
         if files.has_results:
             if replay.is_recorded(client, files.record()):
                 current += 1
             else:
-                _record(client, uri, plan, arguments.results, stage, run_id)
+                record(client, uri, plan, results, stage, run_id)
                 recorded += 1
         elif files.events:
             replay.send(client, uri, files.record)
@@ -53,27 +45,34 @@ def sync(arguments: argparse.Namespace) -> None:
             unfinished += 1
         else:
             waiting += 1
-    counts = f"{recorded} runs recorded, {current} there already, {unfinished} unfinished, {waiting} not begun"
-    print(f"{uri}: {counts}")
+    return f"{recorded} runs recorded, {current} there already, {unfinished} unfinished, {waiting} not begun"
 
 
-def follow(arguments: argparse.Namespace) -> None:
-    """Send what runs write while they train, until a process (Snakemake) has ended; wait for a store that is down."""
-    plan = planning.load(arguments.config_dir, arguments.scale)
-    follower = Follower(plan, arguments.results, arguments.tracking_uri, arguments.since)
-    while _is_alive(arguments.while_pid):
+def follow(plan: Plan, results: Path, uri: str, since: float, pid: int, every: float) -> None:
+    """Send what runs write while they train; wait for a store that is down.
+
+    Args:
+        plan: of the scale.
+        results: the results folder.
+        uri: of the tracking store.
+        since: leave alone what was last written before this time, seconds since 1970.
+        pid: the process (Snakemake) whose end ends the following.
+        every: seconds between two looks.
+    """
+    follower = Follower(plan, results, uri, since)
+    while _is_alive(pid):
         follower.look()
-        time.sleep(arguments.every)
+        time.sleep(every)
     for _ in range(LAST_LOOKS):
         if follower.look() and follower.leave():
             return
-        time.sleep(arguments.every)
+        time.sleep(every)
 
 
 class Follower:
     """Sends on what the runs of a plan write from now on."""
 
-    def __init__(self, plan: planning.Plan, results: Path, uri: str, since: float) -> None:
+    def __init__(self, plan: Plan, results: Path, uri: str, since: float) -> None:
         """Follow what is written from ``since`` on, seconds since 1970; what earlier attempts left isn't training."""
         self._plan, self._results, self._uri, self._since = plan, results, uri, since
         self._client: MlflowClient | None = None
@@ -137,8 +136,3 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
         return True
     return False
-
-
-def _record(client: MlflowClient, uri: str, plan: planning.Plan, results: Path, stage: str, run_id: str) -> str:
-    with TemporaryDirectory() as folder:
-        return replay.record(client, uri, lambda: RunFiles(plan, results, stage, run_id).record(Path(folder)))

@@ -8,10 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from mac.commands.files import read_config
-from mac.config import FinetuneConfig, PretrainConfig, ProbeConfig
+from mac.config import FinetuneConfig, PretrainConfig, ProbeConfig, read_config
 from mac.methods import method_of
-from mac.plan import Plan
+from mac.plan import Plan, stage_configs
 from mac.tracking import journal
 from mac.tracking.replay import RunRecord
 
@@ -21,8 +20,7 @@ Config = PretrainConfig | FinetuneConfig | ProbeConfig
 
 def planned_runs(plan: Plan) -> list[tuple[str, str]]:
     """Every run of a plan, as stage and id; pretrainings first, for the others stand under them."""
-    stages = {"pretrain": plan.pretrainings, "finetune": plan.finetunings, "probe": plan.probes}
-    return [(stage, run_id) for stage, runs in stages.items() for run_id in runs]
+    return [(stage, run_id) for stage, runs in stage_configs(plan).items() if stage in MODELS for run_id in runs]
 
 
 class RunFiles:

@@ -1,9 +1,9 @@
-"""``plan``: what a scale trains, which rows share it, what is done, and what the rest costs."""
+"""What a scale trains, which rows share it, what is done, and what the rest costs: as text, or as JSON."""
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -25,38 +25,46 @@ class Costs:
     origins: dict[str, str]
 
 
-def show(arguments: argparse.Namespace) -> None:
-    """Print what a scale needs and what it costs."""
-    costs = reckon(arguments)
-    print(_json(costs) if arguments.json else "\n".join([*_runs(costs), *_totals(costs)]))
+def write(costs: Costs) -> str:
+    """Say what a scale needs and what it costs."""
+    return "\n".join([*_runs(costs), *_totals(costs)])
 
 
-def reckon(arguments: argparse.Namespace) -> Costs:
+def reckon(
+    config_dir: Path, scale: str, results: Path | None = None, device: str | None = None, gpus_per_run: int = 1
+) -> Costs:
     """Estimate a scale's costs.
+
+    Args:
+        config_dir: the configuration folder.
+        scale: a file in its ``scales``.
+        results: what is done there is subtracted, and its speed is reckoned with.
+        device: only this one (a part of its name).
+        gpus_per_run: devices that share each training.
 
     Raises:
         ConfigError: a file of the configuration is wrong, or nothing is known of the device asked for.
     """
-    if arguments.gpus_per_run < 1:
-        raise ConfigError([f"--gpus-per-run {arguments.gpus_per_run}: allowed are whole numbers from 1 on"])
-    plan = planning.load(arguments.config_dir, arguments.scale)
-    results = arguments.results or estimate.NOWHERE
-    path = arguments.config_dir / "throughput.yaml"
+    if gpus_per_run < 1:
+        raise ConfigError([f"--gpus-per-run {gpus_per_run}: allowed are whole numbers from 1 on"])
+    plan = planning.load(config_dir, scale)
+    results = results or estimate.NOWHERE
+    path = config_dir / "throughput.yaml"
     listed = throughput.load(path)
     known = throughput.Throughput(throughput.own_rates(results), listed)
-    devices = [name for name in known.devices if (arguments.device or "").lower() in name.lower()]
+    devices = [name for name in known.devices if (device or "").lower() in name.lower()]
     if not devices:
         found = ", ".join(known.devices)
         raise ConfigError(
-            [f"--device {arguments.device}: nothing is known of it. Known: {found}; measure it and add it to {path}"]
+            [f"--device {device}: nothing is known of it. Known: {found}; measure it and add it to {path}"]
         )
-    sizes = estimate.sizes(plan, arguments.config_dir, results)
+    sizes = estimate.sizes(plan, config_dir, results)
     work = estimate.work(plan, sizes, results)
-    sharing = arguments.gpus_per_run, listed.seconds_per_wait
+    sharing = gpus_per_run, listed.seconds_per_wait
     return Costs(
         plan,
         work,
-        {device: estimate.hours(work, known, device, *sharing) for device in devices},
+        {name: estimate.hours(work, known, name, *sharing) for name in devices},
         estimate.disk(plan, sizes, listed, results),
         {f"{d.name} ({d.subset})" if d.subset else d.name: sizes[i].origin for i, d in plan.datasets.items()},
     )
@@ -143,7 +151,8 @@ def _aligned(rows: list[list[str]], right: Sequence[int] = ()) -> list[str]:
     return [f"  {line}".rstrip() for line in lines]
 
 
-def _json(costs: Costs) -> str:
+def write_json(costs: Costs) -> str:
+    """The same for programs."""
     trained = {**costs.plan.pretrainings, **costs.plan.finetunings, **costs.plan.probes}
     work = costs.work.assign(kind=[kind.model_dump() for kind in costs.work["kind"]])
     runs = {}

@@ -1,1 +1,0 @@
-"""The command line's arguments, by theme; nothing heavier than argparse is imported."""

@@ -1,0 +1,191 @@
+"""What is to be done, what has been done, and what is done now: plans, progress, MLflow, cleaning up."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mac.cli.options import PATH, Group, config_dir, paths, planned, runs_page, scaled, scales, tracking_uri
+from mac.runtime.atomic import write_json
+
+if TYPE_CHECKING:  # imported where it is used: help must not wait for pydantic
+    from mac.plan import Plan
+
+theme = Group("runs", help="Runs")
+
+
+@theme.command()
+@scaled
+@click.option("--results", type=PATH, help="Subtract what is done there, and reckon with its speed.")
+@click.option("--device", help="Only this one (a part of its name).")
+@click.option("--gpus-per-run", type=click.IntRange(min=1), default=1, help="Devices that share each training.")
+@click.option("--json", is_flag=True, help="For programs.")
+def plan(scale: str, config_dir: Path, results: Path | None, device: str | None, gpus_per_run: int, json: bool) -> None:
+    """Show what a scale trains, which rows share it, and what it costs, beforehand."""
+    from mac.costs import text
+
+    costs = text.reckon(config_dir, scale, results, device, gpus_per_run)
+    print(text.write_json(costs) if json else text.write(costs))
+
+
+@theme.command()
+@planned
+@paths("results")
+def resolve(plan: "Plan", results: Path) -> None:
+    """Write the resolved configuration of every run of a scale, RESULTS/STAGE/ID/config.yaml, where it is missing."""
+    from mac.config import write_config
+    from mac.plan import stage_configs
+
+    for stage, configs in stage_configs(plan).items():
+        for run_id, config in configs.items():
+            path = results / stage / run_id / "config.yaml"
+            if not path.exists():
+                write_config(path, config)
+
+
+@theme.command()
+@planned
+@paths("results", "reports", "log")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
+def progress(plan: "Plan", results: Path, reports: Path, log: Path, command: tuple[str, ...]) -> None:
+    """Run COMMAND (Snakemake) with its output in LOG, and show how far the scale's work is."""
+    from mac.runtime.progress import follow
+
+    sys.exit(follow(plan, results, reports / plan.scale, log, list(command)))
+
+
+@theme.command()
+@paths("results")
+@scales
+@config_dir
+@click.option("--states", is_flag=True, help="Also what is only needed to train on.")
+@click.option("--yes", is_flag=True, help="Delete what is listed.")
+def clean(results: Path, scales: tuple[str, ...], config_dir: Path, states: bool, yes: bool) -> None:
+    """List results that no table of the scales refers to; delete them when told to."""
+    from mac import leftovers
+
+    plans = leftovers.load_plans(config_dir, scales)
+    folder = leftovers.Folder(results)
+    listed, kept = leftovers.find(folder, plans)
+    more = leftovers.find_states(folder, plans) if states else []
+    names = ", ".join(plan.scale for plan in plans)
+    _print(f"Not referred to by any table of the scales {names} in {config_dir}:", listed)
+    if states:
+        _print("Referred to, but needed no more to read results off (--states):", more)
+    for one, why in kept.items():
+        print(f"Kept: {one} — {why}")
+    everything = [*listed, *more]
+    total = f"{len(everything)} in all, {_megabytes(sum(one.size for one in everything))}."
+    if not yes:
+        print(f"{total} Nothing was deleted; --yes deletes exactly this. Runs recorded in MLflow stay there.")
+        return
+    deleted = 0
+    for one in everything:
+        if leftovers.remove(one, results):
+            deleted += 1
+        else:
+            print(f"Kept: {one.name} — somebody has begun to train it")
+    print(f"Deleted {deleted} of {total}")
+
+
+def _print(title: str, listed: list) -> None:
+    print(title if listed else f"{title} nothing")
+    width = max((len(one.name) for one in listed), default=0)
+    for one in listed:
+        print(f"  {one.name:{width}}  {_megabytes(one.size):>12}  {one.why}")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+@theme.command()
+@tracking_uri
+def preflight(tracking_uri: str) -> None:
+    """Check that runs can be tracked, before work starts."""
+    from mac.tracking import store
+
+    store.connect(tracking_uri)
+
+
+@theme.group()
+def track() -> None:
+    """Record runs in MLflow."""
+
+
+@track.command()
+@click.option("--stage", type=click.Choice(["pretrain", "finetune", "probe"]), required=True)
+@click.option("--id", "run_id", required=True, help="Of the run.")
+@paths("results", "receipt")
+@click.option("--report", type=PATH, metavar="OUT", help="Write the summary anew there, as `report` does.")
+@runs_page
+@tracking_uri
+@planned
+def run(
+    stage: str,
+    run_id: str,
+    results: Path,
+    receipt: Path,
+    report: Path | None,
+    runs_page: str | None,
+    tracking_uri: str,
+    plan: "Plan",
+) -> None:
+    """Record a run that has results in MLflow, and write a receipt with MLflow's run id."""
+    from mac.report import writing
+    from mac.report.results import from_folder
+    from mac.tracking import follow, store
+
+    if report:  # in this process: another one would take a second to start
+        writing.write_summary(writing.read(plan, from_folder(results), runs_page), report)
+    own = follow.record(store.connect(tracking_uri), tracking_uri, plan, results, stage, run_id)
+    write_json(receipt, {"id": run_id, "mlflow_run_id": own, "tracking_uri": tracking_uri})
+
+
+@track.command()
+@paths("results")
+@click.option("--while-pid", type=int, required=True, metavar="PID", help="Until this process has ended.")
+@click.option("--since", type=float, default=0.0, metavar="TIME", help="Leave alone what was last written before.")
+@click.option("--every", type=float, default=5.0, show_default=True, metavar="SECONDS", help="Between two looks.")
+@tracking_uri
+@planned
+def follow(results: Path, while_pid: int, since: float, every: float, tracking_uri: str, plan: "Plan") -> None:
+    """Send what runs write while they train to MLflow; wait for a store that is down."""
+    from mac.tracking import follow as following
+
+    following.follow(plan, results, tracking_uri, since, while_pid, every)
+
+
+@track.command()
+@paths("results")
+@tracking_uri
+@planned
+def sync(results: Path, tracking_uri: str, plan: "Plan") -> None:
+    """Bring a tracking store up to date with all runs of a scale."""
+    from mac.tracking import follow, store
+
+    client = store.connect(tracking_uri)
+    print(f"{tracking_uri}: {follow.sync(client, tracking_uri, plan, results)}")
+
+
+@theme.command()
+@tracking_uri
+@click.option("--port", type=int, default=5000, show_default=True)
+def ui(tracking_uri: str, port: int) -> None:
+    """Open MLflow's browser on a tracking store, on this machine only."""
+    from mac.tracking import store, view
+
+    client = store.connect(tracking_uri)
+    experiment = client.get_experiment_by_name(store.EXPERIMENT).experiment_id
+    view.describe(client, experiment)
+    page = view.page(experiment)
+    if tracking_uri.startswith("http"):
+        print(f"The server runs already: {tracking_uri}/{page}")
+        return
+    print(f"Open http://127.0.0.1:{port}/{page}  (Ctrl-C ends the server)", flush=True)
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # else it takes half a minute to start
+    server = ["-m", "mlflow", "server", "--backend-store-uri", tracking_uri]
+    where = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    os.execv(sys.executable, [sys.executable, *server, *where])  # noqa: S606

@@ -1,0 +1,152 @@
+"""Export: a finished run's weights for use elsewhere, under torchvision's names."""
+
+import difflib
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from mac.augment.colour import MEAN, STD
+from mac.config import FinetuneConfig, PretrainConfig, read_config
+from mac.models.backbones import build
+from mac.models.export import exported, is_torchvisions, loading_lines, use_lines
+from mac.runtime.atomic import place
+from mac.training import checkpoint
+
+HEAD, BACKBONE = "head.", "backbone."  # of the tensors of a finetuned classifier
+
+
+class ExportError(Exception):
+    """There is nothing to export under that name; the message says what there is, and the way out."""
+
+
+def run(results: Path, run_id: str, epoch: int | None, out: Path) -> dict[str, Any]:
+    """Write a run's weights.
+
+    Args:
+        results: the results folder.
+        run_id: of a pretraining or a finetuning.
+        epoch: of a pretraining; None takes the last kept.
+        out: the file, ``.safetensors``.
+
+    Returns:
+        What a model card says of the file: the facts of :func:`mac.report.cards.model_card` that no table decides.
+
+    Raises:
+        ExportError: no such run, its weights are missing, or ``out`` has another ending.
+        mac.training.checkpoint.CheckpointError: the weights are not the network's that its configuration names.
+    """
+    if out.suffix != ".safetensors":
+        raise ExportError(f"--out {out}: must end in .safetensors; the card goes beside it, ending in .md")
+    stage = _find_stage(results, run_id)
+    folder, classifier = results / stage / run_id, None
+    if stage == "pretrain":
+        config = read_config(folder / "config.yaml", PretrainConfig)
+        epoch = _choose_epoch(folder, epoch, config)
+        backbone = build(config.model.backbone, config.model.width)
+        path = folder / f"epoch_{epoch}.safetensors"
+        _check_origin(path, {"pretrain_id": run_id, "epoch": str(epoch)})
+        checkpoint.load_backbone(path, backbone)
+        metrics = _read(folder / f"epoch_{epoch}.json")
+    else:
+        if epoch:
+            raise ExportError(f"--epoch {epoch}: {run_id} is a finetuning, which keeps its end only")
+        config = read_config(folder / "config.yaml", FinetuneConfig)
+        metrics = _read(folder / "metrics.json")
+        backbone, classifier = _read_classifier(folder / "classifier.safetensors", config)
+        _check_origin(folder / "classifier.safetensors", {"finetune_id": run_id})
+    tensors = exported(config.model.backbone, backbone, classifier, config.model.width)
+    facts = {"id": run_id, "stage": stage, "epoch": epoch, "model": config.model.canonical()}
+    place(out, lambda partial: save_file(tensors, partial, {"mac": json.dumps(facts, sort_keys=True)}))
+    classes = classifier.out_features if classifier is not None else None
+    name, width = config.model.backbone, config.model.width
+    return {
+        "run_id": run_id,
+        "config": config,
+        "epoch": epoch,
+        "file": out.name,
+        "digest": hashlib.sha256(out.read_bytes()).hexdigest(),
+        "parameters": sum(tensor.numel() for tensor in tensors.values()),
+        "metrics": metrics,
+        "loading": loading_lines(name, width, out.name, classes, backbone.num_features),
+        "using": use_lines(width, classes),
+        "normalisation": (MEAN, STD),
+        "is_torchvisions": is_torchvisions(width),
+    }
+
+
+def _find_stage(results: Path, run_id: str) -> str:
+    known = {
+        path.parent.name: stage
+        for stage in ("pretrain", "finetune")
+        for path in sorted((results / stage).glob("*/config.yaml"))
+    }
+    if run_id not in known:
+        near = ", ".join(difflib.get_close_matches(run_id, known, n=3, cutoff=0.0)) or "none"
+        raise ExportError(
+            f"{run_id}: no pretraining or finetuning in {results}. The nearest: {near}; `python -m mac plan --scale"
+            " SCALE` lists all, with the rows that use them"
+        )
+    return known[run_id]
+
+
+def _choose_epoch(folder: Path, asked: int | None, config: PretrainConfig) -> int:
+    """The epoch to export: the one asked for, or the last kept."""
+    kept, reached = _epochs(folder, "safetensors"), _epochs(folder, "json")
+    epoch = asked or max(kept, default=max(reached, default=config.optimiser.epochs))
+    if epoch in kept:
+        return epoch
+    path, listed = folder / f"epoch_{epoch}.safetensors", ", ".join(map(str, kept)) or "none"
+    command = f"snakemake --cores all --config scale=SCALE -- {path}"
+    if epoch in reached:
+        raise ExportError(
+            f"{path}: the pretraining got there, but its checkpoint was deleted. Kept: {listed}. The rule `pretrain`"
+            f" makes it again: {command} (first delete REPORTS/SCALE/kept, if the run was recalled from there)"
+        )
+    raise ExportError(
+        f"{path}: no checkpoint of that epoch. Kept: {listed}. The rule `pretrain` makes those a table asks for"
+        f" (`curve.epochs`, `pretrain.checkpoints`, or the last): {command}"
+    )
+
+
+def _epochs(folder: Path, ending: str) -> list[int]:
+    names = [path.name.removeprefix("epoch_").removesuffix(f".{ending}") for path in folder.glob(f"epoch_*.{ending}")]
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def _read_classifier(path: Path, config: FinetuneConfig) -> tuple[torch.nn.Module, torch.nn.Linear]:
+    if not path.exists():
+        raise ExportError(
+            f"{path}: missing — the finetuning has not ended, it was deleted to save disk, or it was trained before"
+            f" classifiers were kept. Delete {path.parent / 'metrics.json'} and run again (rule `finetune`), or export"
+            f" what it started from: {config.pretrain_id or config.initial}"
+        )
+    tensors = load_file(path)
+    backbone = build(config.model.backbone, config.model.width)
+    try:
+        classifier = torch.nn.Linear(backbone.num_features, len(tensors[f"{HEAD}bias"]))
+        for network, prefix in ((classifier, HEAD), (backbone, BACKBONE)):
+            own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+            network.load_state_dict(own)
+    except (KeyError, RuntimeError) as error:
+        raise checkpoint.CheckpointError(f"{path}: not a classifier on this backbone — {error}") from None
+    return backbone, classifier
+
+
+def _check_origin(path: Path, expected: dict[str, str]) -> None:
+    """Refuse weights that say they are another run's."""
+    found = checkpoint.read_facts(path)
+    for name, value in expected.items():
+        if str(found.get(name)) != value:
+            raise checkpoint.CheckpointError(
+                f"{path}: written for {name} {found.get(name)}, not {value}; delete it and run its training again"
+            )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise ExportError(f"{path}: missing, so this run has not ended; see `python -m mac plan`")
+    return json.loads(path.read_text(encoding="utf-8"))
