@@ -9,7 +9,6 @@ from pathlib import Path
 from mac.claims import Claim
 from mac.config import FinetuneConfig, Strict
 from mac.experiment import Experiment, check_epochs, merge, parse, unfold
-from mac.methods import method_of
 from mac.models.backbones import BACKBONES, FULL_WIDTH
 from mac.planned import Cell, Finetuning, Plan, PlannedRow, PlannedTable, Pretraining, Probing
 from mac.tables import Row, Table, claim_problems, elsewhere, kept_claims, parse_tables
@@ -219,8 +218,8 @@ def _collect_data(plan: Plan) -> None:
     for pretraining in plan.pretrainings.values():
         if pretraining.config.boxes:
             plan.boxes.setdefault(pretraining.config.boxes.identify(), pretraining.config.boxes)
-        if method_of(pretraining.config).needs_mask:
-            plan.cards.setdefault(pretraining.config.card.identify(), pretraining.config.card)
+        if card := pretraining.config.card:
+            plan.cards.setdefault(card.identify(), card)
     for training in [*plan.pretrainings.values(), *plan.finetunings.values()]:
         store = training.config.store
         plan.stores.setdefault(store.identify(), store)

@@ -94,9 +94,9 @@ class Plan:
     def shown_card(self) -> str | None:
         """The mask card whose setting a report shows and varies: the default row's, else the first of Algorithm 1."""
         start = self.finetunings[self.default].config.pretrain_id if self.default else None
-        default = self.pretrainings[start].config.card.identify() if start else None
+        card = self.pretrainings[start].config.card if start else None
         ours = [i for i, card in self.cards.items() if card.mask.source == "frame_difference"]
-        return default if default in ours else next(iter(ours), None)
+        return card.identify() if card and card.identify() in ours else next(iter(ours), None)
 
     @property
     def gradcam_pair(self) -> tuple[str, str] | None:

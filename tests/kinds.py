@@ -30,6 +30,8 @@ KINDS = {
     "release preset, uneven momentum": {"pretrain.mask.preset": "release", "pretrain.mask.momentum": 0.1},
     "person boxes": {"pretrain.mask.source": "person_boxes"},
     "AdamW": {"pretrain.optimiser.name": "adamw"},
+    "pace": {"pretrain.method": "pace", "pretrain.contrast": None, "pretrain.pace.paces": [1, 2]},
+    "pace with contrast": {"pretrain.method": "pace"},
     "R3D-18": {"model.backbone": "r3d_18"},
     "S3D": {"model.backbone": "s3d"},
     "supervised": {},

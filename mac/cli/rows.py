@@ -148,8 +148,8 @@ def _pretrain(plan: "Plan", finetuning: "FinetuneConfig", results: Path) -> Iter
     planned, last = plan.pretrainings[finetuning.pretrain_id], finetuning.epoch
     config, run = planned.config, results / "pretrain" / finetuning.pretrain_id
     store = {"store": results / "store" / config.store.identify() / "store.json"}
-    card, limits = results / "masks" / config.card.identify(), plan.experiment.mask_limits
-    if config.card.identify() in plan.cards and not (card / "card.json").exists():
+    card, limits = config.card and results / "masks" / config.card.identify(), plan.experiment.mask_limits
+    if card and not (card / "card.json").exists():
         files = {"config": card / "config.yaml", "out": card / "card.json", "picture": card / "card.png"}
         yield masks.card, {**files, **store, "limits": (limits.min_foreground, limits.max_foreground)}
 

@@ -153,8 +153,10 @@ class PretrainConfig(PretrainSections):
         return method_of(self).name
 
     @property
-    def card(self) -> "CardConfig":
-        """The mask card that must pass before this pretraining may start."""
+    def card(self) -> "CardConfig | None":
+        """The mask card that must pass before this pretraining may start; None where its method needs no mask."""
+        if not method_of(self).needs_mask:
+            return None
         return CardConfig(store=self.store, boxes=self.boxes, split=self.split, clip=self.clip, mask=self.mask)
 
 

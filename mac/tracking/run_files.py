@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from mac.config import FinetuneConfig, PretrainConfig, ProbeConfig, read_config
-from mac.methods import method_of
 from mac.plan import Plan, stage_configs
 from mac.tracking import journal
 from mac.tracking.replay import RunRecord
@@ -105,10 +104,8 @@ class RunFiles:
         """The confusion matrix of a finetuning or a probe; the mask card's picture of a pretraining."""
         if not isinstance(config, PretrainConfig):
             return [self._confusion(drawings)]
-        if not method_of(config).needs_mask:
-            return []
-        picture = self._results / "masks" / config.card.identify() / "card.png"
-        return [picture] if picture.exists() else []
+        picture = config.card and self._results / "masks" / config.card.identify() / "card.png"
+        return [picture] if picture and picture.exists() else []
 
     def _confusion(self, drawings: Path) -> Path:
         from mac.report.figures import draw_confusion  # matplotlib: only where a picture is drawn

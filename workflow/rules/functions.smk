@@ -100,8 +100,8 @@ def asked(stage, rule=None):
         config, paths = CONFIGS[stage][wildcards.run_id], list(reads(stage, wildcards).values())
         *others, result = expand(getattr(rules, rule or stage).output, **wildcards)
         if not exist([result]) or workflow.dag_settings.forceall:
-            is_masked = stage == "pretrain" and config.task == "mac" and config.pretext
-            return paths + ([run_file("masks", config.card.identify(), "card.json")] if is_masked else [])
+            card = getattr(config, "card", None)
+            return paths + ([run_file("masks", card.identify(), "card.json")] if card else [])
         lost = [path for path in others if lacks(stage, wildcards.run_id, [Path(path).name])]
         return [path for path in paths if not exist([path])] if lost or not others else []
 
