@@ -10,13 +10,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from mac.pipeline import files_of, results_of
 from mac.plan import Plan
 from mac.runtime.atomic import replace, write_json
 
 PROVENANCE = "provenance.json"
 MADE_ON = ("device", "commit", "torch", "index_digest")  # what kept runs say of themselves
-TESTED = ("predictions.parquet", "journal.jsonl", "metrics.json")  # of a finetuning or a probe
-SEGMENT = ("jsonl", "json")  # of a pretraining up to an epoch; checkpoints are not kept
 
 
 class KeptError(Exception):
@@ -124,13 +123,6 @@ def digests(product: Product, report: Path) -> dict[str, str]:
     return {name: digest(path.read_bytes()) for name, path in zip(product.files, paths, strict=True)}
 
 
-def files_of(run: str) -> list[str]:
-    """Names of a run's kept files below a results folder; ``run`` is ``STAGE/ID`` or ``pretrain/ID/epoch_E``."""
-    if run.startswith("pretrain/"):
-        return [f"{run}.{ending}" for ending in SEGMENT]
-    return [f"{run}/{name}" for name in TESTED]
-
-
 def digest(content: bytes) -> str:
     """SHA-256, hexadecimal."""
     return hashlib.sha256(content).hexdigest()
@@ -160,7 +152,7 @@ def keep(plan: Plan, finished: Collection[str], results: Path, report: Path) -> 
 
     Args:
         plan: of the scale.
-        finished: the runs whose results can be used, named as in :func:`files_of`.
+        finished: the runs whose results can be used, named as in :func:`mac.pipeline.results_of`.
         results: the results folder.
         report: ``REPORTS/SCALE``.
 
@@ -173,7 +165,7 @@ def keep(plan: Plan, finished: Collection[str], results: Path, report: Path) -> 
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)  # the provenance is read, added to and written
         before = read_provenance(kept) if (kept / PROVENANCE).is_file() else {"runs": {}, "report": {}}
-        runs, planned = before["runs"], set(planned_runs(plan))
+        runs, planned = before["runs"], set(results_of(plan))
         for run in runs.keys() - planned:
             for name in files_of(run):
                 (kept / name).unlink(missing_ok=True)
@@ -208,15 +200,6 @@ def restore(kept: Path, run: str, results: Path) -> None:
         if digest(found[name]) != listed[path.name]:
             raise KeptError(path, "is not what was kept (SHA-256)", kept)
     _write(results, found)
-
-
-def planned_runs(plan: Plan) -> list[str]:
-    """All runs of a plan, named as in :func:`files_of`; pretrainings by segment."""
-    return [
-        *(f"finetune/{i}" for i in plan.finetunings),
-        *(f"probe/{i}" for i in plan.probes),
-        *(f"pretrain/{i}/epoch_{epoch}" for i, p in plan.pretrainings.items() for epoch in p.epochs),
-    ]
 
 
 def _made_on(kept: Path, runs: Collection[str]) -> dict[str, list[str]]:

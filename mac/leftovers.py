@@ -17,20 +17,11 @@ from functools import cached_property
 from pathlib import Path
 
 from mac import plan as planning
-from mac.config import FinetuneConfig, PretrainConfig
+from mac.pipeline import STAGES, configs_of
 from mac.plan import Plan
 from mac.validation import ConfigError, read_yaml, validate
 
-STAGES = {  # the file that is written last; None of trainings, which hold a lock while they run
-    "dataset": "index.parquet",
-    "store": "store.json",
-    "boxes": "boxes.parquet",
-    "masks": "card.json",
-    "pretrain": None,
-    "finetune": None,
-    "probe": "metrics.json",
-}
-TRAINED = ("pretrain", "finetune")
+TRAINED = [name for name, stage in STAGES.items() if stage.is_training]
 RECORDS = ("tracking", "logs")
 RECENT = 24 * 3600.0  # seconds: what was changed later and isn't finished may be at work, whatever locks say
 _ID = re.compile(r"[0-9a-f]{10}")
@@ -91,12 +82,12 @@ class Folder:
 
     def at_work(self) -> Iterator[tuple[str, str, str]]:
         """Stage, id and reason of the runs that something is working on, or may be where locks don't reach."""
-        for stage, last in STAGES.items():
+        for stage, facts in STAGES.items():
             for run_id in self.ids(stage):
                 run = self.results / stage / run_id
-                if last and not (run / last).exists() and _was_changed(run):
+                if not facts.is_training and not (run / facts.last).exists() and _was_changed(run):
                     yield stage, run_id, "not finished and changed within a day: something may be making it"
-                if not last and (not _can_hold(_locks(run)) or any(map(_was_changed, run.glob("running*")))):
+                if facts.is_training and (not _can_hold(_locks(run)) or any(map(_was_changed, run.glob("running*")))):
                     yield stage, run_id, "is being trained now, or was within a day; so what it was made from stays too"
 
 
@@ -219,7 +210,7 @@ def _was_changed(folder: Path) -> bool:
 
 
 def _referred(plans: list[Plan]) -> set[str]:
-    return {i for plan in plans for configs in planning.stage_configs(plan).values() for i in configs}
+    return {i for plan in plans for configs in configs_of(plan).values() for i in configs}
 
 
 def _epochs(plans: list[Plan]) -> dict[str, set[int]]:
@@ -234,7 +225,7 @@ def _upstream(path: Path, stage: str) -> set[str]:
     """Ids of what a training is made from: its own configuration says so, which must be there and whole."""
     if stage not in TRAINED:
         return set()
-    config = validate(PretrainConfig if stage == "pretrain" else FinetuneConfig, read_yaml(path))
+    config = validate(STAGES[stage].config, read_yaml(path))
     parts = (config.store, config.store.dataset, getattr(config, "card", None), getattr(config, "boxes", None))
     return {part.identify() for part in parts if part} | {getattr(config, "pretrain_id", None) or ""}
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mac.claims import Claim
-from mac.config import FinetuneConfig, Strict
+from mac.config import FinetuneConfig
 from mac.experiment import Experiment, check_epochs, merge, parse, unfold
 from mac.models.backbones import BACKBONES, FULL_WIDTH
 from mac.planned import Cell, Finetuning, Plan, PlannedRow, PlannedTable, Pretraining, Probing
@@ -24,7 +24,6 @@ __all__ = [
     "Probing",
     "load",
     "scales",
-    "stage_configs",
 ]
 
 
@@ -90,19 +89,6 @@ def _of_scale(tables: dict, scale: str) -> dict:
         name: content
         for name, content in tables.items()
         if not isinstance(content, dict) or scale in (content.get("scales") or [scale])
-    }
-
-
-def stage_configs(plan: Plan) -> dict[str, dict[str, Strict]]:
-    """Every run's configuration, by stage (its folder in the results) and id."""
-    return {
-        "dataset": dict(plan.datasets),
-        "store": dict(plan.stores),
-        "boxes": dict(plan.boxes),
-        "masks": dict(plan.cards),
-        "pretrain": {i: p.config for i, p in plan.pretrainings.items()},
-        "finetune": {i: f.config for i, f in plan.finetunings.items()},
-        "probe": {i: p.config for i, p in plan.probes.items()},
     }
 
 

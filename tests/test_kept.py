@@ -11,6 +11,7 @@ from checkouts import Checkout
 
 from mac import cli, kept, plan
 from mac.kept import KeptError, Recalled
+from mac.pipeline import files_of
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def keep(planned, folder, runs, lost=(), of=()):
     for product in kept.products(planned).values():
         touch(folder, product.files)
     for run in runs:
-        touch(folder / "kept", kept.files_of(run))
+        touch(folder / "kept", files_of(run))
     for name in lost:
         (folder / name).unlink()
     (folder / "kept").mkdir(exist_ok=True)
@@ -170,7 +171,7 @@ def test_what_the_plan_no_longer_has_is_dropped(finished, root):
     path = report / "kept" / kept.PROVENANCE
     listed = json.loads(path.read_text())
     gone = "finetune/0123456789"
-    touch(report / "kept", kept.files_of(gone))
+    touch(report / "kept", files_of(gone))
     path.write_text(json.dumps(listed | {"runs": listed["runs"] | {gone: {}}}))
     words = ["keep", "--scale", "smoke", "--config-dir", str(root / "config"), "--out", str(report)]
     cli.main([*words, "--results", str(folder / "results")])
@@ -225,7 +226,7 @@ def test_a_run_that_is_there_is_not_written_over(root, smoke, tmp_path):
     cli.main(["resolve", *words])
     recalled = checkout.jobs()["recall"]
     own = f"finetune/{next(iter(smoke.finetunings))}"
-    touch(tmp_path / "results", kept.files_of(own))
+    touch(tmp_path / "results", files_of(own))
     later = time.time() + 10
     for path in (tmp_path / "reports" / "smoke" / "kept").rglob("*"):
         os.utime(path, (later, later))

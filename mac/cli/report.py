@@ -115,6 +115,7 @@ def score(predictions: Paths) -> None:
 def keep(plan: "Plan", results: Path, out: Path) -> None:
     """Keep the small files of a scale's finished runs beside its report, with digests and where they ran."""
     from mac import kept
+    from mac.pipeline import results_of
     from mac.report.results import Results, from_folder
 
     found = Results(plan, from_folder(results))
@@ -123,7 +124,7 @@ def keep(plan: "Plan", results: Path, out: Path) -> None:
     count = kept.keep(plan, finished, results, out)
     for key, reason in found.problems.items():
         print(f"mac keep: {key} is left out: {reason}", file=sys.stderr)
-    print(f"{out / 'kept'}: {count} of {len(kept.planned_runs(plan))} runs and segments")
+    print(f"{out / 'kept'}: {count} of {len(list(results_of(plan)))} runs and segments")
 
 
 @theme.command()

@@ -36,9 +36,9 @@ def plan(scale: str, config_dir: Path, results: Path | None, device: str | None,
 def resolve(plan: "Plan", results: Path) -> None:
     """Write the resolved configuration of every run of a scale, RESULTS/STAGE/ID/config.yaml, where it is missing."""
     from mac.config import write_config
-    from mac.plan import stage_configs
+    from mac.pipeline import configs_of
 
-    for stage, configs in stage_configs(plan).items():
+    for stage, configs in configs_of(plan).items():
         for run_id, config in configs.items():
             path = results / stage / run_id / "config.yaml"
             if not path.exists():

@@ -5,21 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from mac.leftovers import size
-from mac.plan import Plan, PlannedTable, stage_configs
+from mac.pipeline import STAGES, configs_of
+from mac.plan import Plan, PlannedTable
 from mac.report import pages, tables
 from mac.report.provenance import data_note, spent
 from mac.report.results import Read, Results
 from mac.runtime.atomic import write_text
-
-STAGES = {
-    "dataset": "data sets: lists and indices",
-    "store": "frame stores",
-    "boxes": "person boxes",
-    "masks": "mask cards",
-    "pretrain": "pretraining",
-    "finetune": "finetuning",
-    "probe": "probes",
-}
 
 
 def read(plan: Plan, source: Read, runs_page: str | None) -> Results:
@@ -59,9 +50,9 @@ def write_page(results: Results, root: Path, out: Path, ledger: Path) -> None:
 def _cost(results: Results, root: Path) -> dict[str, Any]:
     """Tabulate device hours, wall time and disk of a scale's runs, by stage."""
     took, rows = {stage.stage: stage for stage in spent(results)}, []
-    for folder, configs in stage_configs(results.plan).items():
+    for folder, configs in configs_of(results.plan).items():
         held = sum(size(root / folder / i) for i in configs if (root / folder / i).is_dir())
-        name, numbers = STAGES[folder], ["", "", "", ""]
+        name, numbers = STAGES[folder].title, ["", "", "", ""]
         if stage := took.get(name):
             devices = ", ".join(f"{device} ({jobs} jobs)" for device, jobs in stage.devices.items())
             numbers = [stage.runs, f"{stage.device_hours:.2f}", f"{stage.wall_seconds / 3600:.2f}", devices]

@@ -9,17 +9,17 @@ from typing import Any
 import pandas as pd
 
 from mac.config import FinetuneConfig, PretrainConfig, ProbeConfig, read_config
-from mac.plan import Plan, stage_configs
+from mac.pipeline import RECORDED, STAGES, runs_of
+from mac.plan import Plan
 from mac.tracking import journal
 from mac.tracking.replay import RunRecord
 
-MODELS = {"pretrain": PretrainConfig, "finetune": FinetuneConfig, "probe": ProbeConfig}
 Config = PretrainConfig | FinetuneConfig | ProbeConfig
 
 
 def planned_runs(plan: Plan) -> list[tuple[str, str]]:
     """Every run of a plan, as stage and id; pretrainings first, for the others stand under them."""
-    return [(stage, run_id) for stage, runs in stage_configs(plan).items() if stage in MODELS for run_id in runs]
+    return [(stage, run_id) for stage in RECORDED for run_id in runs_of(plan, stage)]
 
 
 class RunFiles:
@@ -29,7 +29,7 @@ class RunFiles:
         """Look into ``RESULTS/STAGE/ID``."""
         self._plan, self._results, self.stage, self.run_id = plan, results, stage, run_id
         self._folder = results / stage / run_id
-        if stage == "pretrain":
+        if STAGES[stage].by_epoch:
             epochs = sorted(int(path.stem.removeprefix("epoch_")) for path in self._folder.glob("epoch_*.json"))
             self._finals = {epoch: self._folder / f"epoch_{epoch}.json" for epoch in epochs}
             self._journals = [path.with_suffix(".jsonl") for path in self._finals.values()]
@@ -59,10 +59,8 @@ class RunFiles:
 
     def record(self, drawings: Path | None = None) -> RunRecord:
         """Describe the run; with a folder for ``drawings``, its pictures too."""
-        config = read_config(self._folder / "config.yaml", MODELS[self.stage])
-        plan = self._plan
-        planned = {"pretrain": plan.pretrainings, "finetune": plan.finetunings, "probe": plan.probes}[self.stage]
-        used_by = planned[self.run_id].used_by
+        config = read_config(self._folder / "config.yaml", STAGES[self.stage].config)
+        used_by = runs_of(self._plan, self.stage)[self.run_id].used_by
         start = next(event for event in self.events if event["event"] == "start")
         facts = start["facts"]
         tables = dict.fromkeys(use.split(":")[0] for use in used_by)

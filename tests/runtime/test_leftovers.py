@@ -13,7 +13,7 @@ from mac import leftovers, plan
 from mac.cli import runs
 from mac.config import write_config
 from mac.leftovers import Leftover, NoResultsError
-from mac.plan import stage_configs
+from mac.pipeline import configs_of
 from mac.validation import ConfigError, read_yaml
 
 HOLD = """
@@ -38,7 +38,7 @@ def config(root, tmp_path):
 def results(config, tmp_path):
     """Files of every run of the scale, with receipts, logs and MLflow's own."""
     folder = tmp_path / "results"
-    for stage, configs in stage_configs(plan.load(config, "smoke")).items():
+    for stage, configs in configs_of(plan.load(config, "smoke")).items():
         for run_id, one in configs.items():
             write_config(folder / stage / run_id / "config.yaml", one)
             touch(folder / "logs" / stage / f"{run_id}.log", 10)
@@ -80,7 +80,7 @@ def clean(config, results, *, yes=False, states=False, scales=()):
 
 
 def ids(config):
-    return {i for configs in stage_configs(plan.load(config, "smoke")).values() for i in configs}
+    return {i for configs in configs_of(plan.load(config, "smoke")).values() for i in configs}
 
 
 def forget(config, *tables):

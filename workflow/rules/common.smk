@@ -11,7 +11,8 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 from mac import plan as planning
 from mac.costs import machine, throughput
 from mac.data import catalog
-from mac.kept import KeptError, files_of, products, recall
+from mac.kept import KeptError, products, recall
+from mac.pipeline import TESTED, configs_of, files_of
 from mac.runtime import lease
 from mac.runtime.folders import UnwritableError, check_writable, dataset_root
 from mac.runtime.user import UserConfig, check_gpus_per_run
@@ -39,7 +40,7 @@ except (ConfigError, UnwritableError, KeptError, lease.LeaseError) as error:
 
 ENVIRONMENT = "../../environment.yml"
 RESULTS = USER.results
-CONFIGS = planning.stage_configs(PLAN)
+CONFIGS = configs_of(PLAN)
 DATASETS = {dataset.name: i for i, dataset in PLAN.datasets.items()}
 ABOUT = {
     name: "embedded data, drawn" if PLAN.datasets[i].embedded else PLAN.datasets[i].subset

@@ -4,9 +4,9 @@
 
 rule recall:
     input:
-        ancient([f"{KEPT}/{file}" for file in files_of("{stage}/{run_id}")]),
+        ancient([f"{KEPT}/{{stage}}/{{run_id}}/{file}" for file in TESTED]),
     output:
-        [f"{RESULTS}/{file}" for file in files_of("{stage}/{run_id}")],
+        [f"{RESULTS}/{{stage}}/{{run_id}}/{file}" for file in TESTED],
     log:
         f"{RESULTS}/logs/recall/{{stage}}_{{run_id}}.log",
     wildcard_constraints:
