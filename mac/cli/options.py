@@ -73,6 +73,15 @@ class Machine:
         return processor.count_readers(device, self.loader_workers, self.cores, self.threads, processes)
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a training that can be killed: where it saves itself, how often, and in how many processes."""
+
+    folder: Path
+    save_minutes: float
+    processes: int
+
+
 class WholeOrAuto(click.ParamType):
     """A whole number from ``least`` on, or ``auto``, which becomes ``default``."""
 
@@ -142,7 +151,7 @@ max_unusable = click.option(
 boxes = click.option("--boxes", type=PATH, help="Person boxes, where the masks are made of them.")
 runs_page = click.option("--runs-page", metavar="ADDRESS", help="Address of the runs in MLflow's pages, for links.")
 tracking_uri = click.option("--tracking-uri", required=True, metavar="URI", help="MLflow's store.")
-resumable = together(
+_of_attempt = together(
     paths("folder"),
     click.option("--save-minutes", type=float, default=10.0, help="Between two snapshots within an epoch."),
     click.option("--processes", type=int, default=1, help="Processes that share each batch, a GPU each."),
@@ -179,6 +188,16 @@ def on_machine(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(machine=Machine(device, threads, loader_workers, cores), **others)
 
     return _of_machine(gather)
+
+
+def resumable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Ask for what a training that can be killed needs; the function gets it as ``attempt``."""
+
+    @wraps(function)
+    def gather(folder: Path, save_minutes: float, processes: int, **others: Any) -> Any:
+        return function(attempt=Attempt(folder, save_minutes, processes), **others)
+
+    return _of_attempt(gather)
 
 
 def _repeat(words: list[str], several: Collection[str]) -> Iterator[str]:

@@ -1,12 +1,15 @@
 """Trainings: pretraining, finetuning, probes."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mac.cli.options import PATH, Group, Machine, boxes, on_machine, paths, resumable
+from mac.cli.options import PATH, Attempt, Group, Machine, boxes, on_machine, paths, resumable
 from mac.runtime.atomic import place, write_json
 
 if TYPE_CHECKING:  # imported where it is used: help must not wait for torch
@@ -30,27 +33,57 @@ def _is_launched(processes: int) -> bool:
     return True
 
 
-def _check_memory(
-    config: "PretrainConfig | FinetuneConfig", views: int, world: "World", device: "torch.device"
-) -> None:
-    """Refuse a GPU that hasn't the memory that one process can't do without, trained on so many views of each clip."""
-    from mac.training import gpu_memory
+@dataclass(frozen=True)
+class _Job:
+    """A training at work: what it computes with, its frames, its folder, and what it notes of itself."""
 
-    clip, model = config.clip, config.model
-    shape = (config.optimiser.batch_size // world.size, 3, clip.num_frames, clip.size, clip.size)
-    least = gpu_memory.least_bytes(model.backbone, model.width, shape, views, config.precision)
-    gpu_memory.check(device, least)
+    config: Any
+    device: "torch.device"
+    world: "World"
+    frames: "FrameStore"
+    folder: "RunFolder"
+    readers: int
+    facts: dict[str, str]
+    began: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.monotonic() - self.began
 
 
-def _open(
-    folder: Path, config: "PretrainConfig | FinetuneConfig", frames: "FrameStore", save_minutes: float, world: "World"
-) -> "RunFolder":
-    """Open the run's folder; from now on a SIGTERM makes the training save itself and leave."""
+@contextmanager
+def _start(
+    model: "type[PretrainConfig] | type[FinetuneConfig]",
+    config: Path,
+    store: Path,
+    boxes: Path | None,
+    attempt: Attempt,
+    machine: Machine,
+) -> Iterator[_Job]:
+    """Set up a training; from now on a SIGTERM makes it save itself and leave.
+
+    A GPU is refused that hasn't the memory that one process can't do without.
+    """
+    from mac.config import read_config
+    from mac.data.store import FrameStore
     from mac.runtime import signals
+    from mac.training import distributed, gpu_memory, processor
     from mac.training.run_folder import RunFolder
 
-    run = f"{config.identify()} on data {frames.digest}"
-    return RunFolder(folder, run, 60 * save_minutes, signals.stop_request(), world)
+    wanted = read_config(config, model)
+    device = machine.prepare(wanted.precision)
+    with distributed.join(device) as world, gpu_memory.explained(device):
+        clip, network, contrast = wanted.clip, wanted.model, getattr(wanted, "contrast", None)
+        shape = (wanted.optimiser.batch_size // world.size, 3, clip.num_frames, clip.size, clip.size)
+        views = 2 if contrast and contrast.symmetric else 1
+        least = gpu_memory.least_bytes(network.backbone, network.width, shape, views, wanted.precision)
+        gpu_memory.check(device, least)
+        began, frames = time.monotonic(), FrameStore(store.parent, boxes)
+        run = f"{wanted.identify()} on data {frames.digest}"
+        folder = RunFolder(attempt.folder, run, 60 * attempt.save_minutes, signals.stop_request(), world)
+        readers = machine.count_readers(device, attempt.processes)
+        yield _Job(wanted, device, world, frames, folder, readers, processor.facts(wanted.precision, device), began)
 
 
 def _tested_on(
@@ -85,33 +118,33 @@ def pretrain(
     boxes: Path | None,
     until: int,
     previous: Path | None,
-    folder: Path,
-    save_minutes: float,
-    processes: int,
+    attempt: Attempt,
     machine: Machine,
 ) -> None:
     """Pretrain up to an epoch, from nothing or from an earlier epoch's state."""
-    if _is_launched(processes):
+    if _is_launched(attempt.processes):
         return
 
-    from mac.config import PretrainConfig, read_config
-    from mac.data.store import FrameStore
+    from mac.config import PretrainConfig
     from mac.stages import pretrain as stage
-    from mac.training import distributed, gpu_memory, processor
 
-    wanted = read_config(config, PretrainConfig)
-    own = machine.prepare(wanted.precision)
-    with distributed.join(own) as world, gpu_memory.explained(own):
-        _check_memory(wanted, 2 if wanted.contrast and wanted.contrast.symmetric else 1, world, own)
-        began, frames, facts = time.monotonic(), FrameStore(store.parent, boxes), processor.facts(wanted.precision, own)
-        run = _open(folder, wanted, frames, save_minutes, world)
-        readers = machine.count_readers(own, processes)
-        outputs = stage.Outputs(backbone, state, journal)
-        final = stage.run(wanted, frames, until, previous, outputs, run, own, readers, facts, world)
-        if world.is_first:
-            seconds = round(time.monotonic() - began, 1)
-            write_json(metrics, {"pretrain_id": wanted.identify(), **final, "seconds": seconds, **facts})
-        run.discard()
+    with _start(PretrainConfig, config, store, boxes, attempt, machine) as job:
+        final = stage.run(
+            job.config,
+            job.frames,
+            until,
+            previous,
+            stage.Outputs(backbone, state, journal),
+            job.folder,
+            job.device,
+            job.readers,
+            job.facts,
+            job.world,
+        )
+        if job.world.is_first:
+            took = {"seconds": round(job.seconds, 1)}
+            write_json(metrics, {"pretrain_id": job.config.identify()} | final | took | job.facts)
+        job.folder.discard()
 
 
 @theme.command()
@@ -127,42 +160,34 @@ def finetune(
     predictions: Path,
     metrics: Path,
     backbone: Path | None,
-    folder: Path,
-    save_minutes: float,
-    processes: int,
+    attempt: Attempt,
     machine: Machine,
 ) -> None:
     """Finetune, test in the same process, and write the classifier, its predictions and its metrics."""
-    if _is_launched(processes):
+    if _is_launched(attempt.processes):
         return
 
-    from mac.config import FinetuneConfig, read_config
-    from mac.data.store import FrameStore
+    from mac.config import FinetuneConfig
     from mac.stages import evaluate
     from mac.stages import finetune as stage
-    from mac.training import checkpoint, distributed, gpu_memory, processor
+    from mac.training import checkpoint, processor
 
-    wanted = read_config(config, FinetuneConfig)
-    own = machine.prepare(wanted.precision)
-    with distributed.join(own) as world, gpu_memory.explained(own):
-        _check_memory(wanted, 1, world, own)
-        began, frames, facts = time.monotonic(), FrameStore(store.parent), processor.facts(wanted.precision, own)
-        run = _open(folder, wanted, frames, save_minutes, world)
-        readers = machine.count_readers(own, processes)
-        model = stage.run(wanted, frames, backbone, run, own, readers, facts, world)
-        table = evaluate.run(wanted, frames, model, own, readers, run.leave_if_asked, world)
+    with _start(FinetuneConfig, config, store, None, attempt, machine) as job:
+        wanted, frames, run = job.config, job.frames, job.folder
+        model = stage.run(wanted, frames, backbone, run, job.device, job.readers, job.facts, job.world)
+        table = evaluate.run(wanted, frames, model, job.device, job.readers, run.leave_if_asked, job.world)
         correct = int((table["label"] == table["predicted"]).sum())
         final = {"top1": 100 * correct / len(table), "correct": correct, "videos": len(table)}
         run.write("end", epoch=wanted.optimiser.epochs, final=final)
         run.publish(journal)
-        if not world.is_first:
+        if not job.world.is_first:
             return
         about = {"finetune_id": wanted.identify(), "classes": list(frames.labels), "index_digest": frames.digest}
         checkpoint.save_classifier(classifier, model, about)
         place(predictions, lambda partial: table.to_parquet(partial, index=False))
         start = {"finetune_id": wanted.identify(), "pretrain_id": wanted.pretrain_id, "pretrain_epoch": wanted.epoch}
-        test = _tested_on(wanted, frames, processor.describe(own, world.size), time.monotonic() - began)
-        write_json(metrics, start | final | test | facts)
+        test = _tested_on(wanted, frames, processor.describe(job.device, job.world.size), job.seconds)
+        write_json(metrics, start | final | test | job.facts)
         run.discard()
 
 
