@@ -10,7 +10,6 @@ import torch
 
 from mac.config import PretrainConfig
 from mac.data.store import FrameStore
-from mac.methods import method_of
 from mac.methods.learner import Learner
 from mac.methods.method import HELD_OUT, Videos
 from mac.training import batches, checkpoint
@@ -91,7 +90,7 @@ def run(
     read = partial(
         batches.read,
         store,
-        choose=method_of(config).frames,
+        choose=learner.method.frames,
         boxes=config.boxes is not None,
         workers=loader_workers,
         pinned=device.type == "cuda",
