@@ -9,7 +9,7 @@ is momentum contrast (:mod:`mac.models.moco`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, PositiveInt, field_validator
@@ -17,12 +17,7 @@ from pydantic import Field, PositiveInt, field_validator
 from mac.methods.method import LabelMethod, MethodSettings, Videos, lazy
 from mac.randomness import choose, uniform
 
-if TYPE_CHECKING:
-    from mac.augment.views import ViewRecipe
-    from mac.training.batches import Batch
-
 torch = lazy("torch")
-views = lazy("mac.augment.views")
 
 
 class Pace(LabelMethod):
@@ -64,11 +59,6 @@ class Pace(LabelMethod):
     def draw(self, epoch: int | str, videos: np.ndarray, known: Videos) -> torch.Tensor:
         """Give the pace's index of videos (B,)."""
         return torch.from_numpy(self._answer(epoch, videos))
-
-    def view(self, batch: Batch, drawn: dict[str, Any], recipe: ViewRecipe) -> torch.Tensor:
-        """Make a natural view (B, 3, T, S, S)."""
-        view = views.make_views(batch.frames, drawn["view"], recipe.size)
-        return view.contiguous(memory_format=torch.channels_last_3d)
 
     def _answer(self, epoch: int | str, videos: np.ndarray) -> np.ndarray:
         return choose(uniform((self.config.seed, "pace", epoch, videos), 1)[:, 0], len(self.settings.paces))

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 
 from mac.methods.mac import Mac
 from mac.methods.method import LabelMethod, Videos, lazy
 
-if TYPE_CHECKING:
-    from mac.augment.views import ViewRecipe
-    from mac.training.batches import Batch
-
 torch = lazy("torch")
-views = lazy("mac.augment.views")
 
 
 class Supervised(LabelMethod):
@@ -44,8 +37,3 @@ class Supervised(LabelMethod):
     def draw(self, epoch: int | str, videos: np.ndarray, known: Videos) -> torch.Tensor:
         """Look up the labels of videos (B,)."""
         return torch.from_numpy(known.labels[videos])
-
-    def view(self, batch: Batch, drawn: dict[str, Any], recipe: ViewRecipe) -> torch.Tensor:
-        """Make a natural view (B, 3, T, S, S)."""
-        view = views.make_views(batch.frames, drawn["view"], recipe.size)
-        return view.contiguous(memory_format=torch.channels_last_3d)
