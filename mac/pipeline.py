@@ -74,7 +74,7 @@ def results_of(plan: Any) -> Iterator[str]:
     for stage in RECORDED:
         for run_id, run in runs_of(plan, stage).items():
             if STAGES[stage].by_epoch:
-                yield from (f"{stage}/{run_id}/epoch_{epoch}" for epoch in run.epochs)
+                yield from (f"{stage}/{run_id}/epoch_{epoch}" for epoch in sorted(run.epochs))
             else:
                 yield f"{stage}/{run_id}"
 

@@ -1,12 +1,13 @@
 """Results of finished runs, wherever they come from: a results folder or an MLflow store."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from statistics import multimode
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pandas as pd
 
+from mac.pipeline import configs_of, results_of
 from mac.plan import Cell, Plan
 from mac.report.reading import DamagedError, Read, content_of_store, from_folder, from_mapping, read_run
 from mac.report.scores import Sample, Score, sample, score
@@ -47,7 +48,10 @@ class Results:
         self._scores: dict[tuple[str, ...], Score | None] = {}
         self._samples: dict[tuple[str, ...], dict[int, Sample]] = {}
         runs: dict[str, _Run] = {}
-        for key, config in _planned(plan):
+        configs = configs_of(plan)
+        for key in sorted(results_of(plan), key=lambda key: key.split("/")[0]):  # problems of finetunings come first
+            stage, run_id, *_ = key.split("/")
+            config = configs[stage][run_id]
             try:
                 if found := read_run(read, key, config):
                     runs[key] = _Run(config, *found)
@@ -148,14 +152,6 @@ class Results:
                 if paths != usual:
                     self.problems[key] = f"tested on {len(paths)} videos, {most}; delete {key} and run again"
                     del runs[key]
-
-
-def _planned(plan: Plan) -> Iterator[tuple[str, Any]]:
-    """All runs of a plan, pretrainings by kept epoch: key and configuration."""
-    yield from ((f"finetune/{i}", planned.config) for i, planned in plan.finetunings.items())
-    for i, planned in plan.pretrainings.items():
-        yield from ((f"pretrain/{i}/epoch_{epoch}", planned.config) for epoch in sorted(planned.epochs))
-    yield from ((f"probe/{i}", planned.config) for i, planned in plan.probes.items())
 
 
 def _majority(values: Iterable) -> Any:
