@@ -131,7 +131,8 @@ def test_titles_labels_printed_numbers_and_checkpoints_are_no_part_of_an_id(fold
 
 def test_planning_imports_no_torch(root):
     code = (
-        "import sys, pkgutil, mac.plan, mac.report, mac.costs.machine, mac.costs.estimate\n"
+        "import sys, pkgutil, mac.plan, mac.report, mac.costs.machine, mac.costs.estimate, pathlib\n"
+        "mac.plan.load(pathlib.Path('config'), 'smoke')\n"  # methods and backbones are read, too
         "for module in pkgutil.iter_modules(mac.report.__path__, 'mac.report.'): __import__(module.name)\n"
         "sys.exit('torch' in sys.modules)"
     )
