@@ -14,7 +14,7 @@ from mac.config import DatasetConfig, FinetuneConfig, PretrainConfig, StoreConfi
 from mac.costs.throughput import PROBED_AT_ONCE, Kind, Throughput, ThroughputFile, kinds_of, network
 from mac.data import catalog
 from mac.data.check import USABLE
-from mac.methods import METHODS
+from mac.methods import method_of
 from mac.plan import Plan
 from mac.tracking import journal
 from mac.validation import ConfigError
@@ -240,6 +240,6 @@ def _numbers(backbone: str, width: int) -> int:
 
 def state_bytes(config: PretrainConfig) -> int:
     """Bytes of a training state: network, key encoder and queue, and the optimiser's copies; heads are small."""
-    contrast = config.contrast if METHODS[config.task].uses_contrast else None
+    contrast = method_of(config).contrast
     copies = 1 + bool(contrast) + (2 if config.optimiser.name == "adamw" else 1)
     return copies * backbone_bytes(config) + (NUMBER * contrast.queue * contrast.dim if contrast else 0)

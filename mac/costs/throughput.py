@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from mac.config import FinetuneConfig, Precision, PretrainConfig, Probability, ProbeConfig, Strict
-from mac.methods import METHODS
+from mac.methods import method_of
 from mac.tracking import journal
 from mac.validation import ConfigError, read_yaml, validate
 
@@ -146,7 +146,7 @@ def passes_of(config: PretrainConfig) -> int:
     The method's view is trained on; each contrastive direction encodes a key without gradient, and the second
     direction also trains on the natural view.
     """
-    contrast = config.contrast if METHODS[config.task].uses_contrast else None
+    contrast = method_of(config).contrast
     views = 2 if contrast and contrast.symmetric else 1
     return 3 * views + (views if contrast else 0)
 

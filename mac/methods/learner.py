@@ -35,8 +35,7 @@ class Learner(nn.Module):
         super().__init__()
         self.config, self.videos, self.device, self.world = config, videos, device, world
         self.method, self.recipe = method_of(config), ViewRecipe.of(config.clip, config.colour)
-        c = config.contrast if self.method.uses_contrast else None
-        outputs = self.method.outputs(videos)
+        c, outputs = self.method.contrast, self.method.outputs(videos)
         with seeded((config.seed, "weights")):
             self.backbone = build(config.model.backbone, config.model.width)
             features = self.backbone.num_features

@@ -84,6 +84,11 @@ class Method:
         return "momentum contrast without masks"
 
     @property
+    def contrast(self) -> Any:
+        """Settings of the momentum contrast that is added to it; None where none is."""
+        return self.config.contrast if self.uses_contrast else None
+
+    @property
     def weight(self) -> float:
         """Weight of its loss in the sum with the contrastive loss."""
         return self.settings.weight
