@@ -1,9 +1,9 @@
 """What a plan costs: work counted from the configuration and from finished runs' files, device hours, and disk."""
 
-import csv
 import json
 import math
 import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,6 @@ from mac.plan import Plan
 from mac.tracking import journal
 from mac.validation import ConfigError
 
-STAGES = ("pretrain", "finetune", "test", "probe")
 NOWHERE = Path(os.devnull)  # a results folder in which no file is found
 NUMBER = 4  # bytes of a float32
 
@@ -40,32 +39,27 @@ def sizes(plan: Plan, config_dir: Path, results: Path = NOWHERE) -> dict[str, Si
         ConfigError: neither an index nor the catalog says how many videos a data set has.
     """
     sources = catalog.load(config_dir / "catalog.yaml")
-    return {i: _size(dataset, sources, config_dir, results / "dataset" / i) for i, dataset in plan.datasets.items()}
+    return {i: _size(d, sources.get(d.name), config_dir, results / "dataset" / i) for i, d in plan.datasets.items()}
 
 
-def _size(dataset: DatasetConfig, sources: dict[str, catalog.Source], config_dir: Path, folder: Path) -> Size:
-    source, generated = sources.get(dataset.name), dataset.embedded
+def _size(dataset: DatasetConfig, source: catalog.Source | None, config_dir: Path, folder: Path) -> Size:
+    generated = dataset.embedded
     gigabytes = float(source.gigabytes or 0) if source and not generated else 0.0
     if (folder / "index.parquet").exists():
         table = pd.read_parquet(folder / "index.parquet")
         table = table[table["status"].isin(USABLE)]
-        counts = {split: table[f"split_{split}"].value_counts() for split in dataset.splits}
-        sides = {split: (int(found.get("train", 0)), int(found.get("test", 0))) for split, found in counts.items()}
+        sides = {i: tuple(int((table[f"split_{i}"] == s).sum()) for s in ("train", "test")) for i in dataset.splits}
         return Size(sides, int(table["num_frames"].sum()), gigabytes, "index")
     if generated:
         videos = generated.classes * generated.videos_per_class
         frames, origin = videos * generated.num_frames, "as generated, sides as in the official lists"
     elif source is None or not source.sides or not source.mean_frames:
-        raise ConfigError(
-            [
-                f"{config_dir}/catalog.yaml: {dataset.name}: how many videos each split has is not said — give it"
-                " `sides` and `mean_frames`, or index it first (target `data`) and say where with --results"
-            ]
-        )
+        problem = f"{config_dir}/catalog.yaml: {dataset.name}: how many videos each split has is not said"
+        way_out = "give it `sides` and `mean_frames`, or index it first (target `data`) and say where with --results"
+        raise ConfigError([f"{problem} — {way_out}"])
     elif dataset.subset:
-        with (config_dir / "subsets" / f"{dataset.subset}.csv").open(encoding="utf-8") as manifest:
-            lengths = [int(row["num_frames"]) for row in csv.DictReader(manifest)]
-        videos, frames, origin = len(lengths), sum(lengths), "manifest, its share of the lists"
+        lengths = pd.read_csv(config_dir / "subsets" / f"{dataset.subset}.csv")["num_frames"]
+        videos, frames, origin = len(lengths), int(lengths.sum()), "manifest, its share of the lists"
     else:
         videos, frames, origin = source.videos, source.videos * source.mean_frames, "official lists"
     # Data may be generated under any name: without official lists a quarter is tested.
@@ -73,6 +67,32 @@ def _size(dataset: DatasetConfig, sources: dict[str, catalog.Source], config_dir
     share = videos / listed
     sides = {split: (round(train * share), round(test * share)) for split, (train, test) in enumerate(lists, 1)}
     return Size(sides, frames, gigabytes * share, origin)
+
+
+def epochs_done(
+    plan: Plan, results: Path, read: Callable[[Path], list[dict[str, Any]]] = journal.read_final
+) -> dict[str, int]:
+    """Say how many epochs each pretraining and finetuning of a plan has behind it, by the run's id.
+
+    ``read`` reads a running training's journal: without what a crash can still take back, or with it.
+    """
+
+    def last(path: Path) -> int:
+        try:
+            return max((event["epoch"] for event in read(path) if event["event"] == "metrics"), default=0)
+        except (OSError, json.JSONDecodeError):
+            return 0
+
+    done = {}
+    for i, p in plan.pretrainings.items():
+        folder = results / "pretrain" / i
+        kept = (epoch for epoch in p.epochs if (folder / f"epoch_{epoch}.json").exists())
+        done[i] = max(0, *kept, *(last(folder / f"running_{epoch}" / "journal.jsonl") for epoch in p.epochs))
+    for i, f in plan.finetunings.items():
+        folder = results / "finetune" / i
+        is_finished = (folder / "metrics.json").exists()
+        done[i] = f.config.optimiser.epochs if is_finished else last(folder / "running" / "journal.jsonl")
+    return done
 
 
 def work(plan: Plan, known: dict[str, Size], results: Path = NOWHERE) -> pd.DataFrame:
@@ -84,38 +104,35 @@ def work(plan: Plan, known: dict[str, Size], results: Path = NOWHERE) -> pd.Data
         results: where finished work lies.
 
     Returns:
-        A row for each run and stage: ``run``; ``stage``, one of :data:`STAGES`; ``state`` of the run in words (done,
-        open, or how far it came); ``kind`` of step; ``clips`` and ``steps`` of it; the share ``done``, 0 … 1; and
-        ``clips_left`` and ``steps_left``.
+        A row for each run and stage: ``run``; ``stage`` (pretrain, finetune, test or probe); ``state`` of the run in
+        words (done, open, or how far it came); ``kind`` of step; ``clips`` and ``steps`` of it; the share ``done``,
+        0 … 1; and ``clips_left`` and ``steps_left``.
     """
-    rows: list[tuple[Any, ...]] = []
+    rows, done = [], epochs_done(plan, results)
     for run_id, p in plan.pretrainings.items():
-        config, folder, last = p.config, results / "pretrain" / run_id, max(p.epochs)
+        config, last, (training, testing) = p.config, max(p.epochs), kinds_of(p.config)
         videos, held_out = known[config.store.dataset.identify()].sides[config.split]
-        kept = [epoch for epoch in p.epochs if (folder / f"epoch_{epoch}.json").exists()]
-        running = [_last_epoch(folder / f"running_{epoch}" / "journal.jsonl") for epoch in p.epochs]
-        epoch, (training, testing) = max(*kept, *running, 0), kinds_of(config)
-        state, batch = _state(len(kept) == len(p.epochs), epoch, last), config.optimiser.batch_size
-        rows.append((run_id, "pretrain", state, training, *_train(videos, batch, last), epoch / last))
-        held_out_work = (count * len(p.epochs) for count in _test(held_out, 1, batch))
-        rows.append((run_id, "test", state, testing, *held_out_work, len(kept) / len(p.epochs)))
+        kept = sum((results / "pretrain" / run_id / f"epoch_{epoch}.json").exists() for epoch in p.epochs)
+        state, batch = _state(kept == len(p.epochs), done[run_id], last), config.optimiser.batch_size
+        rows.append((run_id, "pretrain", state, training, *_train(videos, batch, last), done[run_id] / last))
+        tests = _test(held_out, 1, batch, len(p.epochs))
+        rows.append((run_id, "test", state, testing, *tests, kept / len(p.epochs)))
     for run_id, f in plan.finetunings.items():
-        config, folder, o = f.config, results / "finetune" / run_id, f.config.optimiser
+        config, o, (training, testing) = f.config, f.config.optimiser, kinds_of(f.config)
         videos, tested = known[config.store.dataset.identify()].sides[config.split]
         if config.videos_per_class and config.store.dataset.embedded:
             videos = min(videos, config.videos_per_class * config.store.dataset.embedded.classes)
-        is_finished = (folder / "metrics.json").exists()
-        epoch = o.epochs if is_finished else _last_epoch(folder / "running" / "journal.jsonl")
-        state, (training, testing) = _state(is_finished, epoch, o.epochs), kinds_of(config)
-        rows.append((run_id, "finetune", state, training, *_train(videos, o.batch_size, o.epochs), epoch / o.epochs))
+        is_finished = (results / "finetune" / run_id / "metrics.json").exists()
+        state, share = _state(is_finished, done[run_id], o.epochs), done[run_id] / o.epochs
+        rows.append((run_id, "finetune", state, training, *_train(videos, o.batch_size, o.epochs), share))
         tests = _test(tested, config.evaluate.num_clips, o.batch_size)
         rows.append((run_id, "test", state, testing, *tests, is_finished))
     for run_id, probe in plan.probes.items():
         config = probe.config
         videos = sum(known[config.store.dataset.identify()].sides[config.split])
         is_finished = (results / "probe" / run_id / "metrics.json").exists()
-        counts = _test(videos, config.evaluate.num_clips, PROBED_AT_ONCE)
-        rows.append((run_id, "probe", _state(is_finished, 0, 1), kinds_of(config)[1], *counts, is_finished))
+        tests = _test(videos, config.evaluate.num_clips, PROBED_AT_ONCE)
+        rows.append((run_id, "probe", _state(is_finished, 0, 1), kinds_of(config)[1], *tests, is_finished))
     found = pd.DataFrame(rows, columns=["run", "stage", "state", "kind", "clips", "steps", "done"])
     found["done"] = found["done"].astype(float)
     left = found[["clips", "steps"]].mul(1 - found["done"], axis=0).round().astype(int)
@@ -132,18 +149,9 @@ def _train(videos: int, batch: int, epochs: int) -> tuple[int, int]:
     return steps * min(batch, videos), steps
 
 
-def _test(videos: int, clips: int, batch: int) -> tuple[int, int]:
+def _test(videos: int, clips: int, batch: int, times: int = 1) -> tuple[int, int]:
     """Clips and steps; the clips of a video stay together."""
-    return videos * clips, math.ceil(videos / max(batch // clips, 1))
-
-
-def _last_epoch(path: Path) -> int:
-    """The last whole epoch of a training's journal that no crash can take back; 0 without one."""
-    try:
-        events = journal.read_final(path)
-    except (OSError, json.JSONDecodeError):
-        return 0
-    return max((event["epoch"] for event in events if event["event"] == "metrics"), default=0)
+    return videos * clips * times, math.ceil(videos / max(batch // clips, 1)) * times
 
 
 def hours(
@@ -165,12 +173,13 @@ def hours(
     paces = {kind: throughput.pace(device, kind) for kind in work["kind"].unique()}
     found = []
     for row in work.itertuples():
-        pace, seconds = paces[row.kind], math.nan
-        if pace:
-            seconds = max(row.clips * pace.seconds_per_clip, row.steps * pace.seconds_per_step)
-        if pace and sharing > 1 and pace.source != "own runs":  # whose speed has the waiting in it
+        if (pace := paces[row.kind]) is None:
+            found.append((math.nan, None))
+            continue
+        seconds = max(row.clips * pace.seconds_per_clip, row.steps * pace.seconds_per_step)
+        if sharing > 1 and pace.source != "own runs":  # whose speed has the waiting in it
             seconds += sharing * waiting * row.steps * waits(row.kind)
-        found.append((seconds / 3600, pace.source if pace else None))
+        found.append((seconds / 3600, pace.source))
     spent = pd.DataFrame(found, columns=["hours", "source"], index=work.index)
     return work.join(spent.assign(left=spent["hours"] * (1 - work["done"])))
 
@@ -192,26 +201,23 @@ def waits(kind: Kind) -> int:
 def disk(plan: Plan, known: dict[str, Size], listed: ThroughputFile, results: Path = NOWHERE) -> pd.DataFrame:
     """Estimate what a plan leaves on the disk; predictions, metrics and figures are small beside it.
 
-    Args:
-        plan: what is wanted.
-        known: sizes of the data sets, by id.
-        listed: bytes of stored frames.
-        results: where finished work lies.
+    ``known`` are the sizes of the data sets, by id, ``listed`` says how many bytes a stored frame has, and ``results``
+    is where finished work lies.
 
     Returns:
         A row for each kind of file: ``what``, bytes in ``total``, and those that are ``there``.
     """
     kept = [(results / "pretrain" / i / f"epoch_{e}", p.config) for i, p in plan.pretrainings.items() for e in p.epochs]
     tested = [(results / "finetune" / i / "classifier", f.config) for i, f in plan.finetunings.items()]
-    downloads = round(1e9 * sum(size.gigabytes for size in known.values()))
+    stores = {results / "store" / i / "store.json": config for i, config in plan.stores.items()}
     files = {
-        "downloads and videos": [(downloads, 0)],
-        "frame stores": [_store(config, known, listed, results) for config in plan.stores.values()],
+        "downloads and videos": [(round(1e9 * sum(size.gigabytes for size in known.values())), 0)],
+        "frame stores": [_store(facts, config, known, listed) for facts, config in stores.items()],
         "backbones": [_file(path.with_suffix(".safetensors"), backbone_bytes(config)) for path, config in kept],
         "training states": [_file(path.with_suffix(".state.pt"), state_bytes(config)) for path, config in kept],
         "classifiers": [_file(path.with_suffix(".safetensors"), backbone_bytes(config)) for path, config in tested],
     }
-    rows = [(what, sum(size for size, _ in each), sum(there for _, there in each)) for what, each in files.items()]
+    rows = [(what, *map(sum, zip(*each, strict=True))) if each else (what, 0, 0) for what, each in files.items()]
     return pd.DataFrame(rows, columns=["what", "total", "there"])
 
 
@@ -219,11 +225,9 @@ def _file(path: Path, size: int) -> tuple[int, int]:
     return size, path.stat().st_size if path.exists() else 0
 
 
-def _store(config: StoreConfig, known: dict[str, Size], listed: ThroughputFile, results: Path) -> tuple[int, int]:
-    facts = results / "store" / config.identify() / "store.json"
+def _store(facts: Path, config: StoreConfig, known: dict[str, Size], listed: ThroughputFile) -> tuple[int, int]:
     if facts.exists():
-        size = json.loads(facts.read_text(encoding="utf-8"))["bytes"]
-        return size, size
+        return (size := json.loads(facts.read_text(encoding="utf-8"))["bytes"]), size
     return round(listed.of_a_frame("bytes", config.width * config.height) * known[config.dataset.identify()].frames), 0
 
 

@@ -1,11 +1,12 @@
 """What a scale trains, which rows share it, what is done, and what the rest costs: as text, or as JSON."""
 
 import json
-from collections.abc import Sequence
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from tabulate import tabulate
 
 from mac import plan as planning
 from mac.costs import estimate, throughput
@@ -54,10 +55,8 @@ def reckon(
     known = throughput.Throughput(throughput.own_rates(results), listed)
     devices = [name for name in known.devices if (device or "").lower() in name.lower()]
     if not devices:
-        found = ", ".join(known.devices)
-        raise ConfigError(
-            [f"--device {device}: nothing is known of it. Known: {found}; measure it and add it to {path}"]
-        )
+        way_out = f"Known: {', '.join(known.devices)}; measure it and add it to {path}"
+        raise ConfigError([f"--device {device}: nothing is known of it. {way_out}"])
     sizes = estimate.sizes(plan, config_dir, results)
     work = estimate.work(plan, sizes, results)
     sharing = gpus_per_run, listed.seconds_per_wait
@@ -75,10 +74,8 @@ def _runs(costs: Costs) -> list[str]:
     plan, first = costs.plan, costs.work.drop_duplicates("run").set_index("run")
     segments = sum(len(p.epochs) for p in plan.pretrainings.values())
     starts = {i: f"epochs {', '.join(map(str, sorted(p.epochs)))}" for i, p in plan.pretrainings.items()}
-    for run_id, f in plan.finetunings.items():
-        starts[run_id] = (
-            f"from {f.config.pretrain_id} at {f.config.epoch}" if f.config.pretrain_id else f.config.initial
-        )
+    for i, config in ((i, f.config) for i, f in plan.finetunings.items()):
+        starts[i] = f"from {config.pretrain_id} at {config.epoch}" if config.pretrain_id else config.initial
     lines = [
         f"Scale {plan.scale}: {len(plan.tables)} tables and curves",
         f"{len(plan.datasets)} data sets, {len(plan.cards)} mask cards, {len(plan.probes)} probes",
@@ -91,30 +88,29 @@ def _runs(costs: Costs) -> list[str]:
             network = model.backbone if model.width == 64 else f"{model.backbone}/{model.width}"
             done = (f"{row['steps']:,} steps", row["state"])
             rows.append([run_id, network, data, starts[run_id], *done, "; ".join(run.used_by)])
-        lines += [head, *_aligned(rows)]
+        lines += [head, _aligned(rows)]
     return lines
 
 
 def _totals(costs: Costs) -> list[str]:
+    """The work by stage, the hours by device, the disk, and where the numbers are from."""
     rows, totals = [["Work", "runs", "done", "begun", "steps", "left", "clips", "left"]], _by_stage(costs.work)
     for stage, total in totals.iterrows():
         is_own = costs.work["run"].isin(list(costs.plan.finetunings)) if stage == "test" else True
         states = costs.work[(costs.work["stage"] == stage) & is_own]["state"]
         done, is_open = (int((states == state).sum()) for state in ("done", "open"))
-        numbers = [len(states), done, len(states) - done - is_open]
-        numbers += [int(total[name]) for name in ("steps", "steps_left", "clips", "clips_left")]
-        rows.append([STAGES[stage], *(f"{n:,}" for n in numbers)])
-    lines = ["", *_aligned(rows, right=range(1, 8))]
-    rows = [["Device hours left (of all)", *(STAGES[stage] for stage in totals.index), "total", "known from"]]
+        work = total[["steps", "steps_left", "clips", "clips_left"]].astype(int)
+        rows.append([STAGES[stage], *(f"{n:,}" for n in (len(states), done, len(states) - done - is_open, *work))])
+    hours = [["Device hours left (of all)", *(STAGES[stage] for stage in totals.index), "total", "known from"]]
     for device, found in costs.hours.items():
         stages = _by_stage(found)[["left", "hours"]]
         cells = [_hours(*pair) for pair in (*stages.itertuples(index=False), stages.sum(skipna=False))]
-        rows.append([device, *cells, _sources(found)])
-    lines += ["", *_aligned(rows, right=range(1, len(totals) + 2))]
+        hours.append([device, *cells, _sources(found)])
     disk = [*costs.disk.itertuples(index=False), ("total", *costs.disk[["total", "there"]].sum())]
-    rows = [[what, f"{there / 1e9:,.2f}", f"{total / 1e9:,.2f}"] for what, total, there in disk]
-    lines += ["", *_aligned([["Disk, GB", "there", "all"], *rows], right=(1, 2)), ""]
-    lines.append("Videos counted by: " + ", ".join(f"{name}: {origin}" for name, origin in costs.origins.items()))
+    disk = [[what, f"{there / 1e9:,.2f}", f"{total / 1e9:,.2f}"] for what, total, there in disk]
+    tables = (rows, 7), (hours, len(totals) + 1), ([["Disk, GB", "there", "all"], *disk], 2)
+    lines = [line for table, numbers in tables for line in ("", _aligned(table, numbers))]
+    lines += ["", "Videos counted by: " + ", ".join(f"{name}: {origin}" for name, origin in costs.origins.items())]
     used = pd.concat(costs.hours.values())["source"].dropna().unique()
     lines += [f"{source}: {throughput.SOURCES[source]}" for source in used]
     left_out = "downloading, decoding and extracting videos, person boxes, start-ups, saving, MLflow"
@@ -141,14 +137,10 @@ def _sources(found: pd.DataFrame) -> str:
     return ", ".join(f"{'ASSUMED' if name == 'assumed' else name} {share:.0f} %" for name, share in shares.items())
 
 
-def _aligned(rows: list[list[str]], right: Sequence[int] = ()) -> list[str]:
-    """Rows as columns of one width each; those in ``right`` are numbers."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = zip(row, widths, strict=True)
-        lines.append("  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(cells)))
-    return [f"  {line}".rstrip() for line in lines]
+def _aligned(rows: list[list[str]], numbers: int = 0) -> str:
+    """Rows as columns of one width each; so many columns after the first one are numbers, aligned to the right."""
+    align = ["left", *["right"] * numbers, *["left"] * (len(rows[0]) - numbers - 1)]
+    return textwrap.indent(tabulate(rows, tablefmt="plain", colalign=align, disable_numparse=True), "  ")
 
 
 def write_json(costs: Costs) -> str:

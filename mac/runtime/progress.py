@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, Task
 
+from mac.costs.estimate import epochs_done
 from mac.plan import Plan
 from mac.tracking import journal
 
@@ -34,14 +35,12 @@ def bars(plan: Plan, results: Path, reports: Path) -> list[Bar]:
     """Measure each stage: stores, mask cards, pretraining epochs, finetuning epochs, tables."""
     stores = sum((results / "store" / i / "store.json").exists() for i in plan.stores)
     cards = sum((results / "masks" / i / "card.json").exists() for i in plan.cards)
-    pretrained = sum(_pretrained_epochs(results / "pretrain" / i, p.epochs) for i, p in plan.pretrainings.items())
-    to_pretrain = sum(max(p.epochs) for p in plan.pretrainings.values())
-    finetuned = sum(
-        f.config.optimiser.epochs
-        if (results / "finetune" / i / "metrics.json").exists()
-        else _last_epoch(results / "finetune" / i / "running" / "journal.jsonl")
-        for i, f in plan.finetunings.items()
+    done = epochs_done(plan, results, journal.read)
+    pretrained, to_pretrain = (
+        sum(done[i] for i in plan.pretrainings),
+        sum(max(p.epochs) for p in plan.pretrainings.values()),
     )
+    finetuned = sum(done[i] for i in plan.finetunings)
     to_finetune = sum(f.config.optimiser.epochs for f in plan.finetunings.values())
     tables = sum((reports / "tables" / f"{name}.md").exists() for name in plan.tables)
     return [
@@ -135,19 +134,3 @@ def _percent(measured: list[Bar]) -> float:
     """Share of the whole work that is done."""
     total = sum(bar.total * WEIGHTS[bar.name] for bar in measured)
     return round(100 * sum(bar.done * WEIGHTS[bar.name] for bar in measured) / total, 1) if total else 100.0
-
-
-def _pretrained_epochs(folder: Path, epochs: set[int]) -> int:
-    done = 0
-    for epoch in sorted(epochs):
-        if (folder / f"epoch_{epoch}.json").exists():
-            done = epoch
-        else:
-            return max(done, _last_epoch(folder / f"running_{epoch}" / "journal.jsonl"))
-    return done
-
-
-def _last_epoch(path: Path) -> int:
-    if not path.exists():
-        return 0
-    return max((event.get("epoch", 0) for event in journal.read(path)), default=0)
