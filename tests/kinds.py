@@ -3,18 +3,14 @@
 import numpy as np
 import torch
 
-from benchmarks.stand_ins import NoFolder, RandomStore
+from benchmarks.harness import ROOT
+from benchmarks.stand_ins import RandomStore, learner_of, loop_of
 from mac.experiment import merge, parse, unfold
-from mac.methods import Videos
-from mac.methods.learner import Learner
 from mac.methods.method import HELD_OUT
 from mac.stages import evaluate
 from mac.stages.finetune import ActionLearner
 from mac.training.batches import Batch
-from mac.training.loop import Loop
-from mac.training.optim import build_optimiser
 from mac.training.packing import pack, unpack
-from mac.training.processor import to_fast_layout
 from mac.training.transfer import send
 from mac.validation import read_yaml
 
@@ -41,30 +37,19 @@ KINDS = {
 STEPS = 2  # an epoch
 
 
-def experiment(root, **overrides):
-    """The smoke scale with a small backbone."""
-    scale = read_yaml(root / "config" / "scales" / "smoke.yaml")
-    tree = merge(merge(read_yaml(root / "config" / "default.yaml"), scale), {"model": {"backbone": "r2plus1d_10"}})
-    tree.pop("tables", None)
-    return parse(merge(tree, unfold(overrides)))
+def experiment(**overrides):
+    """The smoke scale; without another backbone, a small one."""
+    tree = merge(*(read_yaml(ROOT / "config" / name) for name in ("default.yaml", "scales/smoke.yaml")))
+    del tree["tables"]
+    return parse(merge(tree, unfold({"model.backbone": "r2plus1d_10"} | overrides)))
 
 
 def build(kind, settings, device):
     """A training's store, configuration and learner."""
-    store = RandomStore(8, 32, 24)
-    if kind.startswith("finetuning"):
-        config = settings.finetuning(1, 1, "random")
-        learner = ActionLearner(config, store, device)
-        to_fast_layout(learner.classifier, device)
-        return store, config, learner
-    config = settings.pretraining(1, 1, "supervised" if kind == "supervised" else None)
-    return store, config, Learner(config, Videos.of(store), device)
-
-
-def loop_of(config, learner):
-    o = config.optimiser
-    optimiser = build_optimiser(learner.trained, o.name, o.lr, o.sgd_momentum, o.weight_decay)
-    return Loop("x", learner, optimiser, lambda _: o.lr, o.gradient_clip, NoFolder())
+    store, task = RandomStore(8, 32, 24), "supervised" if kind == "supervised" else None
+    is_finetuning = kind.startswith("finetuning")
+    config = settings.finetuning(1, 1, "random") if is_finetuning else settings.pretraining(1, 1, task)
+    return store, config, learner_of(config, store, device)
 
 
 def reader(store, num_frames, pinned=False):

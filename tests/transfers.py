@@ -21,9 +21,9 @@ def begin():
     PretendDevice()
 
 
-def trains_alike(root, kind, overrides):
+def trains_alike(kind, overrides):
     """A kind of training mixes no devices, gives the CPU's bits, and waits for the device once a step at most."""
-    settings, in_steps = experiment(root, **overrides), {}
+    settings, in_steps = experiment(**overrides), {}
     expected = train(kind, settings, CPU)
     with PretendDevice() as pretend:
         found = train(kind, settings, pretend.device, pretend.waits.clear, lambda: in_steps.update(pretend.waits))
@@ -31,9 +31,9 @@ def trains_alike(root, kind, overrides):
     assert 0 < sum(in_steps.values()) <= STEPS, "\n".join(f"{count} × {where}" for where, count in in_steps.items())
 
 
-def looks_alike(root):
+def looks_alike():
     """Features and maps are the CPU's, and all features come back in one copy."""
-    store, config = RandomStore(8, 32, 24), experiment(root)
+    store, config = RandomStore(8, 32, 24), experiment()
     measured = config.probing(config.finetuning(1, 1, "random"))
     classifier = build("finetuning", config, CPU)[2].classifier
     clips = torch.rand(2, 3, 8, 16, 16, generator=torch.Generator().manual_seed(0))

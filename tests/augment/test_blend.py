@@ -75,3 +75,9 @@ def test_draws_are_uniform_per_segment():
     assert alphas.min() > 0
     assert alphas.max() <= 1
     assert abs(alphas.mean() - 0.5) < 0.01
+
+
+@pytest.mark.parametrize(("draw", "alpha"), [(0.0, 1.0), (1 - 2**-53, 2**-53)])
+def test_alpha_can_be_one_but_not_zero(draw, alpha, monkeypatch):
+    monkeypatch.setattr("mac.augment.blend.uniform", lambda keys, count: np.full((2, count), draw))
+    assert (sample_alphas(2, 3, ("b", np.arange(2))) == alpha).all()

@@ -60,10 +60,10 @@ def first_losses(kind, settings, device):
 
 @pytest.mark.parametrize("precision", TOLERANCES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_first_step_is_the_cpus_up_to_its_precision(kind, precision, root):
-    expected = first_losses(kind, experiment(root, **KINDS[kind], precision="fp32"), CPU)
+def test_a_first_step_is_the_cpus_up_to_its_precision(kind, precision):
+    expected = first_losses(kind, experiment(**KINDS[kind], precision="fp32"), CPU)
     processor.prepare("cuda", 1, precision)
-    found = first_losses(kind, experiment(root, **KINDS[kind], precision=precision), GPU)
+    found = first_losses(kind, experiment(**KINDS[kind], precision=precision), GPU)
     loss, gradient = TOLERANCES[precision]
     for name in (name for name in expected if "loss" in name):
         assert found[name] == pytest.approx(expected[name], rel=loss), name
@@ -73,9 +73,9 @@ def test_a_first_step_is_the_cpus_up_to_its_precision(kind, precision, root):
 
 @pytest.mark.parametrize("precision", TOLERANCES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_training_repeats_bit_for_bit_and_no_step_makes_the_device_wait(kind, precision, root):
+def test_a_training_repeats_bit_for_bit_and_no_step_makes_the_device_wait(kind, precision):
     processor.prepare("cuda", 1, precision)
-    settings = experiment(root, **KINDS[kind], precision=precision)
+    settings = experiment(**KINDS[kind], precision=precision)
     forbid, allow = (partial(torch.cuda.set_sync_debug_mode, mode) for mode in ("error", "default"))
     try:
         first = train(kind, settings, GPU, forbid, allow)
@@ -94,8 +94,8 @@ def test_masks_are_the_cpus_bit_for_bit(preset, momentum):
     assert torch.equal(foreground_masks(clips.to(GPU), momentum, 30.0, preset).cpu(), expected)
 
 
-def test_features_and_maps_are_the_cpus_up_to_rounding(root):
-    store, config = RandomStore(8, 32, 24), experiment(root)
+def test_features_and_maps_are_the_cpus_up_to_rounding():
+    store, config = RandomStore(8, 32, 24), experiment()
     measured = config.probing(config.finetuning(1, 1, "random"))
     clips = torch.rand(2, 3, 8, 16, 16, generator=torch.Generator().manual_seed(0))
     found = []
@@ -139,8 +139,8 @@ def run_pretraining(config, store, folder, workers=0, save_every=600.0, is_stopp
     return (folder / "b.safetensors").read_bytes(), torch.load(folder / "s.pt", weights_only=True)
 
 
-def test_an_interrupted_training_ends_bit_for_bit_where_an_undisturbed_one_does(root, frame_store, tmp_path):
-    config = experiment(root, **{"pretrain.optimiser.epochs": 3, "precision": "tf32"}).pretraining(1, 1)
+def test_an_interrupted_training_ends_bit_for_bit_where_an_undisturbed_one_does(frame_store, tmp_path):
+    config = experiment(**{"pretrain.optimiser.epochs": 3, "precision": "tf32"}).pretraining(1, 1)
     processor.prepare("cuda", 1, config.precision)
     expected = run_pretraining(config, frame_store, tmp_path / "undisturbed")
     asked, left = [0], 0
@@ -165,7 +165,7 @@ def command(root, frame_store):
     """A pretraining as a rule calls it, in a folder."""
 
     def build_command(folder, *more, epochs=400):
-        config = experiment(root, **{"pretrain.optimiser.epochs": epochs, "precision": "tf32"}).pretraining(1, 1)
+        config = experiment(**{"pretrain.optimiser.epochs": epochs, "precision": "tf32"}).pretraining(1, 1)
         path = folder / config.identify() / "config.yaml"
         write_config(path, config)
         words = ["--config", path, "--store", frame_store._folder / "store.json", "--folder", folder / "running"]

@@ -122,6 +122,12 @@ def test_masks_in_single_precision_are_numpys_step_by_step_bit_for_bit(preset, m
     np.testing.assert_array_equal(ours[0, 0].numpy(), expected)
 
 
+@pytest.mark.parametrize("preset", ["paper", "release"])
+def test_a_difference_of_exactly_the_threshold_is_background(preset):
+    differences = torch.tensor([0.0, 29.0, 30.0, 31.0]).view(1, 1, 1, 4)
+    assert threshold_differences(differences, 30, preset).flatten().tolist() == [0, 0, 0, 1]
+
+
 def test_one_background_pass_serves_all_thresholds():
     clip = as_clip(moving_square(np.random.default_rng(1)))
     differences = background_differences(luma(clip, "paper"), 0.5, "paper")

@@ -21,12 +21,12 @@ def apart():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_device_is_mixed_no_bit_differs_and_a_step_waits_once(kind, root, apart):
-    apart(transfers.trains_alike, root, kind, KINDS[kind])
+def test_no_device_is_mixed_no_bit_differs_and_a_step_waits_once(kind, apart):
+    apart(transfers.trains_alike, kind, KINDS[kind])
 
 
-def test_features_and_maps_are_the_cpus_and_the_host_waits_once(root, apart):
-    apart(transfers.looks_alike, root)
+def test_features_and_maps_are_the_cpus_and_the_host_waits_once(apart):
+    apart(transfers.looks_alike)
 
 
 def test_the_device_finds_what_cuda_refuses(apart):

@@ -1,0 +1,79 @@
+"""One step of a pretraining against its parts computed one by one."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from kinds import build, experiment, reader
+
+from mac.methods.method import HELD_OUT
+
+CPU = torch.device("cpu")
+WEIGHTS = {"pretrain.pretext.weight": 0.3, "pretrain.contrast.weight": 0.7}
+
+
+def info_nce(query, keys, queue, temperature):
+    """The formula, clip by clip."""
+    losses = []
+    for q, k in zip(F.normalize(query, dim=1), keys, strict=True):
+        scores = torch.cat([(q @ k)[None], queue @ q]) / temperature
+        losses.append(torch.logsumexp(scores, 0) - scores[0])
+    return torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_a_step_adds_both_losses_and_queues_the_keys_of_every_direction(symmetric):
+    settings = experiment(**WEIGHTS, **{"pretrain.contrast.symmetric": symmetric})
+    store, config, learner = build("MAC-SC-2", settings, CPU)
+    learner.train()
+    old = F.normalize(torch.randn(5, config.contrast.dim), dim=1)
+    learner.contrast.enqueue(old)
+    (batch,) = reader(store, config.clip.num_frames)([(0, np.arange(4))])
+    drawn = learner.draw(batch.videos, 0)
+    view = learner.method.view(batch, drawn, learner.recipe)
+    natural = learner.method.view(batch, drawn | {"view": drawn["natural"], "pretext": ones(drawn)}, learner.recipe)
+    assert not torch.equal(view, natural)
+    features = learner.backbone(view)
+    kept = drawn["kept"] / (1 - config.pretext.dropout)
+    outputs = F.linear(features * kept, learner.head.weight, learner.head.bias)
+    pretext = F.cross_entropy(outputs, drawn["pretext"].labels)
+    keys = [learner.contrast.keys(clip) for clip in (natural, view)]
+    expected = info_nce(learner.projector(features), keys[0], old, config.contrast.temperature)
+    if symmetric:
+        query = learner.projector(learner.backbone(natural))
+        expected = expected + info_nce(query, keys[1], old, config.contrast.temperature)
+    loss, metrics = learner(batch, drawn)
+    torch.testing.assert_close(metrics["pretext_loss"], pretext.detach())
+    torch.testing.assert_close(metrics["contrastive_loss"], expected.detach())
+    torch.testing.assert_close(loss, 0.3 * pretext + 0.7 * expected)
+    before = [parameter.clone() for parameter in learner.contrast.encoder.parameters()]
+    with torch.no_grad():
+        for parameter in learner.trained:
+            parameter.add_(0.1)
+    learner.after_step()
+    queued = torch.cat([old, *keys[: 2 if symmetric else 1]])
+    assert learner.contrast.filled == len(queued)
+    torch.testing.assert_close(learner.contrast.queue[: len(queued)], queued)
+    trained = [*learner.backbone.parameters(), *learner.projector.parameters()]
+    for key, was, query in zip(learner.contrast.encoder.parameters(), before, trained, strict=True):
+        torch.testing.assert_close(key, 0.999 * was + 0.001 * query)  # after the optimiser, not before
+
+
+def ones(drawn):
+    """Parameters that attenuate nothing."""
+    return drawn["pretext"]._replace(alphas=torch.ones_like(drawn["pretext"].alphas))
+
+
+def test_a_held_out_score_drops_nothing_and_moves_nothing():
+    store, config, learner = build("MAC-SC-2", experiment(), CPU)
+    (batch,) = reader(store, config.clip.num_frames)([(0, np.arange(4))])
+    learner.eval()
+    before = {name: value.clone() for name, value in learner.state_dict().items() if isinstance(value, torch.Tensor)}
+    drawn = learner.draw(batch.videos, HELD_OUT)
+    found = learner.held_out(batch, drawn)
+    outputs = learner.head(learner.backbone(learner.method.view(batch, drawn, learner.recipe)))
+    assert found["pretext_top1_held_out"].tolist() == (100.0 * (outputs.argmax(1) == drawn["pretext"].labels)).tolist()
+    expected = F.cross_entropy(outputs, drawn["pretext"].labels).expand(4)
+    torch.testing.assert_close(found["pretext_loss_held_out"], expected)
+    assert not found["pretext_loss_held_out"].requires_grad
+    assert all(torch.equal(learner.state_dict()[name], value) for name, value in before.items())

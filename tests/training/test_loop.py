@@ -1,0 +1,71 @@
+"""The loop on a network whose steps are known in closed form."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.stand_ins import NoFolder
+from mac.training.batches import Batch
+from mac.training.loop import Loop
+
+
+class Slope(torch.nn.Module):
+    """Two weights; the loss is a slope times their sum, so that the gradient is (slope, slope)."""
+
+    def __init__(self, slope):
+        super().__init__()
+        self.a, self.b = (torch.nn.Parameter(torch.zeros(())) for _ in range(2))
+        self.slope, self.followed = slope, []
+
+    @property
+    def trained(self):
+        return [self.a, self.b]
+
+    def draw(self, videos, epoch):
+        return {}
+
+    def forward(self, batch, drawn):
+        loss = self.slope * (self.a + self.b)
+        return loss, {"first": torch.tensor(float(batch.videos[0]))}
+
+    def after_step(self):
+        self.followed.append(self.a.item())
+
+
+class Journal(NoFolder):
+    """A run folder that keeps what is written."""
+
+    def __init__(self):
+        self.written = []
+
+    def write(self, event, **values):
+        self.written.append(values)
+
+
+def order(epoch):
+    return [np.array([10 * epoch + batch, 0]) for batch in range(4)]
+
+
+def train(slope, until=2, rate=lambda progress: 0.1):
+    learner, folder = Slope(slope), Journal()
+    optimiser = torch.optim.SGD(learner.trained, 123.0)
+    loop = Loop("x", learner, optimiser, rate, gradient_clip=5.0, folder=folder)
+    loop.train(until, order, lambda plan: (Batch(videos, torch.zeros(2), None) for _, videos in plan))
+    return learner, folder.written
+
+
+@pytest.mark.parametrize(("slope", "moved"), [(3.0, 3.0), (300.0, 5.0 / 2**0.5), (-300.0, -5.0 / 2**0.5)])
+def test_the_gradient_of_all_parameters_together_is_at_most_so_long(slope, moved):
+    learner, _ = train(slope)
+    assert learner.a.item() == pytest.approx(-0.1 * moved * 8, rel=1e-4)
+    assert learner.a.item() == learner.b.item()
+    assert learner.followed == pytest.approx([-0.1 * moved * step for step in range(1, 9)], rel=1e-4)
+
+
+def test_the_rate_follows_the_progress_and_an_epochs_metrics_are_its_own_means():
+    asked = []
+    learner, written = train(1.0, rate=lambda progress: asked.append(progress) or 0.1 * progress)
+    assert asked == [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75]
+    assert learner.a.item() == pytest.approx(-0.1 * sum(asked))
+    assert [(one["epoch"], one["step"], one["first"]) for one in written] == [(1, 4, 1.5), (2, 8, 11.5)]
+    assert [one["lr"] for one in written] == [0.1 * 0.75, 0.1 * 1.75]
