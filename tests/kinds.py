@@ -19,7 +19,7 @@ KINDS = {
     "MAC-SC-2, one direction": {"pretrain.contrast.symmetric": False},
     "MAC-SC-4": {"pretrain.pretext.segments": 4},
     "MAC-S-2": {"pretrain.contrast": None},
-    "mse": {"pretrain.pretext.objective": "mse"},
+    "mse": {"pretrain.pretext.objective": "mse", "pretrain.pretext.reverse": True},
     "mse_n": {"pretrain.pretext.objective": "mse_n"},
     "contrast alone": {"pretrain.pretext": None},
     "release preset": {"pretrain.mask.preset": "release", "pretrain.pretext.preset": "release"},

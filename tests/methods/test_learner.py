@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from kinds import build, experiment, reader
+from kinds import KINDS, build, experiment, reader
 
 from mac.methods.method import HELD_OUT
 
@@ -57,6 +57,16 @@ def test_a_step_adds_both_losses_and_queues_the_keys_of_every_direction(symmetri
     trained = [*learner.backbone.parameters(), *learner.projector.parameters()]
     for key, was, query in zip(learner.contrast.encoder.parameters(), before, trained, strict=True):
         torch.testing.assert_close(key, 0.999 * was + 0.001 * query)  # after the optimiser, not before
+
+
+@pytest.mark.parametrize("kind", ["MAC-SC-2", "person boxes"])
+def test_a_view_made_clip_by_clip_is_the_batchs_bit_for_bit(kind, monkeypatch):
+    store, config, learner = build(kind, experiment(**KINDS[kind]), CPU)
+    (batch,) = reader(store, config.clip.num_frames)([(0, np.arange(4))])
+    drawn = learner.draw(batch.videos, 0)
+    whole = learner.method.view(batch, drawn, learner.recipe)
+    monkeypatch.setattr("mac.working_set.working_sets", lambda _: [slice(i, i + 1) for i in range(4)])
+    assert torch.equal(learner.method.view(batch, drawn, learner.recipe), whole)
 
 
 def ones(drawn):

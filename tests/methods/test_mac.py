@@ -14,8 +14,8 @@ VIDEOS = np.arange(400)
 KNOWN = Videos(VIDEOS, VIDEOS)
 
 
-def mac(objective, k, segments):
-    settings = {"objective": objective, "k": k, "segments": segments, "preset": "paper", "reverse": False}
+def mac(objective, k, segments, preset="paper"):
+    settings = {"objective": objective, "k": k, "segments": segments, "preset": preset, "reverse": False}
     pretext = Mac.Settings(**settings, dropout=0.0, weight=1.0)
     return Mac(SimpleNamespace(pretext=pretext, contrast=None, seed=1))
 
@@ -46,6 +46,10 @@ def test_mse_regresses_preset_alphas_and_is_scored_by_the_nearest():
     expected = ((outputs.sigmoid() - drawn.alphas) ** 2).mean()
     torch.testing.assert_close(objective.loss(outputs, drawn), expected)
     assert objective.correct(outputs, drawn).all()
+    release = mac("mse", 4, 1, "release")  # .165, .495, .83, 1: the middle between its upper two is .915
+    between = Attenuation(torch.tensor([[0.83]]), torch.tensor([2]))
+    assert release.correct(torch.logit(torch.tensor([[0.9155]])), between).tolist() == [False]
+    assert mac("mse", 4, 1).correct(torch.logit(torch.tensor([[0.9155]])), between).tolist() == [True]
     wrong = torch.logit((drawn.alphas + 0.4) % 0.98 + 0.01)
     assert not objective.correct(wrong, drawn).any()
 

@@ -1,5 +1,6 @@
 import copy
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -62,6 +63,27 @@ def test_before_any_key_the_batch_serves_as_negatives():
     loss, _ = contrast().loss(query, key)
     logits = F.normalize(query, dim=1) @ key.T / 0.2
     torch.testing.assert_close(loss, F.cross_entropy(logits, torch.arange(3)))
+
+
+@pytest.mark.parametrize("queued", [0, 8])
+def test_a_part_of_a_batch_finds_its_own_keys_in_the_whole(queued):
+    moco, query, key = contrast(), torch.randn(4, 4), unit(4)
+    moco.enqueue(unit(queued, seed=1))
+    whole = moco.loss(query, key)
+    parts = [moco.loss(query[first : first + 2], key, first) for first in (0, 2)]
+    for one, *others in zip(whole, *parts, strict=True):
+        torch.testing.assert_close(torch.stack(others).mean(), one)
+
+
+def test_a_state_restores_where_the_next_key_goes():
+    moco, other, keys = contrast(), contrast(), unit(9)
+    moco.enqueue(keys[:5])
+    other.load_state_dict(moco.state_dict())
+    for one in (moco, other):
+        one.enqueue(keys[5:8])
+    assert torch.equal(moco.queue, other.queue)
+    assert torch.equal(other.queue, keys[:8])
+    assert (other.cursor, other.filled) == (0, 8)
 
 
 def test_the_key_encoder_trails_and_takes_no_gradient():
