@@ -8,7 +8,7 @@ configfile: "config/config.yaml"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/targets.smk"
-include: "workflow/rules/recall.smk"
+include: "workflow/rules/restore.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/masks.smk"
 include: "workflow/rules/pretrain.smk"

@@ -20,7 +20,7 @@ COMMANDS = {
     "page": ["mac.report.writing"],
     "list": ["mac.data.index"],
     "track run": ["mac.report.writing", "mac.tracking.follow"],
-    "masks card": ["mac.plan", "mac.stages.card"],
+    "masks check": ["mac.plan", "mac.stages.mask_check"],
     "pretrain": ["mac.stages.pretrain"],
     "finetune": ["mac.stages.finetune", "mac.stages.evaluate"],
     "gradcam": ["mac.stages.gradcam"],

@@ -14,7 +14,7 @@ from mac.validation import nearest, validate
 class _Dataset(Strict):
     layout: stages.LayoutName
     subset: str | None = None
-    embedded: stages.Synthetic | None = None
+    synthetic: stages.Synthetic | None = None
 
 
 class _Store(Strict):

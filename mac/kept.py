@@ -34,7 +34,7 @@ class Product:
 
 
 @dataclass(frozen=True)
-class Recalled:
+class Restorable:
     """Which of a plan's runs need not run, by id, and which of its report's products stand as they are, by name."""
 
     pretrainings: frozenset[str] = frozenset()
@@ -49,30 +49,30 @@ def products(plan: Plan) -> dict[str, Product]:
         f"data/{dataset.name}": Product((i,), _endings(f"data/{dataset.name}", "md", "json", "png"))
         for i, dataset in plan.datasets.items()
     }
-    if plan.shown_card:
-        pictures = ("figures/mask_card.png", "figures/mask_foreground.png")
-        found["figures/mask"] = Product((plan.shown_card,), _endings("figures/mask_sweep", "json", "png") + pictures)
+    if plan.shown_check:
+        pictures = ("figures/mask_check.png", "figures/mask_foreground.png")
+        found["figures/mask"] = Product((plan.shown_check,), _endings("figures/mask_sweep", "json", "png") + pictures)
     if plan.gradcam_pair:
         pictures = tuple(f"figures/F{n}.png" for n in (2, 3, 4))
         found["figures/gradcam"] = Product(plan.gradcam_pair, ("figures/gradcam.json", *pictures))
     return found
 
 
-def recall(plan: Plan, kept: Path) -> Recalled:
+def restorable(plan: Plan, kept: Path) -> Restorable:
     """Find a plan's runs and products among what was kept.
 
-    A pretraining is recalled if all its planned epochs are there and nothing that is still to run starts from it; a
+    A pretraining is restored if all its planned epochs are there and nothing that is still to run starts from it; a
     product stands if its files are there, as they were kept, and it was made of the same data, setting or runs.
 
     Args:
         plan: what is wanted.
-        kept: ``REPORTS/SCALE/kept``; nothing is recalled where it has no provenance.
+        kept: ``REPORTS/SCALE/kept``; nothing is restored where it has no provenance.
 
     Raises:
         KeptError: the provenance can't be read, or a file that it lists is missing.
     """
     if not (kept / PROVENANCE).is_file():
-        return Recalled()
+        return Restorable()
     listed = read_provenance(kept)
     runs = set(listed["runs"])
     for run in runs:
@@ -96,7 +96,7 @@ def recall(plan: Plan, kept: Path) -> Recalled:
         for i, planned in plan.pretrainings.items()
         if i not in needed and all(f"pretrain/{i}/epoch_{e}" in runs for e in planned.epochs)
     }
-    return Recalled(frozenset(pretrainings), frozenset(finetunings), frozenset(probes), frozenset(standing))
+    return Restorable(frozenset(pretrainings), frozenset(finetunings), frozenset(probes), frozenset(standing))
 
 
 def made(plan: Plan, report: Path, before: dict[str, Any]) -> dict[str, Any]:

@@ -226,7 +226,7 @@ def _upstream(path: Path, stage: str) -> set[str]:
     if stage not in TRAINED:
         return set()
     config = validate(STAGES[stage].config, read_yaml(path))
-    parts = (config.store, config.store.dataset, getattr(config, "card", None), getattr(config, "boxes", None))
+    parts = (config.store, config.store.dataset, getattr(config, "mask_check", None), getattr(config, "boxes", None))
     return {part.identify() for part in parts if part} | {getattr(config, "pretrain_id", None) or ""}
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from mac.config import (
     BoxesConfig,
-    CardConfig,
     DatasetConfig,
     FinetuneConfig,
+    MaskCheckConfig,
     PretrainConfig,
     ProbeConfig,
     StoreConfig,
@@ -49,7 +49,7 @@ STAGES = {
     "dataset": Stage(DatasetConfig, "datasets", "data sets: lists and indices", "index.parquet"),
     "store": Stage(StoreConfig, "stores", "frame stores", "store.json"),
     "boxes": Stage(BoxesConfig, "boxes", "person boxes", "boxes.parquet"),
-    "masks": Stage(CardConfig, "cards", "mask cards", "card.json"),
+    "masks": Stage(MaskCheckConfig, "mask_checks", "mask checks", "check.json"),
     "pretrain": Stage(PretrainConfig, "pretrainings", "pretraining", "json", ("jsonl", "json"), True, True),
     "finetune": Stage(FinetuneConfig, "finetunings", "finetuning", "metrics.json", TESTED, is_training=True),
     "probe": Stage(ProbeConfig, "probes", "probes", "metrics.json", TESTED),

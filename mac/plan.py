@@ -200,12 +200,12 @@ def _rows_elsewhere(table: Table, planned: PlannedTable, plan: Plan) -> tuple[Pl
 
 
 def _collect_data(plan: Plan) -> None:
-    """Gather the data sets, stores, person boxes and mask cards that the planned trainings need."""
+    """Gather the data sets, stores, person boxes and mask checks that the planned trainings need."""
     for pretraining in plan.pretrainings.values():
         if pretraining.config.boxes:
             plan.boxes.setdefault(pretraining.config.boxes.identify(), pretraining.config.boxes)
-        if card := pretraining.config.card:
-            plan.cards.setdefault(card.identify(), card)
+        if check := pretraining.config.mask_check:
+            plan.mask_checks.setdefault(check.identify(), check)
     for training in [*plan.pretrainings.values(), *plan.finetunings.values()]:
         store = training.config.store
         plan.stores.setdefault(store.identify(), store)

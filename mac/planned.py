@@ -3,7 +3,15 @@
 from dataclasses import dataclass, field
 
 from mac.claims import Claim
-from mac.config import BoxesConfig, CardConfig, DatasetConfig, FinetuneConfig, PretrainConfig, ProbeConfig, StoreConfig
+from mac.config import (
+    BoxesConfig,
+    DatasetConfig,
+    FinetuneConfig,
+    MaskCheckConfig,
+    PretrainConfig,
+    ProbeConfig,
+    StoreConfig,
+)
 from mac.experiment import Experiment
 from mac.tables import Reference
 
@@ -86,17 +94,17 @@ class Plan:
     datasets: dict[str, DatasetConfig] = field(default_factory=dict)
     stores: dict[str, StoreConfig] = field(default_factory=dict)
     boxes: dict[str, BoxesConfig] = field(default_factory=dict)
-    cards: dict[str, CardConfig] = field(default_factory=dict)
+    mask_checks: dict[str, MaskCheckConfig] = field(default_factory=dict)
     default: str | None = None  # the finetuning of the rows that override nothing, at the first seed and split
     supervised: str | None = None  # likewise of the figures' supervised model
 
     @property
-    def shown_card(self) -> str | None:
-        """The mask card whose setting a report shows and varies: the default row's, else the first of Algorithm 1."""
+    def shown_check(self) -> str | None:
+        """The mask check whose setting a report shows and varies: the default row's, else the first of Algorithm 1."""
         start = self.finetunings[self.default].config.pretrain_id if self.default else None
-        card = self.pretrainings[start].config.card if start else None
-        ours = [i for i, card in self.cards.items() if card.mask.source == "frame_difference"]
-        return card.identify() if card and card.identify() in ours else next(iter(ours), None)
+        check = self.pretrainings[start].config.mask_check if start else None
+        ours = [i for i, one in self.mask_checks.items() if one.mask.source == "frame_difference"]
+        return check.identify() if check and check.identify() in ours else next(iter(ours), None)
 
     @property
     def gradcam_pair(self) -> tuple[str, str] | None:

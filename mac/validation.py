@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,14 +21,16 @@ class Strict(BaseModel):
     """A model that refuses unknown keys and silent conversions and can't be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    hashed_name: ClassVar[str] = ""  # the class's name in its id, where the class has been renamed
 
     def canonical(self) -> dict:
         """Return plain data with every field, ready for JSON or YAML."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", by_alias=True)
 
     def identify(self) -> str:
         """Return the id of this stage: SHA-256 of the canonical JSON with the stage's name, ten hex digits."""
-        text = json.dumps([type(self).__name__, self.canonical()], sort_keys=True, separators=(",", ":"))
+        content = [self.hashed_name or type(self).__name__, self.canonical()]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 

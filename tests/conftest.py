@@ -25,9 +25,9 @@ def folder(root, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def embedded(tmp_path_factory):
+def synthetic_data(tmp_path_factory):
     """Folders of three data sets, 3 classes × 10 videos × 14 frames each."""
-    folder = tmp_path_factory.mktemp("embedded")
+    folder = tmp_path_factory.mktemp("synthetic")
     for layout in LAYOUTS:
         (folder / layout).mkdir()
         synthetic.generate(folder / layout, layout, classes=3, videos_per_class=10, num_frames=14, seed=5)
@@ -35,9 +35,9 @@ def embedded(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def frame_store(embedded, tmp_path_factory):
+def frame_store(synthetic_data, tmp_path_factory):
     """The UCF101-like set's store, 32×24 pixels."""
     folder = tmp_path_factory.mktemp("store")
-    table = index.build(embedded / "ucf101", "ucf101", max_unusable=0.0)
-    store.extract(embedded / "ucf101", table, folder, 32, 24)
-    return store.FrameStore(folder, embedded / "ucf101" / "person_boxes.parquet")
+    table = index.build(synthetic_data / "ucf101", "ucf101", max_unusable=0.0)
+    store.extract(synthetic_data / "ucf101", table, folder, 32, 24)
+    return store.FrameStore(folder, synthetic_data / "ucf101" / "person_boxes.parquet")

@@ -69,14 +69,14 @@ def test_every_command_of_the_workflow_parses(root, tmp_path):
     shown = re.sub(r"\$\([^)]*\)", "", Checkout(root, tmp_path, "smoke").snakemake("-n", "-p"))
     told = re.findall(r"python -m mac (?!preflight|track follow)([^>\n]*)", shown)
     names = {parse(shlex.split(words))[0] for words in told}
-    assert {"draw", "index", "extract", "card", "pretrain", "finetune", "probe", "report", "page", "run"} <= names
+    assert {"generate", "index", "extract", "check", "pretrain", "finetune", "probe", "report", "page", "run"} <= names
 
 
 @pytest.mark.parametrize(
     ("words", "message", "status"),
     [
         (["pretrian"], r"No such command 'pretrian'. Did you mean 'pretrain'", 2),
-        (["masks", "carb"], r"No such command 'carb'. Did you mean 'card'", 2),
+        (["masks", "chek"], r"No such command 'chek'. Did you mean 'check'", 2),
         (["scan", "--listin", "x"], r"No such option '--listin'. Did you mean '--listing'", 2),
         ([*INDEX, "--scans"], r"'--scans' requires an argument", 2),
         ([*INDEX, "--scans", "--shard"], r"'--scans' requires an argument", 2),
@@ -96,10 +96,10 @@ def test_words_that_are_no_command_are_refused_with_what_is_allowed(words, messa
 
 
 def test_an_expected_error_is_one_message_with_the_commands_name(tmp_path, root):
-    call = [sys.executable, "-m", "mac", "recall", "probe/0", "--kept", str(tmp_path), "--results", str(tmp_path)]
+    call = [sys.executable, "-m", "mac", "restore", "probe/0", "--kept", str(tmp_path), "--results", str(tmp_path)]
     done = subprocess.run(call, capture_output=True, text=True, cwd=root, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(r"mac recall: .*provenance\.json.*\n", done.stderr)
+    assert re.fullmatch(r"mac restore: .*provenance\.json.*\n", done.stderr)
 
 
 def test_help_lists_every_command_under_one_theme(capsys):

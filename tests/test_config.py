@@ -151,6 +151,6 @@ def test_ids_follow_values_not_spelling():
 
 
 def test_ids_include_the_version():
-    embedded = Synthetic(classes=2, videos_per_class=1, num_frames=2, seed=1)
-    first = DatasetConfig(name="ucf101", layout="ucf101", subset=None, embedded=embedded)
+    synthetic_data = Synthetic(classes=2, videos_per_class=1, num_frames=2, seed=1)
+    first = DatasetConfig(name="ucf101", layout="ucf101", subset=None, synthetic=synthetic_data)
     assert first.model_copy(update={"version": 2}).identify() != first.identify()

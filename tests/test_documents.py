@@ -83,7 +83,7 @@ def test_links_lead_somewhere():
 
 def test_help_is_quick_to_print_and_names_every_stage():
     run = subprocess.run([sys.executable, "-m", "mac", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for stage in ("plan", "draw", "index", "store", "masks", "pretrain", "finetune", "track", "report", "ui"):
+    for stage in ("plan", "generate", "index", "store", "masks", "pretrain", "finetune", "track", "report", "ui"):
         assert re.search(rf"^  {stage} ", run.stdout, re.M)
     code = "import sys, mac.cli; sys.exit(any(m in sys.modules for m in ('torch', 'mlflow', 'pandas', 'pydantic')))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

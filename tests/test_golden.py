@@ -18,14 +18,14 @@ import torch
 from kinds import KINDS, experiment
 
 from benchmarks.stand_ins import RandomStore, learner_of
-from mac.config import CardConfig
+from mac.config import MaskCheckConfig
 from mac.data.clips import test_frames as frames_of_tests
 from mac.masks.frame_difference import foreground_masks
 from mac.methods import method_of
 from mac.methods.learner import Learner
 from mac.methods.method import HELD_OUT
 from mac.models.cam import class_activation_maps
-from mac.stages import card, evaluate, finetune, probe
+from mac.stages import evaluate, finetune, mask_check, probe
 from mac.training import batches
 from mac.training.batches import Batch
 from mac.training.optim import build_optimiser
@@ -110,9 +110,9 @@ def mask():
     return {preset: numbers(foreground_masks(frames, 0.25, 30, preset)) for preset in ("paper", "release")}
 
 
-def mask_card(folder):
-    config = CardConfig.model_validate(pretraining().card.model_dump())
-    found = card.run(config, Store(), folder / "card.png")
+def checked_mask(folder):
+    config = MaskCheckConfig.model_validate(pretraining().mask_check.model_dump())
+    found = mask_check.run(config, Store(), folder / "check.png")
     return {name: found[name] for name in ("clips", "foreground", "foreground_by_frame", "empty_frames", "stability")}
 
 
@@ -169,8 +169,8 @@ def maps():
 
 PRETRAIN, FINETUNE, PROBE = "PretrainConfig", "FinetuneConfig", "ProbeConfig"
 STAGES = {
-    "mask": (mask, [PRETRAIN, "CardConfig"]),
-    "mask card": (mask_card, ["CardConfig"]),
+    "mask": (mask, [PRETRAIN, "MaskCheckConfig"]),
+    "mask check": (checked_mask, ["MaskCheckConfig"]),
     **{f"view, {kind}": (lambda kind=kind: view(kind), [PRETRAIN]) for kind in METHODS},
     **{f"step, {kind}": (lambda kind=kind: step(pretraining(kind)), [PRETRAIN]) for kind in METHODS},
     **{f"frames, {kind}": (lambda kind=kind: frames(kind), [PRETRAIN, FINETUNE]) for kind in ("MAC-SC-2", "pace")},
@@ -198,7 +198,7 @@ def moved(expected, found, path=""):
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_means_what_it_meant(stage, frame_store, tmp_path):
     compute, versions = STAGES[stage]
-    given = {"mask card": [tmp_path], "frame store": [frame_store], "person boxes": [frame_store]}.get(stage, [])
+    given = {"mask check": [tmp_path], "frame store": [frame_store], "person boxes": [frame_store]}.get(stage, [])
     found = json.loads(json.dumps(compute(*given)), parse_float=lambda text: float(f"{float(text):.6g}"))
     golden = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
     if os.environ.get("GOLDEN") == "write":

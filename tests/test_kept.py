@@ -10,7 +10,7 @@ import pytest
 from checkouts import Checkout
 
 from mac import cli, kept, plan
-from mac.kept import KeptError, Recalled
+from mac.kept import KeptError, Restorable
 from mac.pipeline import files_of
 
 
@@ -47,12 +47,12 @@ def touch(folder, names):
         (folder / name).touch()
 
 
-def test_nothing_is_recalled_where_nothing_was_keep(smoke, tmp_path):
-    assert kept.recall(smoke, tmp_path / "kept") == Recalled()
+def test_nothing_is_restored_where_nothing_was_keep(smoke, tmp_path):
+    assert kept.restorable(smoke, tmp_path / "kept") == Restorable()
 
 
 def test_everything_kept_needs_no_run_and_no_data(smoke, tmp_path):
-    found = kept.recall(smoke, keep(smoke, tmp_path, all_runs(smoke)))
+    found = kept.restorable(smoke, keep(smoke, tmp_path, all_runs(smoke)))
     assert found.products == set(kept.products(smoke))
     assert found.finetunings == set(smoke.finetunings)
     assert found.probes == set(smoke.probes)
@@ -62,7 +62,7 @@ def test_everything_kept_needs_no_run_and_no_data(smoke, tmp_path):
 @pytest.mark.parametrize("way", ["lost", "of another run"])
 def test_a_lost_picture_brings_back_the_runs_it_is_made_of_and_no_others(smoke, tmp_path, way):
     lost, of = (["figures/F3.png"], ()) if way == "lost" else ((), {"figures/gradcam": ["0123456789", "9876543210"]})
-    found = kept.recall(smoke, keep(smoke, tmp_path, all_runs(smoke), lost, of))
+    found = kept.restorable(smoke, keep(smoke, tmp_path, all_runs(smoke), lost, of))
     assert found.products == set(kept.products(smoke)) - {"figures/gradcam"}
     pair = set(smoke.gradcam_pair)
     assert found.finetunings == set(smoke.finetunings) - pair
@@ -73,7 +73,7 @@ def test_a_lost_picture_brings_back_the_runs_it_is_made_of_and_no_others(smoke, 
 @pytest.mark.parametrize("name", ["data/ucf101", "figures/mask"])
 def test_a_lost_card_brings_back_no_run(smoke, tmp_path, name):
     lost = kept.products(smoke)[name].files[0]
-    found = kept.recall(smoke, keep(smoke, tmp_path, all_runs(smoke), [lost]))
+    found = kept.restorable(smoke, keep(smoke, tmp_path, all_runs(smoke), [lost]))
     assert found.products == set(kept.products(smoke)) - {name}
     assert found.finetunings == set(smoke.finetunings)
     assert found.pretrainings == set(smoke.pretrainings)
@@ -84,14 +84,14 @@ def test_a_damaged_provenance_is_named(smoke, tmp_path, damage):
     folder = keep(smoke, tmp_path, [])
     (folder / kept.PROVENANCE).write_text(damage)
     with pytest.raises(KeptError, match="provenance.json: can't be read .*restore it, or delete .*kept"):
-        kept.recall(smoke, folder)
+        kept.restorable(smoke, folder)
 
 
 def test_a_missing_kept_file_is_named(smoke, tmp_path):
     run = all_runs(smoke)[0]
     folder = keep(smoke, tmp_path, [run], [f"kept/{run}/journal.jsonl"])
     with pytest.raises(KeptError, match="journal.jsonl: is missing; restore it, or delete .*kept"):
-        kept.recall(smoke, folder)
+        kept.restorable(smoke, folder)
 
 
 def test_a_product_is_of_what_it_was_made_of_until_it_is_made_again(smoke, tmp_path):
@@ -106,7 +106,7 @@ def test_a_product_is_of_what_it_was_made_of_until_it_is_made_again(smoke, tmp_p
 
 def test_the_card_shown_is_the_default_rows(smoke):
     default = smoke.finetunings[smoke.default].config.pretrain_id
-    assert smoke.shown_card == smoke.pretrainings[default].config.card.identify()
+    assert smoke.shown_check == smoke.pretrainings[default].config.mask_check.identify()
 
 
 @pytest.mark.parametrize("stage", ["finetune", "probe"])
@@ -115,7 +115,7 @@ def test_a_run_that_was_not_kept_brings_back_its_pretraining(smoke, tmp_path, st
     own = [i for i, run in planned.items() if run.config.pretrain_id and i not in smoke.gradcam_pair]
     lost = own[-1]
     runs = [run for run in all_runs(smoke) if run != f"{stage}/{lost}"]
-    found = kept.recall(smoke, keep(smoke, tmp_path, runs))
+    found = kept.restorable(smoke, keep(smoke, tmp_path, runs))
     assert planned[lost].config.pretrain_id not in found.pretrainings
     assert lost not in (found.finetunings | found.probes)
     assert set(smoke.gradcam_pair) <= found.finetunings
@@ -124,7 +124,7 @@ def test_a_run_that_was_not_kept_brings_back_its_pretraining(smoke, tmp_path, st
 def test_a_pretraining_lacking_an_epoch_runs_but_what_was_made_of_it_need_not(smoke, tmp_path):
     curve = next(i for i, p in smoke.pretrainings.items() if len(p.epochs) > 1)
     last = f"pretrain/{curve}/epoch_{max(smoke.pretrainings[curve].epochs)}"
-    found = kept.recall(smoke, keep(smoke, tmp_path, [run for run in all_runs(smoke) if run != last]))
+    found = kept.restorable(smoke, keep(smoke, tmp_path, [run for run in all_runs(smoke) if run != last]))
     assert curve not in found.pretrainings
     made = {i for i, f in smoke.finetunings.items() if f.config.pretrain_id == curve}
     assert made <= found.finetunings
@@ -159,7 +159,7 @@ def test_small_files_are_kept_and_come_back_as_they_were(finished):
     assert sorted(listed["runs"]) == sorted(runs)
     assert not list((folder / "report").rglob("*.safetensors"))
     for run in runs:
-        cli.main(["recall", run, "--kept", str(folder / "report" / "kept"), "--results", str(folder / "again")])
+        cli.main(["restore", run, "--kept", str(folder / "report" / "kept"), "--results", str(folder / "again")])
     back = {p.relative_to(folder / "again"): p.read_bytes() for p in (folder / "again").rglob("*") if p.is_file()}
     assert len(back) == 2 * 3 + 2
     assert all((folder / "results" / name).read_bytes() == content for name, content in back.items())
@@ -203,10 +203,11 @@ def test_the_workflow_runs_what_was_not_kept_and_nothing_else(root, smoke, tmp_p
     keep(smoke, report, runs)
     jobs = checkout.jobs()
     assert (
-        not {"pretrain", "finetune", "probe", "gradcam", "draw", "extract", "card", "sweep", "describe"} & jobs.keys()
+        not {"pretrain", "finetune", "probe", "gradcam", "generate", "extract", "mask_check", "sweep", "describe"}
+        & jobs.keys()
     )
-    assert jobs["recall"] == before["finetune"] + before["probe"] == len(smoke.finetunings) + len(smoke.probes)
-    assert jobs["recall_pretraining"] == before["pretrain"]
+    assert jobs["restore"] == before["finetune"] + before["probe"] == len(smoke.finetunings) + len(smoke.probes)
+    assert jobs["restore_pretraining"] == before["pretrain"]
     other = next(i for i in smoke.probes if smoke.probes[i].config.initial == "random")
     keep(smoke, report, [run for run in runs if run != f"probe/{other}"])
     jobs = checkout.jobs()
@@ -224,19 +225,19 @@ def test_a_run_that_is_there_is_not_written_over(root, smoke, tmp_path):
     keep(smoke, tmp_path / "reports" / "smoke", all_runs(smoke))
     words = ["--scale", "smoke", "--config-dir", str(tmp_path / "config"), "--results", str(tmp_path / "results")]
     cli.main(["resolve", *words])
-    recalled = checkout.jobs()["recall"]
+    restored = checkout.jobs()["restore"]
     own = f"finetune/{next(iter(smoke.finetunings))}"
     touch(tmp_path / "results", files_of(own))
     later = time.time() + 10
     for path in (tmp_path / "reports" / "smoke" / "kept").rglob("*"):
         os.utime(path, (later, later))
-    assert checkout.jobs()["recall"] == recalled - 1
+    assert checkout.jobs()["restore"] == restored - 1
 
 
-def test_the_report_waits_for_recalled_pretrainings(root, smoke, tmp_path):
+def test_the_report_waits_for_restored_pretrainings(root, smoke, tmp_path):
     """Nothing else leads to them: no checkpoint is asked for."""
     checkout = Checkout(root, tmp_path, "smoke")
     keep(smoke, tmp_path / "reports" / "smoke", all_runs(smoke))
     for target in ("README.md", "index.html"):
         jobs = checkout.jobs(f"reports/smoke/{target}")
-        assert jobs["recall_pretraining"] == sum(len(p.epochs) for p in smoke.pretrainings.values())
+        assert jobs["restore_pretraining"] == sum(len(p.epochs) for p in smoke.pretrainings.values())

@@ -44,7 +44,7 @@ def test_the_workflow_finds_its_results(run, root):
         for finetune_id in cell.finetunes:
             wanted = [f"results/finetune/{finetune_id}/metrics.json"]
             wanted += [f"results/probe/{planned.finetunings[finetune_id].probe}/metrics.json"]
-            assert not {"pretrain", "finetune", "probe", "extract", "card"} & checkout.jobs(*wanted).keys()
+            assert not {"pretrain", "finetune", "probe", "extract", "mask_check"} & checkout.jobs(*wanted).keys()
 
 
 def test_its_small_files_are_kept(run):

@@ -1,4 +1,4 @@
-"""The whole workflow for real, at smoke scale: one row per code path on tiny embedded data."""
+"""The whole workflow for real, at smoke scale: one row per code path on tiny synthetic data."""
 
 import json
 import os
@@ -114,7 +114,7 @@ def test_every_run_is_in_mlflow_under_its_parent(smoke, planned):
         models = runs[pretrain_id].outputs.model_outputs
         assert {model.step for model in models} == pretraining.epochs
         assert len(models) == len(pretraining.epochs)
-        pictures = {a.path for a in client.list_artifacts(runs[pretrain_id].info.run_id)} & {"card.png"}
+        pictures = {a.path for a in client.list_artifacts(runs[pretrain_id].info.run_id)} & {"check.png"}
         assert bool(pictures) == (pretraining.config.task == "mac")
 
 

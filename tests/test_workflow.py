@@ -91,7 +91,7 @@ def test_a_single_table_is_a_target_of_its_own(paper):
     assert (jobs["pretrain"], jobs["finetune"], jobs["table"]) == (3, 3, 1)
     # It waits for its own data and mask checks only, not for those of Kinetics.
     assert jobs["fetch"] == jobs["store"] == 1
-    assert jobs["card"] == 3
+    assert jobs["mask_check"] == 3
 
 
 def test_large_data_sets_are_scanned_and_extracted_in_shards(paper):
@@ -147,7 +147,7 @@ def test_a_new_row_runs_that_row_only(finished):
 
     finished.edit("tables.yaml", change)
     jobs = finished.jobs()
-    assert [jobs[name] for name in ("pretrain", "finetune", "card", "table")] == [1, 1, 1, 1]
+    assert [jobs[name] for name in ("pretrain", "finetune", "mask_check", "table")] == [1, 1, 1, 1]
     assert not {"curve", "scan", "index", "extract", "store"} & jobs.keys()
 
 
@@ -173,7 +173,7 @@ def test_touched_files_and_edited_comments_retrain_nothing(finished):
     folder = finished.folder
     for path in [*folder.rglob("*.smk"), *folder.glob("config/**/*.yaml"), folder / "Snakefile"]:
         path.write_text("# a comment\n" + path.read_text())
-    for name in ("config.yaml", "store.json", "index.parquet", "card.json"):
+    for name in ("config.yaml", "store.json", "index.parquet", "check.json"):
         for path in folder.rglob(name):
             path.touch()
     assert not {"pretrain", "finetune"} & finished.jobs().keys()
@@ -196,7 +196,7 @@ def test_a_fresh_checkout_over_old_results_retrains_nothing(finished):
 def test_a_changed_mask_limit_checks_again_but_retrains_nothing(finished):
     finished.edit("default.yaml", lambda tree: tree["mask_limits"].update(min_foreground=0.002))
     jobs = finished.jobs()
-    assert jobs["card"] == 9
+    assert jobs["mask_check"] == 9
     assert not {"pretrain", "finetune"} & jobs.keys()
 
 

@@ -27,7 +27,7 @@ theme = Group("data", help="Data")
 @theme.command()
 @paths("config", "out")
 @workers
-def draw(config: Path, out: Path, workers: int) -> None:
+def generate(config: Path, out: Path, workers: int) -> None:
     """Generate a synthetic data set into the folder of OUT, a marker file written last."""
     from mac.config import DatasetConfig, read_config
     from mac.data import synthetic
@@ -35,7 +35,7 @@ def draw(config: Path, out: Path, workers: int) -> None:
     wanted = read_config(config, DatasetConfig)
     shutil.rmtree(out.parent, ignore_errors=True)
     out.parent.mkdir(parents=True)
-    e = wanted.embedded
+    e = wanted.synthetic
     synthetic.generate(out.parent, wanted.layout, e.classes, e.videos_per_class, e.num_frames, e.seed, workers)
     write_json(out, wanted.canonical())
 
@@ -196,10 +196,10 @@ def boxes(config: Path, out: Path, parts: Paths) -> None:
     import pandas as pd
 
     from mac.config import BoxesConfig, read_config
-    from mac.data import detections
+    from mac.data import boxes
 
     dataset = read_config(config, BoxesConfig).dataset
-    table = detections.join([pd.read_parquet(path) for path in parts])
+    table = boxes.join([pd.read_parquet(path) for path in parts])
     write_table(out, table)
     print(f"{dataset.name}: {len(table)} boxes on {table['path'].nunique()} videos")
 

@@ -26,19 +26,21 @@ def masks() -> None:
 @boxes
 @click.option("--limits", type=float, nargs=2, required=True, metavar="LOW HIGH", help="Allowed share of foreground.")
 @planned
-def card(config: Path, store: Path, out: Path, picture: Path, boxes: Path | None, limits: Floats, plan: "Plan") -> None:
-    """Compute the card of a mask setting; refuse a degenerate one, its picture kept for a look."""
-    from mac.config import CardConfig, read_config
+def check(
+    config: Path, store: Path, out: Path, picture: Path, boxes: Path | None, limits: Floats, plan: "Plan"
+) -> None:
+    """Check how much a mask setting marks; refuse a degenerate one, its picture kept for a look."""
+    from mac.config import MaskCheckConfig, read_config
     from mac.data.store import FrameStore
-    from mac.masks.card import check
-    from mac.stages import card as cards
+    from mac.masks.check import refuse_degenerate
+    from mac.stages import mask_check
 
-    setting = read_config(config, CardConfig)
+    setting = read_config(config, MaskCheckConfig)
     picture.parent.mkdir(parents=True, exist_ok=True)
-    used_by = [use for p in plan.pretrainings.values() if p.config.card == setting for use in p.used_by]
-    facts = cards.run(setting, FrameStore(store.parent, boxes), picture)
+    used_by = [use for p in plan.pretrainings.values() if p.config.mask_check == setting for use in p.used_by]
+    facts = mask_check.run(setting, FrameStore(store.parent, boxes), picture)
     if not setting.clip.is_frozen:  # a control without motion has no foreground
-        check(facts["foreground"], *limits, facts["setting"], used_by)
+        refuse_degenerate(facts["foreground"], *limits, facts["setting"], used_by)
     write_json(out, facts)
 
 
@@ -46,20 +48,20 @@ def card(config: Path, store: Path, out: Path, picture: Path, boxes: Path | None
 @paths("config", "store", "out")
 @several_paths("pictures")
 @several_paths("foreground", "Pictures of how much is marked.")
-@click.option("--card", type=PATH, required=True, help="Picture of the setting's own card, on several clips.")
-def sweep(config: Path, store: Path, out: Path, pictures: Paths, foreground: Paths, card: Path) -> None:
+@click.option("--check", type=PATH, required=True, help="Picture of the setting itself, on several clips.")
+def sweep(config: Path, store: Path, out: Path, pictures: Paths, foreground: Paths, check: Path) -> None:
     """Show one clip under all m and λ of Tables 7 and 8."""
-    from mac.config import CardConfig, read_config
+    from mac.config import MaskCheckConfig, read_config
     from mac.data.store import FrameStore
     from mac.report.figures import draw_foreground
-    from mac.stages import card as cards
+    from mac.stages import mask_check
 
-    setting, frames = read_config(config, CardConfig), FrameStore(store.parent)
-    for path in [*pictures, *foreground, card]:
+    setting, frames = read_config(config, MaskCheckConfig), FrameStore(store.parent)
+    for path in [*pictures, *foreground, check]:
         path.parent.mkdir(parents=True, exist_ok=True)
-    found = cards.sweep(setting, frames, list(pictures))
-    cards.run(setting, frames, card)
-    note = f"{cards.CLIPS} training clips of {setting.store.dataset.name}, preset {setting.mask.preset}"
+    found = mask_check.sweep(setting, frames, list(pictures))
+    mask_check.run(setting, frames, check)
+    note = f"{mask_check.CLIPS} training clips of {setting.store.dataset.name}, preset {setting.mask.preset}"
     draw_foreground(found, note, list(foreground))
     write_json(out, found)
 

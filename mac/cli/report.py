@@ -130,7 +130,7 @@ def keep(plan: "Plan", results: Path, out: Path) -> None:
 @theme.command()
 @click.argument("run")
 @paths("kept", "results")
-def recall(run: str, kept: Path, results: Path) -> None:
+def restore(run: str, kept: Path, results: Path) -> None:
     """Put the files of a kept RUN into a results folder, after checking them.
 
     RUN is finetune/ID, probe/ID or pretrain/ID/epoch_E.

@@ -113,9 +113,9 @@ def _extract(store: "StoreConfig", results: Path, root: Path) -> Iterator[Step]:
     listed, frames = results / "dataset" / store.dataset.identify(), results / "store" / store.identify()
     if (frames / "store.json").exists():
         return
-    own, index, marker = {"config": listed / "config.yaml"}, listed / "index.parquet", root / "embedded.json"
-    if store.dataset.embedded and not marker.exists():
-        yield data.draw, {**own, "out": marker}
+    own, index, marker = {"config": listed / "config.yaml"}, listed / "index.parquet", root / "synthetic.json"
+    if store.dataset.synthetic and not marker.exists():
+        yield data.generate, {**own, "out": marker}
     if not index.exists():
         listing, scan = listed / "listing.parquet", listed / "scan" / "0-of-1.parquet"
         yield data.list_videos, {**own, "root": root, "out": listing}
@@ -144,14 +144,14 @@ def _train(plan: "Plan", finetune_id: str, results: Path) -> Iterator[Step]:
 
 
 def _pretrain(plan: "Plan", finetuning: "FinetuneConfig", results: Path) -> Iterator[Step]:
-    """The mask card and the segments of a pretraining up to an epoch; epochs that other rows want are kept too."""
+    """The mask check and the segments of a pretraining up to an epoch; epochs that other rows want are kept too."""
     planned, last = plan.pretrainings[finetuning.pretrain_id], finetuning.epoch
     config, run = planned.config, results / "pretrain" / finetuning.pretrain_id
     store = {"store": results / "store" / config.store.identify() / "store.json"}
-    card, limits = config.card and results / "masks" / config.card.identify(), plan.experiment.mask_limits
-    if card and not (card / "card.json").exists():
-        files = {"config": card / "config.yaml", "out": card / "card.json", "picture": card / "card.png"}
-        yield masks.card, {**files, **store, "limits": (limits.min_foreground, limits.max_foreground)}
+    check, limits = config.mask_check and results / "masks" / config.mask_check.identify(), plan.experiment.mask_limits
+    if check and not (check / "check.json").exists():
+        files = {"config": check / "config.yaml", "out": check / "check.json", "picture": check / "check.png"}
+        yield masks.check, {**files, **store, "limits": (limits.min_foreground, limits.max_foreground)}
 
     def has(epoch: int, *endings: str) -> bool:
         return all((run / f"epoch_{epoch}.{ending}").exists() for ending in endings)

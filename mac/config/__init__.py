@@ -7,12 +7,12 @@ excluded from an id. A default, with its unit and the section it comes from, sta
 from mac.config.data import BoxesConfig, DatasetConfig, DetectorConfig, LayoutName, StoreConfig, Synthetic
 from mac.config.probing import RETRIEVAL_KS, ProbeConfig, ProbeSections
 from mac.config.training import (
-    CardConfig,
     ClipConfig,
     ColourConfig,
     ContrastConfig,
     EvaluateConfig,
     FinetuneConfig,
+    MaskCheckConfig,
     MaskConfig,
     ModelConfig,
     OptimiserConfig,
@@ -26,7 +26,6 @@ from mac.validation import Probability, Strict, Weight, read_config, write_confi
 __all__ = [
     "RETRIEVAL_KS",
     "BoxesConfig",
-    "CardConfig",
     "ClipConfig",
     "ColourConfig",
     "ContrastConfig",
@@ -35,6 +34,7 @@ __all__ = [
     "EvaluateConfig",
     "FinetuneConfig",
     "LayoutName",
+    "MaskCheckConfig",
     "MaskConfig",
     "ModelConfig",
     "OptimiserConfig",

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import ConfigDict, Field, PositiveInt, model_validator
 
 from mac.data.layouts import LAYOUTS
 from mac.validation import Probability, Strict
@@ -22,15 +22,17 @@ class Synthetic(Strict):
 class DatasetConfig(Strict):
     """One data set: its name, layout, the subset of it that is used (null: all), and how it is generated if it is."""
 
+    model_config = ConfigDict(populate_by_name=True)
+
     version: int = 1
     name: str
     layout: LayoutName
     subset: str | None
-    embedded: Synthetic | None
+    synthetic: Synthetic | None = Field(alias="embedded")  # the spelling that is hashed
 
     @model_validator(mode="after")
     def _subset_of_real_data(self) -> Self:
-        if self.subset and self.embedded:
+        if self.subset and self.synthetic:
             raise ValueError(f"subset {self.subset!r} of synthetic data: generate fewer videos instead")
         return self
 

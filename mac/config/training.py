@@ -1,4 +1,4 @@
-"""Configurations of what runs on frames: mask card, pretraining, finetuning with its evaluation."""
+"""Configurations of what runs on frames: mask check, pretraining, finetuning with its evaluation."""
 
 from typing import Annotated, Literal, Self, Union
 
@@ -153,16 +153,17 @@ class PretrainConfig(PretrainSections):
         return method_of(self).name
 
     @property
-    def card(self) -> "CardConfig | None":
-        """The mask card that must pass before this pretraining may start; None where its method needs no mask."""
+    def mask_check(self) -> "MaskCheckConfig | None":
+        """The mask check that must pass before this pretraining may start; None where its method needs no mask."""
         if not method_of(self).needs_mask:
             return None
-        return CardConfig(store=self.store, boxes=self.boxes, split=self.split, clip=self.clip, mask=self.mask)
+        return MaskCheckConfig(store=self.store, boxes=self.boxes, split=self.split, clip=self.clip, mask=self.mask)
 
 
-class CardConfig(Strict):
-    """A mask card: one mask setting on the clips of one data set."""
+class MaskCheckConfig(Strict):
+    """A mask check: one mask setting on the clips of one data set."""
 
+    hashed_name = "CardConfig"
     version: int = 1
     store: StoreConfig
     boxes: BoxesConfig | None

@@ -43,7 +43,7 @@ def sizes(plan: Plan, config_dir: Path, results: Path = NOWHERE) -> dict[str, Si
 
 
 def _size(dataset: DatasetConfig, source: catalog.Source | None, config_dir: Path, folder: Path) -> Size:
-    generated = dataset.embedded
+    generated = dataset.synthetic
     gigabytes = float(source.gigabytes or 0) if source and not generated else 0.0
     if (folder / "index.parquet").exists():
         table = pd.read_parquet(folder / "index.parquet")
@@ -120,8 +120,8 @@ def work(plan: Plan, known: dict[str, Size], results: Path = NOWHERE) -> pd.Data
     for run_id, f in plan.finetunings.items():
         config, o, (training, testing) = f.config, f.config.optimiser, kinds_of(f.config)
         videos, tested = known[config.store.dataset.identify()].sides[config.split]
-        if config.videos_per_class and config.store.dataset.embedded:
-            videos = min(videos, config.videos_per_class * config.store.dataset.embedded.classes)
+        if config.videos_per_class and config.store.dataset.synthetic:
+            videos = min(videos, config.videos_per_class * config.store.dataset.synthetic.classes)
         is_finished = (results / "finetune" / run_id / "metrics.json").exists()
         state, share = _state(is_finished, done[run_id], o.epochs), done[run_id] / o.epochs
         rows.append((run_id, "finetune", state, training, *_train(videos, o.batch_size, o.epochs), share))

@@ -78,7 +78,7 @@ def _runs(costs: Costs) -> list[str]:
         starts[i] = f"from {config.pretrain_id} at {config.epoch}" if config.pretrain_id else config.initial
     lines = [
         f"Scale {plan.scale}: {len(plan.tables)} tables and curves",
-        f"{len(plan.datasets)} data sets, {len(plan.cards)} mask cards, {len(plan.probes)} probes",
+        f"{len(plan.datasets)} data sets, {len(plan.mask_checks)} mask checks, {len(plan.probes)} probes",
     ]
     heads = f"{len(plan.pretrainings)} pretrainings ({segments} jobs):", f"{len(plan.finetunings)} finetunings:"
     for head, runs in zip(heads, (plan.pretrainings, plan.finetunings), strict=True):

@@ -1,1 +1,1 @@
-"""Foreground masks: from frame differences (Algorithm 1) or person boxes, and the card that judges a setting."""
+"""Foreground masks: from frame differences (Algorithm 1) or person boxes, and the check that judges a setting."""

@@ -101,7 +101,7 @@ def data_card(title: str, facts: dict[str, Any], table: pd.DataFrame, picture: s
 
 def about(dataset: DatasetConfig, config_dir: Path) -> str:
     """Say whose a data set is and on which terms, by ``CONFIG/catalog.yaml``."""
-    if dataset.embedded:
+    if dataset.synthetic:
         return (
             f"{dataset.name}: figures drawn by this project (`mac/data/synthetic.py`), not the data set of that name."
         )

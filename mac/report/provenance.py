@@ -77,7 +77,7 @@ def _differences(key: str, default: Any, here: Any) -> Iterator[Change]:
 def _text(value: Any) -> str:
     if isinstance(value, dict):
         name = value.get("subset") or value.get("name", "present")
-        return f"{name} (embedded)" if value.get("embedded") else name
+        return f"{name} (synthetic)" if value.get("embedded") else name
     return "none" if value is None else str(value)
 
 
@@ -95,7 +95,7 @@ def datasets(finetunes: Iterable[str], plan: Plan) -> list[DatasetConfig]:
 
 def _stand_ins(used: Iterable[DatasetConfig]) -> tuple[str, str]:
     """Name the data sets that generated figures stand in for, and those of which only a part is used."""
-    generated = sorted({dataset.name for dataset in used if dataset.embedded})
+    generated = sorted({dataset.name for dataset in used if dataset.synthetic})
     partial = sorted({f"{dataset.subset} for {dataset.name}" for dataset in used if dataset.subset})
     return ", ".join(generated), ", ".join(partial)
 

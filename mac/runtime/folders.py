@@ -12,8 +12,8 @@ class UnwritableError(Exception):
 
 def dataset_root(data_root: Path, dataset: DatasetConfig) -> Path:
     """Find a data set's folder: drawn by us, the user's own copy of a subset where there is one, or the whole set."""
-    if dataset.embedded:
-        return data_root / "embedded" / dataset.identify()
+    if dataset.synthetic:
+        return data_root / "synthetic" / dataset.identify()
     own = data_root / dataset.subset if dataset.subset else None
     return own if own and own.is_dir() else data_root / dataset.name
 

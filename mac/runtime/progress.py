@@ -17,7 +17,7 @@ from mac.plan import Plan
 from mac.tracking import journal
 
 # Seconds one unit takes at demo scale on one core; only their ratios matter, for the estimate of the time left.
-WEIGHTS = {"data sets": 60.0, "mask cards": 4.0, "pretraining": 7.0, "finetuning": 1.0, "tables": 2.0}
+WEIGHTS = {"data sets": 60.0, "mask checks": 4.0, "pretraining": 7.0, "finetuning": 1.0, "tables": 2.0}
 TERMINAL_SECONDS, LINE_SECONDS = 1.0, 30.0
 
 
@@ -32,9 +32,9 @@ class Bar:
 
 
 def bars(plan: Plan, results: Path, reports: Path) -> list[Bar]:
-    """Measure each stage: stores, mask cards, pretraining epochs, finetuning epochs, tables."""
+    """Measure each stage: stores, mask checks, pretraining epochs, finetuning epochs, tables."""
     stores = sum((results / "store" / i / "store.json").exists() for i in plan.stores)
-    cards = sum((results / "masks" / i / "card.json").exists() for i in plan.cards)
+    checks = sum((results / "masks" / i / "check.json").exists() for i in plan.mask_checks)
     done = epochs_done(plan, results, journal.read)
     pretrained, to_pretrain = (
         sum(done[i] for i in plan.pretrainings),
@@ -45,7 +45,7 @@ def bars(plan: Plan, results: Path, reports: Path) -> list[Bar]:
     tables = sum((reports / "tables" / f"{name}.md").exists() for name in plan.tables)
     return [
         Bar("data sets", "sets", stores, len(plan.stores)),
-        Bar("mask cards", "cards", cards, len(plan.cards)),
+        Bar("mask checks", "checks", checks, len(plan.mask_checks)),
         Bar("pretraining", "epochs", pretrained, to_pretrain),
         Bar("finetuning", "epochs", finetuned, to_finetune),
         Bar("tables", "tables", tables, len(plan.tables)),

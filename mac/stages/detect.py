@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from mac.config import BoxesConfig
-from mac.data import detections, video
+from mac.data import boxes, video
 from mac.models.detector import PersonDetector
 
 BATCH = 8  # frames at a time
@@ -27,22 +27,22 @@ def run(
         device: where to run.
 
     Returns:
-        The columns of :func:`mac.data.detections.read`, a row a box, for every frame.
+        The columns of :func:`mac.data.boxes.read`, a row a box, for every frame.
 
     Raises:
         mac.models.detector.NoDetectorError: the detector's weights can't be had.
-        mac.data.detections.DetectionsError: published boxes are missing or malformed.
+        mac.data.boxes.BoxesError: published boxes are missing or malformed.
     """
     if config.detector == "published":
-        return detections.read(root, videos, config.min_score)
+        return boxes.read(root, videos, config.min_score)
     detector = PersonDetector(config.detector, weights, device)
     rows = []
     for row in videos.itertuples():
         for numbers, frames in _batches(root / row.file, row.width, row.height, config.every):
-            for number, boxes in zip(numbers, detector.detect(frames, config.min_score), strict=True):
-                rows += [(row.path, number, *box) for box in boxes.tolist()]
-    table = pd.DataFrame(rows, columns=detections.COLUMNS)
-    return detections.hold(table, videos, config.every)
+            for number, found in zip(numbers, detector.detect(frames, config.min_score), strict=True):
+                rows += [(row.path, number, *box) for box in found.tolist()]
+    table = pd.DataFrame(rows, columns=boxes.COLUMNS)
+    return boxes.hold(table, videos, config.every)
 
 
 def _batches(path: Path, width: int, height: int, every: int) -> Iterator[tuple[list[int], list[np.ndarray]]]:

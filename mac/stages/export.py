@@ -104,7 +104,7 @@ def _choose_epoch(folder: Path, asked: int | None, config: PretrainConfig) -> in
     if epoch in reached:
         raise ExportError(
             f"{path}: the pretraining got there, but its checkpoint was deleted. Kept: {listed}. The rule `pretrain`"
-            f" makes it again: {command} (first delete REPORTS/SCALE/kept, if the run was recalled from there)"
+            f" makes it again: {command} (first delete REPORTS/SCALE/kept, if the run was restored from there)"
         )
     raise ExportError(
         f"{path}: no checkpoint of that epoch. Kept: {listed}. The rule `pretrain` makes those a table asks for"

@@ -7,7 +7,7 @@ import torch
 
 from mac import pictures
 from mac.data import video
-from mac.masks import card
+from mac.masks import check
 from mac.masks.frame_difference import foreground_masks
 
 SHOWN = 8  # frames in a picture
@@ -71,7 +71,7 @@ def run(
         masks = foreground_masks(clip, momentum, threshold, preset)
         name = f"m = {momentum:g}, λ = {threshold:g}"
         shares[name] = float(masks.mean())
-        rows.append((f"{name}\n{shares[name]:.1%}", card.overlay(clip[0], masks[0])))
+        rows.append((f"{name}\n{shares[name]:.1%}", check.overlay(clip[0], masks[0])))
     out.parent.mkdir(parents=True, exist_ok=True)
     if moving:
         codec = "libx264" if out.suffix == ".mp4" else "mpeg4"
@@ -79,5 +79,5 @@ def run(
         even = wide[:, : wide.shape[1] // 2 * 2, : wide.shape[2] // 2 * 2]  # codecs halve the colour planes
         video.write(out, np.ascontiguousarray(even), max(round(video.frame_rate(path) / stride), 1), codec)
     else:
-        pictures.save(card.picture(rows, f"Foreground of {path.name} ({preset})"), [out])
+        pictures.save(check.picture(rows, f"Foreground of {path.name} ({preset})"), [out])
     return shares

@@ -99,10 +99,10 @@ class RunFiles:
         return [*files, self._folder / "predictions.parquet"] if self.stage != "pretrain" and self._finals else files
 
     def _pictures(self, config: Config, drawings: Path) -> list[Path]:
-        """The confusion matrix of a finetuning or a probe; the mask card's picture of a pretraining."""
+        """The confusion matrix of a finetuning or a probe; the mask check's picture of a pretraining."""
         if not isinstance(config, PretrainConfig):
             return [self._confusion(drawings)]
-        picture = config.card and self._results / "masks" / config.card.identify() / "card.png"
+        picture = config.mask_check and self._results / "masks" / config.mask_check.identify() / "check.png"
         return [picture] if picture and picture.exists() else []
 
     def _confusion(self, drawings: Path) -> Path:

@@ -158,7 +158,7 @@ def test_data_may_be_generated_under_any_name(root):
     found = estimate.sizes(planned, root / "config")[dataset_id]
     assert set(found.sides) == set(dataset.splits)
     assert all(sum(sides) == pytest.approx(18, abs=1) for sides in found.sides.values())
-    planned.datasets[dataset_id] = dataset.model_copy(update={"name": "mine", "embedded": None})
+    planned.datasets[dataset_id] = dataset.model_copy(update={"name": "mine", "synthetic": None})
     with pytest.raises(ConfigError, match="mine: how many videos each split has is not said"):
         estimate.sizes(planned, root / "config")
 

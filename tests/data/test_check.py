@@ -379,11 +379,11 @@ def damaged_copies(sources: list[Path], folder: Path, rng: np.random.Generator) 
     return copies
 
 
-def test_no_damaged_copy_of_embedded_data_passes_with_frames_lost(embedded, tmp_path):
+def test_no_damaged_copy_of_synthetic_data_passes_with_frames_lost(synthetic_data, tmp_path):
     rng = np.random.default_rng(3)
     sources = [
-        *sorted((embedded / "ucf101").rglob("*.avi"))[::15],
-        *sorted((embedded / "kinetics").rglob("*.mp4"))[::15],
+        *sorted((synthetic_data / "ucf101").rglob("*.avi"))[::15],
+        *sorted((synthetic_data / "kinetics").rglob("*.mp4"))[::15],
         encode(tmp_path / "a.mkv", range(60), b_frames=2),
         encode(tmp_path / "b.avi", range(60), b_frames=2),
     ]

@@ -133,9 +133,9 @@ def test_a_choice_that_cant_be_made_says_what_there_is():
 
 
 @pytest.fixture
-def mini(root, embedded, tmp_path):
+def mini(root, synthetic_data, tmp_path):
     """The entry of minikinetics100 made small, beside a drawn kinetics400; its lists name every video."""
-    shutil.copytree(embedded / "kinetics", tmp_path / "kinetics400")
+    shutil.copytree(synthetic_data / "kinetics", tmp_path / "kinetics400")
     source = catalog.load(root / "config" / "catalog.yaml")["minikinetics100"]
     folder = tmp_path / "minikinetics100"
     for part in ("train", "val"):
@@ -194,9 +194,9 @@ def test_without_the_larger_set_it_is_said_what_brings_it(mini):
     assert not (folder / "choice.json").exists()
 
 
-def test_a_users_own_small_set_is_used_as_it_is(mini, embedded):
+def test_a_users_own_small_set_is_used_as_it_is(mini, synthetic_data):
     source, folder = mini
-    shutil.copytree(embedded / "kinetics", folder, dirs_exist_ok=True)
+    shutil.copytree(synthetic_data / "kinetics", folder, dirs_exist_ok=True)
     before = {path: path.read_bytes() for path in folder.glob("annotations/*.csv")}
     fetch.complete("minikinetics100", source, folder, offline=True, say=lambda _: None)
     assert {path: path.read_bytes() for path in folder.glob("annotations/*.csv")} == before

@@ -134,9 +134,9 @@ def test_a_list_that_cant_be_used_is_named(text, told, listed, tmp_path):
         listed(text) if text is not None else index.read_lists(tmp_path, "csv")
 
 
-def test_files_of_the_same_name_are_told_apart(embedded, tmp_path):
+def test_files_of_the_same_name_are_told_apart(synthetic_data, tmp_path):
     """Nothing is looked for elsewhere, and what isn't listed is unlisted whatever its name."""
-    root = shutil.copytree(embedded / "csv", tmp_path / "csv")
+    root = shutil.copytree(synthetic_data / "csv", tmp_path / "csv")
     first, *rest = sorted((root / "Clap").iterdir())
     (root / "replacement").mkdir()
     shutil.copy(rest[0], root / "replacement" / first.name)
@@ -145,14 +145,14 @@ def test_files_of_the_same_name_are_told_apart(embedded, tmp_path):
     assert table.loc[table["label"] == "", "file"].tolist() == [f"replacement/{first.name}"]
 
 
-def test_a_scale_with_videos_of_ones_own_plans_indexes_and_extracts(embedded, root, tmp_path, monkeypatch):
+def test_a_scale_with_videos_of_ones_own_plans_indexes_and_extracts(synthetic_data, root, tmp_path, monkeypatch):
     """A list in the data set's folder, and a scale that names the data set."""
     shutil.copytree(root / "config", tmp_path / "config")
     scale = yaml.safe_load((tmp_path / "config" / "scales" / "smoke.yaml").read_text())
     scale["datasets"]["mine"] = {"layout": "csv"}
     scale["pretrain"]["dataset"] = scale["finetune"]["dataset"] = "mine"
     (tmp_path / "config" / "scales" / "mine.yaml").write_text(yaml.safe_dump(scale))
-    data = shutil.copytree(embedded / "csv", tmp_path / "data")
+    data = shutil.copytree(synthetic_data / "csv", tmp_path / "data")
     videos = pd.read_csv(data / "videos.csv")
     videos[["path", "label", "group"]].to_csv(data / "videos.csv", index=False)
     monkeypatch.chdir(tmp_path)

@@ -95,10 +95,10 @@ def below(folder, pattern):
 
 
 @pytest.fixture(scope="session")
-def served(embedded, tmp_path_factory):
+def served(synthetic_data, tmp_path_factory):
     """What the servers of each set hold, by file name: the drawn videos, packed as the real archives are."""
     scratch = tmp_path_factory.mktemp("served") / "x.rar"
-    ucf, hmdb, kinetics = (embedded / layout for layout in SETS.values())
+    ucf, hmdb, kinetics = (synthetic_data / layout for layout in SETS.values())
     videos = below(ucf, "UCF-101/*/*.avi")
     lists = below(hmdb, "test_train_splits/*.txt")
     by_class = {}
@@ -183,11 +183,11 @@ def assert_same_videos(folder, original, layout, kept=None):
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_a_set_is_fetched_from_nothing_and_once(name, sources, server, embedded, tmp_path):
+def test_a_set_is_fetched_from_nothing_and_once(name, sources, server, synthetic_data, tmp_path):
     source, folder, layout = sources(name), tmp_path / "data" / name, SETS[name]
     done = fetch.complete(name, source, folder, say=lambda _: None)
     assert done == ARCHIVES[name]
-    assert_same_videos(folder, embedded / layout, layout)
+    assert_same_videos(folder, synthetic_data / layout, layout)
     wanted = set(server.files) - {UCF_RAR}  # a second choice that was not needed
     assert sorted(server.requests) == sorted(wanted)
     before = snapshot(folder)
@@ -198,7 +198,7 @@ def test_a_set_is_fetched_from_nothing_and_once(name, sources, server, embedded,
     assert (snapshot(folder), server.requests) == (before, [])
 
 
-def test_kinetics_archives_are_discarded_and_mended_videos_win(sources, server, embedded, tmp_path):
+def test_kinetics_archives_are_discarded_and_mended_videos_win(sources, server, synthetic_data, tmp_path):
     folder = tmp_path / "kinetics400"
     fetch.complete("kinetics400", sources("kinetics400"), folder, say=lambda _: None)
     assert not [path for path in folder.rglob("*") if path.name.endswith((".gz", ".tgz"))]
@@ -215,8 +215,8 @@ def test_kinetics_archives_are_discarded_and_mended_videos_win(sources, server, 
 
 @pytest.mark.parametrize("name", SETS)
 @pytest.mark.parametrize("offline", [False, True])
-def test_a_folder_that_the_user_extracted_is_used_as_it_is(name, offline, sources, server, embedded, tmp_path):
-    folder = shutil.copytree(embedded / SETS[name], tmp_path / name)
+def test_a_folder_that_the_user_extracted_is_used_as_it_is(name, offline, sources, server, synthetic_data, tmp_path):
+    folder = shutil.copytree(synthetic_data / SETS[name], tmp_path / name)
     before = snapshot(folder)
     done = fetch.complete(name, sources(name), folder, offline, say=lambda _: None)
     assert set(done.values()) == {"found"}
@@ -224,8 +224,8 @@ def test_a_folder_that_the_user_extracted_is_used_as_it_is(name, offline, source
     assert not (folder / ".fetch.lock").exists()  # nothing at all is written: the folder may be another's
 
 
-def test_a_part_of_the_classes_with_another_ending_in_another_folder_is_used(sources, server, embedded, tmp_path):
-    original, folder = embedded / "ucf101", tmp_path / "ucf101"
+def test_a_part_of_the_classes_with_another_ending_in_another_folder_is_used(sources, server, synthetic_data, tmp_path):
+    original, folder = synthetic_data / "ucf101", tmp_path / "ucf101"
     shutil.copytree(original / "ucfTrainTestlist", folder / "my lists")
     kept = sorted(index.take(original, "ucf101")["label"].unique())[:2]
     for label in kept:
@@ -240,28 +240,30 @@ def test_a_part_of_the_classes_with_another_ending_in_another_folder_is_used(sou
 
 
 @pytest.mark.parametrize("name", ["validate.csv", "validation.csv"])
-def test_annotations_under_another_name_that_the_index_reads_are_used(name, sources, server, embedded, tmp_path):
-    folder = shutil.copytree(embedded / "kinetics", tmp_path / "kinetics400")
+def test_annotations_under_another_name_that_the_index_reads_are_used(name, sources, server, synthetic_data, tmp_path):
+    folder = shutil.copytree(synthetic_data / "kinetics", tmp_path / "kinetics400")
     (folder / "annotations" / "val.csv").rename(folder / "annotations" / name)
-    assert_same_videos(folder, embedded / "kinetics", "kinetics")
+    assert_same_videos(folder, synthetic_data / "kinetics", "kinetics")
     done = fetch.complete("kinetics400", sources("kinetics400"), folder, offline=True, say=lambda _: None)
     assert set(done.values()) == {"found"}
 
 
 @pytest.mark.parametrize("lacking", ["ucfTrainTestlist", "ucfTrainTestlist/testlist03.txt"])
-def test_only_the_missing_part_is_fetched_and_some_lists_are_not_all(lacking, sources, server, embedded, tmp_path):
-    folder = shutil.copytree(embedded / "ucf101", tmp_path / "ucf101")
+def test_only_the_missing_part_is_fetched_and_some_lists_are_not_all(
+    lacking, sources, server, synthetic_data, tmp_path
+):
+    folder = shutil.copytree(synthetic_data / "ucf101", tmp_path / "ucf101")
     (folder / lacking).unlink() if lacking.endswith("txt") else shutil.rmtree(folder / lacking)
     done = fetch.complete("ucf101", sources("ucf101"), folder, say=lambda _: None)
     assert done == {"split lists": [UCF_LISTS], "videos": "found"}
     assert server.requests == [UCF_LISTS]
-    assert_same_videos(folder, embedded / "ucf101", "ucf101")
+    assert_same_videos(folder, synthetic_data / "ucf101", "ucf101")
 
 
 @pytest.mark.parametrize("offline", [False, True])
 @pytest.mark.parametrize("chosen", [UCF_ZIP, UCF_RAR])
 def test_archives_dropped_into_the_folder_are_unpacked_without_a_request(
-    offline, chosen, sources, server, served, embedded, tmp_path
+    offline, chosen, sources, server, served, synthetic_data, tmp_path
 ):
     source, folder = sources("ucf101"), tmp_path / "ucf101"
     folder.mkdir()
@@ -270,42 +272,42 @@ def test_archives_dropped_into_the_folder_are_unpacked_without_a_request(
     done = fetch.complete("ucf101", source, folder, offline, say=lambda _: None)
     assert done == {"split lists": [UCF_LISTS], "videos": [chosen]}
     assert server.requests == []
-    assert_same_videos(folder, embedded / "ucf101", "ucf101")
+    assert_same_videos(folder, synthetic_data / "ucf101", "ucf101")
 
 
-def test_offline_says_what_is_missing_from_where_and_where_it_goes(sources, server, embedded, tmp_path):
+def test_offline_says_what_is_missing_from_where_and_where_it_goes(sources, server, synthetic_data, tmp_path):
     source, folder = sources("ucf101"), tmp_path / "ucf101"
     with pytest.raises(MissingDataError) as error:
         fetch.complete("ucf101", source, folder, offline=True, say=lambda _: None)
     for told in (str(folder / UCF_LISTS), f"{server.url}/{UCF_LISTS}", "`download: false`", f"into {folder}"):
         assert told in str(error.value)
-    shutil.copytree(embedded / "ucf101" / "ucfTrainTestlist", folder / "ucfTrainTestlist")
+    shutil.copytree(synthetic_data / "ucf101" / "ucfTrainTestlist", folder / "ucfTrainTestlist")
     with pytest.raises(MissingDataError) as error:
         fetch.complete("ucf101", source, folder, offline=True, say=lambda _: None)
     for name in (UCF_ZIP, UCF_RAR):
         assert str(folder / name) in str(error.value)
         assert f"{server.url}/{name}" in str(error.value)
     assert UCF_LISTS not in str(error.value)
-    shutil.copytree(embedded / "ucf101" / "UCF-101", folder, dirs_exist_ok=True)
+    shutil.copytree(synthetic_data / "ucf101" / "UCF-101", folder, dirs_exist_ok=True)
     done = fetch.complete("ucf101", source, folder, offline=True, say=lambda _: None)
     assert done == {"split lists": "found", "videos": "found"}
     assert server.requests == []
-    assert_same_videos(folder, embedded / "ucf101", "ucf101")
+    assert_same_videos(folder, synthetic_data / "ucf101", "ucf101")
 
 
-def test_offline_sends_videos_of_listed_archives_where_they_are_found(sources, embedded, tmp_path):
+def test_offline_sends_videos_of_listed_archives_where_they_are_found(sources, synthetic_data, tmp_path):
     folder = tmp_path / "kinetics400"
-    shutil.copytree(embedded / "kinetics" / "annotations", folder / "annotations")
+    shutil.copytree(synthetic_data / "kinetics" / "annotations", folder / "annotations")
     source = sources("kinetics400")
     with pytest.raises(MissingDataError) as error:
         fetch.complete("kinetics400", source, folder, offline=True, say=lambda _: None)
     told = Path(str(error.value).rpartition("put the unpacked files into ")[2])
     for part in ("train", "val"):
-        shutil.copytree(embedded / "kinetics" / part, told / part)
+        shutil.copytree(synthetic_data / "kinetics" / part, told / part)
     assert fetch.complete("kinetics400", source, folder, offline=True, say=lambda _: None)["videos"] == "found"
 
 
-def test_a_run_killed_while_unpacking_is_taken_up_again(sources, server, embedded, tmp_path, monkeypatch):
+def test_a_run_killed_while_unpacking_is_taken_up_again(sources, server, synthetic_data, tmp_path, monkeypatch):
     source, folder = sources("ucf101"), tmp_path / "ucf101"
     real = archives.os.replace
 
@@ -322,10 +324,10 @@ def test_a_run_killed_while_unpacking_is_taken_up_again(sources, server, embedde
     server.requests.clear()
     assert fetch.complete("ucf101", source, folder, offline=True, say=lambda _: None) == ARCHIVES["ucf101"]
     assert server.requests == []
-    assert_same_videos(folder, embedded / "ucf101", "ucf101")
+    assert_same_videos(folder, synthetic_data / "ucf101", "ucf101")
 
 
-def test_a_run_stopped_between_two_archives_fetches_the_rest_only(sources, server, embedded, tmp_path):
+def test_a_run_stopped_between_two_archives_fetches_the_rest_only(sources, server, synthetic_data, tmp_path):
     source, folder = sources("kinetics400"), tmp_path / "kinetics400"
     withheld = {name: server.files.pop(name) for name in ("val/part_0.tar.gz", REPLACEMENT)}
     for _ in range(2):
@@ -338,10 +340,10 @@ def test_a_run_stopped_between_two_archives_fetches_the_rest_only(sources, serve
     server.requests.clear()
     assert fetch.complete("kinetics400", source, folder, say=lambda _: None) == ARCHIVES["kinetics400"]
     assert server.requests == list(withheld)
-    assert_same_videos(folder, embedded / "kinetics", "kinetics")
+    assert_same_videos(folder, synthetic_data / "kinetics", "kinetics")
 
 
-def test_a_part_whose_second_archive_is_damaged_is_not_taken_for_complete(sources, server, embedded, tmp_path):
+def test_a_part_whose_second_archive_is_damaged_is_not_taken_for_complete(sources, server, synthetic_data, tmp_path):
     source, folder = sources("kinetics400"), tmp_path / "kinetics400"
     whole = server.files["train/part_1.tar.gz"]
     server.files["train/part_1.tar.gz"] = whole[:-5000]
@@ -352,11 +354,11 @@ def test_a_part_whose_second_archive_is_damaged_is_not_taken_for_complete(source
         path.unlink()
     server.files["train/part_1.tar.gz"] = whole
     assert fetch.complete("kinetics400", source, folder, say=lambda _: None) == ARCHIVES["kinetics400"]
-    assert_same_videos(folder, embedded / "kinetics", "kinetics")
+    assert_same_videos(folder, synthetic_data / "kinetics", "kinetics")
 
 
 @pytest.mark.parametrize("answer", ["none", "a page", "cut", "another date"])
-def test_a_bad_first_archive_gives_way_to_the_second(answer, sources, server, embedded, tmp_path):
+def test_a_bad_first_archive_gives_way_to_the_second(answer, sources, server, synthetic_data, tmp_path):
     source, folder, said = sources("ucf101"), tmp_path / "ucf101", []
     whole = server.files.pop(UCF_ZIP)
     dated = whole[:12] + bytes([whole[12] ^ 1]) + whole[13:]  # could be unpacked, but isn't what is pinned
@@ -365,7 +367,7 @@ def test_a_bad_first_archive_gives_way_to_the_second(answer, sources, server, em
     done = fetch.complete("ucf101", source, folder, say=said.append)
     assert done == {"split lists": [UCF_LISTS], "videos": [UCF_RAR]}
     assert any(f"/{UCF_ZIP}: " in text and "trying another archive" in text for text in said)
-    assert_same_videos(folder, embedded / "ucf101", "ucf101")
+    assert_same_videos(folder, synthetic_data / "ucf101", "ucf101")
     assert not (folder / UCF_ZIP).exists()
 
 
@@ -382,26 +384,28 @@ def test_an_error_names_every_archive_that_was_tried(sources, server, tmp_path):
 
 @pytest.mark.parametrize(("dropped", "taken"), [(UCF_RAR, UCF_ZIP), (UCF_ZIP, UCF_RAR)])
 def test_a_dropped_archive_that_is_damaged_gives_way_to_a_download(
-    dropped, taken, sources, server, served, embedded, tmp_path
+    dropped, taken, sources, server, served, synthetic_data, tmp_path
 ):
     source, folder = sources("ucf101"), tmp_path / "ucf101"
     folder.mkdir()
     (folder / dropped).write_bytes(served["ucf101"][dropped][:-300])
     assert fetch.complete("ucf101", source, folder, say=lambda _: None)["videos"] == [taken]
-    assert_same_videos(folder, embedded / "ucf101", "ucf101")
+    assert_same_videos(folder, synthetic_data / "ucf101", "ucf101")
 
 
-def test_files_unpacked_by_hand_are_found_after_an_archive_could_not_be_unpacked(sources, server, embedded, tmp_path):
+def test_files_unpacked_by_hand_are_found_after_an_archive_could_not_be_unpacked(
+    sources, server, synthetic_data, tmp_path
+):
     source, folder = sources("ucf101"), tmp_path / "ucf101"
     del server.files[UCF_ZIP]
     server.files[UCF_RAR] = server.files[UCF_RAR][:-300]
     with pytest.raises((DownloadError, ArchiveError)):
         fetch.complete("ucf101", source, folder, say=lambda _: None)
-    shutil.copytree(embedded / "ucf101" / "UCF-101", folder / "UCF-101", dirs_exist_ok=True)
+    shutil.copytree(synthetic_data / "ucf101" / "UCF-101", folder / "UCF-101", dirs_exist_ok=True)
     assert fetch.complete("ucf101", source, folder, say=lambda _: None)["videos"] == "found"
 
 
-def test_two_fetches_at_once_download_once(sources, server, embedded, tmp_path):
+def test_two_fetches_at_once_download_once(sources, server, synthetic_data, tmp_path):
     source, folder, said = sources("ucf101"), tmp_path / "ucf101", threading.Semaphore(0)
     server.open.clear()
     with ThreadPoolExecutor(2) as pool:
@@ -411,7 +415,7 @@ def test_two_fetches_at_once_download_once(sources, server, embedded, tmp_path):
         server.open.set()
         assert [future.result(60) for future in running] == [ARCHIVES["ucf101"]] * 2
     assert sorted(server.requests) == sorted([UCF_LISTS, UCF_ZIP])
-    assert_same_videos(folder, embedded / "ucf101", "ucf101")
+    assert_same_videos(folder, synthetic_data / "ucf101", "ucf101")
 
 
 def test_the_command_writes_where_each_part_is_from(sources, server, tmp_path, capsys):

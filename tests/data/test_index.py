@@ -17,8 +17,8 @@ real = pytest.mark.skipif(not REAL, reason="MAC_REAL_DATA names no folder of rea
 
 
 @pytest.mark.parametrize("layout", ["ucf101", "hmdb51", "kinetics"])
-def test_the_index_accounts_for_every_video(embedded, layout):
-    table = index.build(embedded / layout, layout, 0.0)
+def test_the_index_accounts_for_every_video(synthetic_data, layout):
+    table = index.build(synthetic_data / layout, layout, 0.0)
     assert len(table) == 30
     assert (table["status"] == check.SHORT).all()
     assert (table["num_frames"] == 14).all()
@@ -30,13 +30,13 @@ def test_the_index_accounts_for_every_video(embedded, layout):
 
 
 @pytest.fixture(scope="module")
-def plain(embedded):
+def plain(synthetic_data):
     """The index of the UCF101-like set as it is."""
-    return index.build(embedded / "ucf101", "ucf101", 0.0)
+    return index.build(synthetic_data / "ucf101", "ucf101", 0.0)
 
 
-def copied(embedded, tmp_path, layout="ucf101"):
-    return shutil.copytree(embedded / layout, tmp_path / layout)
+def copied(synthetic_data, tmp_path, layout="ucf101"):
+    return shutil.copytree(synthetic_data / layout, tmp_path / layout)
 
 
 def placed(root, layout="ucf101", subset=None):
@@ -46,8 +46,8 @@ def placed(root, layout="ucf101", subset=None):
     return listed.set_index("path")["file"].to_dict(), table.loc[table["label"] == "", "file"].tolist()
 
 
-def test_unusable_videos_are_named_with_a_reason_and_counted_against_the_budget(embedded, tmp_path):
-    root = copied(embedded, tmp_path)
+def test_unusable_videos_are_named_with_a_reason_and_counted_against_the_budget(synthetic_data, tmp_path):
+    root = copied(synthetic_data, tmp_path)
     videos = sorted(root.rglob("*.avi"))
     videos[3].unlink()
     videos[17].write_bytes(b"not a video")
@@ -73,8 +73,8 @@ def test_unusable_videos_are_named_with_a_reason_and_counted_against_the_budget(
 
 
 @pytest.mark.parametrize("ending", [".mkv", ".mp4", ".MP4", ".webm"])
-def test_another_ending_is_found(embedded, tmp_path, ending):
-    root = copied(embedded, tmp_path)
+def test_another_ending_is_found(synthetic_data, tmp_path, ending):
+    root = copied(synthetic_data, tmp_path)
     first = sorted(root.rglob("*.avi"))[0]
     first.rename(first.with_suffix(ending))
     files, unlisted = placed(root)
@@ -84,8 +84,8 @@ def test_another_ending_is_found(embedded, tmp_path, ending):
 
 
 @pytest.mark.parametrize("layout", ["ucf101", "hmdb51", "kinetics"])
-def test_videos_are_found_by_name_in_a_flat_folder(embedded, tmp_path, layout):
-    root = copied(embedded, tmp_path, layout)
+def test_videos_are_found_by_name_in_a_flat_folder(synthetic_data, tmp_path, layout):
+    root = copied(synthetic_data, tmp_path, layout)
     official, _ = placed(root, layout)
     (root / "all of them").mkdir()
     for video in official:
@@ -95,8 +95,8 @@ def test_videos_are_found_by_name_in_a_flat_folder(embedded, tmp_path, layout):
     assert not unlisted
 
 
-def test_kinetics_is_found_in_class_folders_with_underscores(embedded, tmp_path):
-    root = copied(embedded, tmp_path, "kinetics")
+def test_kinetics_is_found_in_class_folders_with_underscores(synthetic_data, tmp_path):
+    root = copied(synthetic_data, tmp_path, "kinetics")
     official, _ = placed(root, "kinetics")
     assert any(" " in video for video in official)
     for part in ("train", "val"):
@@ -106,12 +106,12 @@ def test_kinetics_is_found_in_class_folders_with_underscores(embedded, tmp_path)
     assert files == {video: video.replace(" ", "_") for video in official}
     assert not unlisted
     table = index.build(root, "kinetics", 0.0)
-    assert index.digest(table) == index.digest(index.build(embedded / "kinetics", "kinetics", 0.0))
+    assert index.digest(table) == index.digest(index.build(synthetic_data / "kinetics", "kinetics", 0.0))
 
 
 @pytest.mark.parametrize("place", ["replacement", "train/replacement", "replacement_for_corrupted_k400"])
-def test_a_mended_copy_is_taken_before_the_official_one(embedded, tmp_path, place):
-    root = copied(embedded, tmp_path, "kinetics")
+def test_a_mended_copy_is_taken_before_the_official_one(synthetic_data, tmp_path, place):
+    root = copied(synthetic_data, tmp_path, "kinetics")
     broken, other = list(placed(root, "kinetics")[0])[:2]
     mended = f"{place}/{Path(broken).stem}.mkv"
     encode(root / mended, range(21))
@@ -124,8 +124,8 @@ def test_a_mended_copy_is_taken_before_the_official_one(embedded, tmp_path, plac
     assert (row["status"], row["num_frames"], row["file"]) == (check.OK, 21, mended)
 
 
-def test_the_official_place_wins_over_a_copy_elsewhere(embedded, tmp_path):
-    root = copied(embedded, tmp_path)
+def test_the_official_place_wins_over_a_copy_elsewhere(synthetic_data, tmp_path):
+    root = copied(synthetic_data, tmp_path)
     first, second = sorted(root.rglob("*.avi"))[:2]
     for folder in (f"A/{first.parent.name}", "z"):
         (root / folder).mkdir(parents=True)
@@ -138,8 +138,8 @@ def test_the_official_place_wins_over_a_copy_elsewhere(embedded, tmp_path):
     assert not unlisted
 
 
-def test_hidden_files_and_folders_are_passed_over(embedded, tmp_path):
-    root = copied(embedded, tmp_path)
+def test_hidden_files_and_folders_are_passed_over(synthetic_data, tmp_path):
+    root = copied(synthetic_data, tmp_path)
     first, second = sorted(root.rglob("*.avi"))[:2]
     (root / ".trash").mkdir()
     first.rename(root / ".trash" / first.name)
@@ -150,11 +150,11 @@ def test_hidden_files_and_folders_are_passed_over(embedded, tmp_path):
     assert not unlisted
 
 
-def test_unlisted_videos_are_named_and_change_nothing(embedded, plain, tmp_path):
-    root = copied(embedded, tmp_path)
+def test_unlisted_videos_are_named_and_change_nothing(synthetic_data, plain, tmp_path):
+    root = copied(synthetic_data, tmp_path)
     encode(root / "UCF-101" / "Extra" / "v_Extra_g01_c01.avi", range(20), "mpeg4")
     encode(root / "loose.mp4", range(20))
-    shutil.copy(sorted((embedded / "ucf101").rglob("*.avi"))[0], root / "AAA.avi")  # a listed video's bytes
+    shutil.copy(sorted((synthetic_data / "ucf101").rglob("*.avi"))[0], root / "AAA.avi")  # a listed video's bytes
     (root / "notes.txt").write_text("no video")
     table = index.build(root, "ucf101", 0.0)
     extra = table[table["status"] == check.UNLISTED]
@@ -166,8 +166,8 @@ def test_unlisted_videos_are_named_and_change_nothing(embedded, plain, tmp_path)
     pd.testing.assert_frame_equal(index.usable(table), plain, check_dtype=False)
 
 
-def test_a_linked_folder_serves_listed_videos_and_counts_no_unlisted(embedded, plain, tmp_path):
-    root = copied(embedded, tmp_path)
+def test_a_linked_folder_serves_listed_videos_and_counts_no_unlisted(synthetic_data, plain, tmp_path):
+    root = copied(synthetic_data, tmp_path)
     elsewhere = tmp_path / "elsewhere"
     (root / "UCF-101").rename(elsewhere)
     encode(elsewhere / "more" / "stray.avi", range(3), "mpeg4")
@@ -179,8 +179,8 @@ def test_a_linked_folder_serves_listed_videos_and_counts_no_unlisted(embedded, p
     assert index.digest(index.build(root, "ucf101", 0.0)) == index.digest(plain)
 
 
-def test_a_link_beside_a_folder_takes_nothing_from_it(embedded, tmp_path):
-    root = copied(embedded, tmp_path)
+def test_a_link_beside_a_folder_takes_nothing_from_it(synthetic_data, tmp_path):
+    root = copied(synthetic_data, tmp_path)
     encode(root / "UCF-101" / "stray.avi", range(3), "mpeg4")
     (root / "A link").symlink_to(root / "UCF-101")
     files, unlisted = placed(root)
@@ -192,9 +192,9 @@ def declared(table):
     return table[["path", "num_frames", "content"]].copy()
 
 
-def test_a_subset_keeps_its_videos_and_says_how_each_copy_compares(embedded, plain, tmp_path):
+def test_a_subset_keeps_its_videos_and_says_how_each_copy_compares(synthetic_data, plain, tmp_path):
     subset = declared(plain)
-    root = copied(embedded, tmp_path)
+    root = copied(synthetic_data, tmp_path)
     files = [root / path for path in subset["path"]]
     encode(files[4].with_suffix(".mkv"), range(14))
     encode(files[5].with_suffix(".mkv"), range(20))
@@ -210,22 +210,22 @@ def test_a_subset_keeps_its_videos_and_says_how_each_copy_compares(embedded, pla
     assert (table.loc[[*range(4), *range(7, 29)], "copy"] == index.IDENTICAL).all()
 
 
-def test_listed_videos_beside_a_subset_are_not_unlisted(embedded, plain):
+def test_listed_videos_beside_a_subset_are_not_unlisted(synthetic_data, plain):
     subset = declared(plain)
-    files, unlisted = placed(embedded / "ucf101", subset=subset[::2])
+    files, unlisted = placed(synthetic_data / "ucf101", subset=subset[::2])
     assert list(files) == subset["path"][::2].tolist()
     assert not unlisted
 
 
-def test_a_subset_of_strange_videos_is_refused_by_name(embedded, plain):
+def test_a_subset_of_strange_videos_is_refused_by_name(synthetic_data, plain):
     subset = declared(plain)
     subset.loc[3, "path"], subset.loc[9, "path"] = "UCF-101/B/v_B_g01_c01.avi", "UCF-101/A/v_A_g01_c01.avi"
     with pytest.raises(index.SubsetError, match=r"2 videos that no list names, first UCF-101/A/v_A_g01_c01\.avi"):
-        index.build(embedded / "ucf101", "ucf101", 0.0, subset=subset)
+        index.build(synthetic_data / "ucf101", "ucf101", 0.0, subset=subset)
 
 
-def test_duplicates_are_named_and_used(embedded, tmp_path):
-    root = copied(embedded, tmp_path)
+def test_duplicates_are_named_and_used(synthetic_data, tmp_path):
+    root = copied(synthetic_data, tmp_path)
     videos = [str(video.relative_to(root)) for video in sorted(root.rglob("*.avi"))]
     encode(root / videos[7], range(20), "mpeg4")
     for place in (3, 22):
@@ -251,16 +251,16 @@ def test_duplicates_are_named_and_used(embedded, tmp_path):
         ("testlist02.txt", lambda _: False, "split 2 has no usable test video"),
     ],
 )
-def test_a_list_that_leaves_a_class_or_a_side_empty_is_refused(embedded, tmp_path, name, keep, message):
-    root = copied(embedded, tmp_path)
+def test_a_list_that_leaves_a_class_or_a_side_empty_is_refused(synthetic_data, tmp_path, name, keep, message):
+    root = copied(synthetic_data, tmp_path)
     path = root / "ucfTrainTestlist" / name
     path.write_text("".join(f"{line}\n" for line in path.read_text().splitlines() if keep(line)))
     with pytest.raises(index.UnusableDataError, match=message):
         index.build(root, "ucf101", 0.0)
 
 
-def test_a_class_all_of_whose_training_videos_are_broken_is_refused(embedded, tmp_path):
-    root = copied(embedded, tmp_path)
+def test_a_class_all_of_whose_training_videos_are_broken_is_refused(synthetic_data, tmp_path):
+    root = copied(synthetic_data, tmp_path)
     for line in (root / "ucfTrainTestlist" / "trainlist02.txt").read_text().splitlines():
         if "Drum" in line:
             (root / "UCF-101" / line.split()[0]).write_bytes(b"broken")
@@ -273,8 +273,8 @@ def test_a_missing_list_says_which_and_what_to_do(tmp_path):
         index.read_lists(tmp_path, "ucf101")
 
 
-def test_the_digest_follows_content_alone(embedded, plain, tmp_path):
-    root = copied(embedded, tmp_path)
+def test_the_digest_follows_content_alone(synthetic_data, plain, tmp_path):
+    root = copied(synthetic_data, tmp_path)
     whole = index.digest(plain)
     assert index.digest(index.build(root, "ucf101", 0.0, workers=2)) == whole
     assert index.digest(plain.sample(frac=1, random_state=0)) == whole
@@ -296,8 +296,8 @@ def test_the_digest_follows_every_fact_that_training_sees(plain, column):
     assert index.digest(changed) != index.digest(plain)
 
 
-def test_a_scan_in_shards_gives_the_index_that_one_scan_gives(embedded, tmp_path):
-    root = copied(embedded, tmp_path)
+def test_a_scan_in_shards_gives_the_index_that_one_scan_gives(synthetic_data, tmp_path):
+    root = copied(synthetic_data, tmp_path)
     sorted(root.rglob("*.avi"))[9].unlink()
     listed = index.take(root, "ucf101")
     parts = [index.shard(listed, part, 4) for part in range(4)]
@@ -309,8 +309,8 @@ def test_a_scan_in_shards_gives_the_index_that_one_scan_gives(embedded, tmp_path
         index.assemble(listed, [scans[0], *scans[2:]])
 
 
-def test_a_link_to_a_folder_above_ends(embedded, tmp_path):
-    root = copied(embedded, tmp_path)
+def test_a_link_to_a_folder_above_ends(synthetic_data, tmp_path):
+    root = copied(synthetic_data, tmp_path)
     (root / "UCF-101" / "again").symlink_to(root)
     assert len(list(index.videos(root))) == 30
 

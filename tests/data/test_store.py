@@ -321,8 +321,8 @@ def test_a_damaged_stored_file_is_named_with_the_way_out(stored, tmp_path, damag
     frames.clips(np.array([2, 4]), np.array([[0], [FRAMES - 1]]))  # the others serve
 
 
-def test_boxes_stand_beside_their_frames(embedded, frame_store):
-    table = pd.read_parquet(embedded / "ucf101" / "person_boxes.parquet")
+def test_boxes_stand_beside_their_frames(synthetic_data, frame_store):
+    table = pd.read_parquet(synthetic_data / "ucf101" / "person_boxes.parquet")
     path = frame_store.videos.loc[7, "path"]
     expected = table[(table["path"] == path) & (table["frame"] == 9)][["x0", "y0", "x1", "y1"]].to_numpy(np.float32)
     np.testing.assert_array_equal(frame_store.boxes(np.array([7]), np.array([[9]]))[0, 0], expected)

@@ -16,20 +16,20 @@ def digest(folder):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_same_seed_gives_the_same_bytes_whatever_the_workers(embedded, tmp_path, layout):
+def test_the_same_seed_gives_the_same_bytes_whatever_the_workers(synthetic_data, tmp_path, layout):
     synthetic.generate(tmp_path, layout, classes=3, videos_per_class=10, num_frames=14, seed=5, workers=2)
-    assert digest(tmp_path) == digest(embedded / layout)
+    assert digest(tmp_path) == digest(synthetic_data / layout)
 
 
-def test_another_seed_gives_other_videos(embedded, tmp_path):
+def test_another_seed_gives_other_videos(synthetic_data, tmp_path):
     synthetic.generate(tmp_path, "ucf101", classes=3, videos_per_class=10, num_frames=14, seed=6)
-    ours, theirs = digest(tmp_path), digest(embedded / "ucf101")
+    ours, theirs = digest(tmp_path), digest(synthetic_data / "ucf101")
     assert ours.keys() == theirs.keys()
     assert all(ours[name] != theirs[name] for name in ours if name.endswith(".avi"))
 
 
-def test_videos_look_like_ucf101s(embedded):
-    path = next((embedded / "ucf101").rglob("*.avi"))
+def test_videos_look_like_ucf101s(synthetic_data):
+    path = next((synthetic_data / "ucf101").rglob("*.avi"))
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.codec_tag) == ("mpeg4", "XVID")
@@ -38,14 +38,14 @@ def test_videos_look_like_ucf101s(embedded):
     assert (found.num_frames, found.fps, found.width, found.height) == (14, 25.0, 320, 240)
 
 
-def test_split_files_have_their_own_formats(embedded):
-    lists = embedded / "ucf101" / "ucfTrainTestlist"
+def test_split_files_have_their_own_formats(synthetic_data):
+    lists = synthetic_data / "ucf101" / "ucfTrainTestlist"
     assert (lists / "classInd.txt").read_bytes() == b"1 Bounce\r\n2 Clap\r\n3 Drum\r\n"
     assert b" 1\r\n" in (lists / "trainlist01.txt").read_bytes()
     assert b" " not in (lists / "testlist01.txt").read_bytes()
-    uses = (embedded / "hmdb51" / "test_train_splits" / "clap_test_split2.txt").read_text().split()[1::2]
+    uses = (synthetic_data / "hmdb51" / "test_train_splits" / "clap_test_split2.txt").read_text().split()[1::2]
     assert set(uses) == {"0", "1", "2"}
-    table = pd.read_csv(embedded / "kinetics" / "annotations" / "train.csv")
+    table = pd.read_csv(synthetic_data / "kinetics" / "annotations" / "train.csv")
     assert list(table.columns) == ["label", "youtube_id", "time_start", "time_end", "split"]
 
 

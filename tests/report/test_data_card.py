@@ -165,14 +165,14 @@ def test_a_class_that_lost_all_its_videos_is_still_named():
     )
 
 
-def test_the_command_writes_page_numbers_and_pictures(embedded, tmp_path):
-    built = index.build(embedded / "ucf101", "ucf101", max_unusable=0.0)
+def test_the_command_writes_page_numbers_and_pictures(synthetic_data, tmp_path):
+    built = index.build(synthetic_data / "ucf101", "ucf101", max_unusable=0.0)
     built.to_parquet(tmp_path / "index.parquet")
     out, pictures = tmp_path / "cards" / "ucf101.md", [tmp_path / "cards" / f"ucf101.{e}" for e in ("png", "svg")]
     call = ["describe", "--title", "UCF101", "--index", tmp_path / "index.parquet", "--out", out]
     main([str(argument) for argument in [*call, "--pictures", *pictures]])
     facts = json.loads(out.with_suffix(".json").read_text())
-    with (embedded / "ucf101" / "ucfTrainTestlist" / "trainlist01.txt").open(newline="") as lists:
+    with (synthetic_data / "ucf101" / "ucfTrainTestlist" / "trainlist01.txt").open(newline="") as lists:
         assert facts["splits"]["1"]["train"] == len(list(csv.reader(lists)))
     assert (facts["listed"], facts["usable"], facts["frames"]) == (30, 30, 30 * 14)
     assert facts["splits"]["1"]["groups_on_both_sides"] == 0

@@ -138,7 +138,7 @@ def test_a_change_names_both_values(demo):
 
 def test_a_curves_point_names_its_epoch(demo):
     found = {change.key: change.here for change in changes(demo, demo.tables["F1"].rows[1].cells[0].finetunes[0])}
-    assert found == {"pretrain.store.dataset": "kinetics400 (embedded)", "epoch of the checkpoint": "1"}
+    assert found == {"pretrain.store.dataset": "kinetics400 (synthetic)", "epoch of the checkpoint": "1"}
 
 
 @pytest.mark.full

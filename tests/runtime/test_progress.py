@@ -29,7 +29,7 @@ def test_each_stage_is_measured_by_the_files_it_leaves(smoke, tmp_path):
     first, second, *_ = sorted(planned.epochs)
     assert set(measure(smoke, tmp_path).values()) == {0}
     touch(tmp_path / "store" / next(iter(smoke.stores)) / "store.json")
-    touch(tmp_path / "masks" / next(iter(smoke.cards)) / "card.json")
+    touch(tmp_path / "masks" / next(iter(smoke.mask_checks)) / "check.json")
     touch(tmp_path / "pretrain" / run / f"epoch_{first}.json")
     own, other = list(smoke.finetunings)[:2]
     touch(tmp_path / "finetune" / own / "metrics.json")
@@ -38,7 +38,7 @@ def test_each_stage_is_measured_by_the_files_it_leaves(smoke, tmp_path):
     )
     touch(tmp_path / "reports" / "tables" / f"{next(iter(smoke.tables))}.md")
     done = smoke.finetunings[own].config.optimiser.epochs
-    expected = {"data sets": 1, "mask cards": 1, "pretraining": first, "finetuning": done + 1, "tables": 1}
+    expected = {"data sets": 1, "mask checks": 1, "pretraining": first, "finetuning": done + 1, "tables": 1}
     assert measure(smoke, tmp_path) == expected
     touch(
         tmp_path / "pretrain" / run / f"running_{second}" / "journal.jsonl",

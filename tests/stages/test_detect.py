@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mac.config import BoxesConfig, DatasetConfig
-from mac.data import detections, index, synthetic, video
+from mac.data import boxes, index, synthetic, video
 from mac.models import detector
 from mac.stages import detect
 
@@ -67,7 +67,7 @@ def films(folder):
 
 
 def config(name="maskrcnn_resnet50_fpn", every=1, min_score=0.5):
-    dataset = DatasetConfig(name="films", layout="ucf101", subset=None, embedded=None)
+    dataset = DatasetConfig(name="films", layout="ucf101", subset=None, synthetic=None)
     return BoxesConfig(detector=name, min_score=min_score, every=every, dataset=dataset)
 
 
@@ -75,7 +75,7 @@ def config(name="maskrcnn_resnet50_fpn", every=1, min_score=0.5):
 def test_every_frame_of_a_person_has_its_box(every, eyes, tmp_path):
     videos = films(tmp_path)
     table = detect.run(config(every=every), tmp_path, videos, tmp_path / "weights.pth", CPU)
-    assert list(table.columns) == detections.COLUMNS
+    assert list(table.columns) == boxes.COLUMNS
     for row in videos.itertuples():
         own = table[table["path"] == row.path]
         if row.file == "bush.mp4":
@@ -83,7 +83,7 @@ def test_every_frame_of_a_person_has_its_box(every, eyes, tmp_path):
             continue
         assert own["frame"].tolist() == list(range(row.num_frames))
         wanted = np.array([square(t // every * every) for t in range(row.num_frames)]) / [WIDTH, HEIGHT, WIDTH, HEIGHT]
-        assert np.abs(own[detections.CORNERS] - wanted).max(axis=None) < 1.5 / HEIGHT  # a pixel's blur of the codec
+        assert np.abs(own[boxes.CORNERS] - wanted).max(axis=None) < 1.5 / HEIGHT  # a pixel's blur of the codec
         assert own["score"].tolist() == pytest.approx([0.8] * row.num_frames)
     assert sum(eyes.batches) == sum(-(-n // every) for n in videos["num_frames"])  # no frame is looked at for nothing
     assert max(eyes.batches) <= detect.BATCH
@@ -97,7 +97,7 @@ def test_weak_detections_are_dropped(eyes, tmp_path):
 def test_videos_without_persons_leave_an_empty_table_that_joins_others(every, eyes, tmp_path):
     videos = films(tmp_path)
     none = detect.run(config(every=every), tmp_path, videos[2:], tmp_path / "weights.pth", CPU)
-    assert list(none.columns) == detections.COLUMNS
+    assert list(none.columns) == boxes.COLUMNS
     assert len(none) == 0
     some = detect.run(config(every=every), tmp_path, videos[:1], tmp_path / "weights.pth", CPU)
     for number, part in enumerate((none, some)):
@@ -107,18 +107,18 @@ def test_videos_without_persons_leave_an_empty_table_that_joins_others(every, ey
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "joined.parquet"), some)
 
 
-def test_published_boxes_are_read_without_a_network(embedded, monkeypatch):
+def test_published_boxes_are_read_without_a_network(synthetic_data, monkeypatch):
     monkeypatch.setattr(detect, "PersonDetector", None)
-    folder = embedded / "ucf101"
+    folder = synthetic_data / "ucf101"
     videos = index.usable(index.build(folder, "ucf101", max_unusable=0.0))[:4]
     table = detect.run(config("published"), folder, videos, None, CPU)
     truth = pd.read_parquet(folder / synthetic.BOX_FILE)
     truth = truth[truth["path"].isin(videos["path"])].sort_values(["path", "frame"], ignore_index=True)
     assert len(table) == videos["num_frames"].sum()
     pd.testing.assert_frame_equal(table[["path", "frame"]], truth[["path", "frame"]])
-    np.testing.assert_allclose(table[detections.CORNERS], truth[detections.CORNERS].clip(0, 1))
+    np.testing.assert_allclose(table[boxes.CORNERS], truth[boxes.CORNERS].clip(0, 1))
 
 
 def test_published_boxes_that_are_missing_are_an_error(tmp_path):
-    with pytest.raises(detections.DetectionsError, match="no published person boxes"):
+    with pytest.raises(boxes.BoxesError, match="no published person boxes"):
         detect.run(config("published"), tmp_path, films(tmp_path), None, CPU)

@@ -11,7 +11,7 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 from mac import plan as planning
 from mac.costs import machine, throughput
 from mac.data import catalog
-from mac.kept import KeptError, products, recall
+from mac.kept import KeptError, products, restorable
 from mac.pipeline import TESTED, configs_of, files_of
 from mac.runtime import lease
 from mac.runtime.folders import UnwritableError, check_writable, dataset_root
@@ -28,13 +28,13 @@ try:
     check_gpus_per_run(PLAN, USER.gpus_per_run)
     for setting in ("results", "reports"):
         check_writable(Path(getattr(USER, setting)), setting)
-    if any(dataset.embedded for dataset in PLAN.datasets.values()):
+    if any(dataset.synthetic for dataset in PLAN.datasets.values()):
         check_writable(Path(USER.data_root), "data_root")
     REPORTS = f"{USER.reports}/{USER.scale}"
     KEPT = f"{REPORTS}/kept"
     SPEEDS = throughput.load(Path(USER.config_dir) / "throughput.yaml")
     MACHINE = machine_of_trainings()
-    RECALLED = recall(PLAN, Path(KEPT))
+    RESTORABLE = restorable(PLAN, Path(KEPT))
 except (ConfigError, UnwritableError, KeptError, lease.LeaseError) as error:
     raise WorkflowError(str(error)) from None
 
@@ -43,7 +43,7 @@ RESULTS = USER.results
 CONFIGS = configs_of(PLAN)
 DATASETS = {dataset.name: i for i, dataset in PLAN.datasets.items()}
 ABOUT = {
-    name: "embedded data, drawn" if PLAN.datasets[i].embedded else PLAN.datasets[i].subset
+    name: "synthetic data, generated" if PLAN.datasets[i].synthetic else PLAN.datasets[i].subset
     for name, i in DATASETS.items()
 }
 TRACKING = USER.tracking_uri or f"sqlite:///{RESULTS}/mlflow.db"
@@ -103,8 +103,8 @@ localrules:
     data,
     boxes,
     weights,
-    recall,
-    recall_pretraining,
+    restore,
+    restore_pretraining,
     track_pretraining,
     track,
     table,

@@ -1,20 +1,20 @@
 # From nothing, or from what the user has, to an index of every video and a store of frames.
 
 
-rule draw:
+rule generate:
     output:
-        f"{USER.data_root}/embedded/{{run_id}}/embedded.json",
+        f"{USER.data_root}/synthetic/{{run_id}}/synthetic.json",
     log:
-        f"{RESULTS}/logs/draw/{{run_id}}.log",
+        f"{RESULTS}/logs/generate/{{run_id}}.log",
     benchmark:
-        f"{RESULTS}/logs/draw/{{run_id}}.tsv"
+        f"{RESULTS}/logs/generate/{{run_id}}.tsv"
     conda:
         ENVIRONMENT
     resources:
         mem_mb=DATA_MEMORY,
         runtime=60,
     shell:
-        f"python -m mac draw --config {AT}/dataset/{{wildcards.run_id}}/config.yaml"
+        f"python -m mac generate --config {AT}/dataset/{{wildcards.run_id}}/config.yaml"
         " --out {output:q} --workers {threads} > {log:q} 2>&1"
 
 
@@ -138,7 +138,7 @@ rule describe:
     log:
         f"{RESULTS}/logs/describe/{USER.scale}_{{dataset}}.log",
     wildcard_constraints:
-        dataset=any_of(name for name in DATASETS if f"data/{name}" not in RECALLED.products),
+        dataset=any_of(name for name in DATASETS if f"data/{name}" not in RESTORABLE.products),
     conda:
         ENVIRONMENT
     params:
@@ -153,5 +153,5 @@ rule describe:
 rule data:
     input:
         [run_file("store", i, "store.json") for i in PLAN.stores],
-        [run_file("masks", i, "card.json") for i in PLAN.cards],
+        [run_file("masks", i, "check.json") for i in PLAN.mask_checks],
         expand(f"{REPORTS}/data/{{dataset}}.md", dataset=DATASETS),

@@ -1,6 +1,6 @@
 # Figures 2–4: where the finetuned default model and the supervised one look. Only where the plan has both.
 
-if PLAN.gradcam_pair and "figures/gradcam" not in RECALLED.products:
+if PLAN.gradcam_pair and "figures/gradcam" not in RESTORABLE.products:
     gradcam_default = PLAN.finetunings[PLAN.gradcam_pair[0]].config
     gradcam_store = run_file("store", gradcam_default.store.identify(), "store.json")
     gradcam_configs = [quoted(run_file("finetune", i, "config.yaml")) for i in PLAN.gradcam_pair]

@@ -25,7 +25,7 @@ rule finetune:
     benchmark:
         f"{RESULTS}/logs/finetune/{{run_id}}.tsv"
     wildcard_constraints:
-        run_id=any_of(PLAN.finetunings.keys() - RECALLED.finetunings),
+        run_id=any_of(PLAN.finetunings.keys() - RESTORABLE.finetunings),
     priority: 10
     conda:
         ENVIRONMENT

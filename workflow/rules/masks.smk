@@ -39,13 +39,13 @@ rule boxes:
         " --parts {input:q} --out {output:q} > {log:q} 2>&1"
 
 
-rule card:
+rule mask_check:
     input:
-        asked("masks", "card"),
+        asked("masks", "mask_check"),
     output:
-        f"{RESULTS}/masks/{{run_id}}/card.json",
+        f"{RESULTS}/masks/{{run_id}}/check.json",
     log:
-        f"{RESULTS}/logs/card/{{run_id}}.log",
+        f"{RESULTS}/logs/mask_check/{{run_id}}.log",
     conda:
         ENVIRONMENT
     resources:
@@ -54,21 +54,21 @@ rule card:
     params:
         files=options("masks"),
         limits=f"{PLAN.experiment.mask_limits.min_foreground} {PLAN.experiment.mask_limits.max_foreground}",
-        picture=f"{RESULTS}/masks/{{run_id}}/card.png",  # undeclared: it outlives a refusal, to be looked at
+        picture=f"{RESULTS}/masks/{{run_id}}/check.png",  # undeclared: it outlives a refusal, to be looked at
     shell:
-        "python -m mac masks card {params.files} --out {output:q}"
+        "python -m mac masks check {params.files} --out {output:q}"
         f" --picture {{params.picture:q}} --limits {{params.limits}} {SCALE} > {{log:q}} 2>&1"
 
 
-if PLAN.shown_card and "figures/mask" not in RECALLED.products:
+if PLAN.shown_check and "figures/mask" not in RESTORABLE.products:
 
     rule sweep:
         input:
-            run_file("store", PLAN.cards[PLAN.shown_card].store.identify(), "store.json"),
+            run_file("store", PLAN.mask_checks[PLAN.shown_check].store.identify(), "store.json"),
         output:
             numbers=f"{REPORTS}/figures/mask_sweep.json",
             pictures=figure("figures/mask_sweep", "mask_sweep"),
-            card=report(f"{REPORTS}/figures/mask_card.png", caption="../report/mask_card.rst", category="Figures"),
+            check=report(f"{REPORTS}/figures/mask_check.png", caption="../report/mask_check.rst", category="Figures"),
             foreground=figure("figures/mask_foreground", "mask_foreground"),
         log:
             f"{RESULTS}/logs/sweep/{USER.scale}.log",
@@ -78,6 +78,6 @@ if PLAN.shown_card and "figures/mask" not in RECALLED.products:
             mem_mb=2000,
             runtime=60,
         shell:
-            f"python -m mac masks sweep --config {AT}/masks/{PLAN.shown_card}/config.yaml --store {{input:q}}"
+            f"python -m mac masks sweep --config {AT}/masks/{PLAN.shown_check}/config.yaml --store {{input:q}}"
             " --out {output.numbers:q} --pictures {output.pictures:q} --foreground {output.foreground:q}"
-            " --card {output.card:q} > {log:q} 2>&1"
+            " --check {output.check:q} > {log:q} 2>&1"

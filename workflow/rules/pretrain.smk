@@ -14,7 +14,7 @@ rule pretrain:
     benchmark:
         f"{RESULTS}/logs/pretrain/{{run_id}}_{{epoch}}.tsv"
     wildcard_constraints:
-        run_id=any_of(PLAN.pretrainings.keys() - RECALLED.pretrainings),
+        run_id=any_of(PLAN.pretrainings.keys() - RESTORABLE.pretrainings),
     conda:
         ENVIRONMENT
     threads: lambda wildcards: needs("pretrain", wildcards).cores

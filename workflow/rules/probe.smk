@@ -13,7 +13,7 @@ rule probe:
     benchmark:
         f"{RESULTS}/logs/probe/{{run_id}}.tsv"
     wildcard_constraints:
-        run_id=any_of(PLAN.probes.keys() - RECALLED.probes),
+        run_id=any_of(PLAN.probes.keys() - RESTORABLE.probes),
     priority: 10
     conda:
         ENVIRONMENT

@@ -11,8 +11,8 @@ REPORT_FILES = [
 ]
 for name, product in products(PLAN).items():
     REPORT_FILES += [f"{REPORTS}/{file}" for file in product.files]
-    if USER.svg and name not in RECALLED.products:
-        pictures = [file for file in product.files if file.endswith(".png") and "mask_card" not in file]
+    if USER.svg and name not in RESTORABLE.products:
+        pictures = [file for file in product.files if file.endswith(".png") and "mask_check" not in file]
         REPORT_FILES += [f"{REPORTS}/{Path(file).with_suffix('.svg')}" for file in pictures]
 FINETUNED = [run_file("finetune", i, "metrics.json") for i in PLAN.finetunings]
 PROBED = [run_file("probe", i, "metrics.json") for i in PLAN.probes]
@@ -29,7 +29,7 @@ RUNS = [
     *[receipt("finetune", i) for i in PLAN.finetunings],
     *[receipt("probe", i) for i in PLAN.probes],
     *[receipt("pretrain", f"{i}_{epoch}") for i, epoch in SEGMENTS],
-    *[path for i in PLAN.cards if exist([path := run_file("masks", i, "card.json")])],
+    *[path for i in PLAN.mask_checks if exist([path := run_file("masks", i, "check.json")])],
     *[
         path
         for i in STORES

@@ -1,4 +1,4 @@
-"""The mask card of a setting: how much it marks, how steadily, and what that looks like."""
+"""What a mask check finds: how much a setting marks, how steadily, and what that looks like."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -32,8 +32,8 @@ def statistics(masks: torch.Tensor) -> dict[str, float | list[float]]:
     }
 
 
-def check(foreground: float, low: float, high: float, setting: str, used_by: list[str]) -> None:
-    """Refuse a degenerate setting.
+def refuse_degenerate(foreground: float, low: float, high: float, setting: str, used_by: list[str]) -> None:
+    """Refuse a setting that marks almost nothing or almost everything.
 
     Raises:
         DegenerateMaskError: ``foreground`` lies outside [low, high].

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mac import pictures
-from mac.masks.card import DegenerateMaskError, check, picture, statistics
+from mac.masks.check import DegenerateMaskError, picture, refuse_degenerate, statistics
 
 
 def test_statistics_of_known_masks():
@@ -29,12 +29,12 @@ def test_statistics_of_empty_masks():
 @pytest.mark.parametrize("share", [0.0, 0.0009, 0.95])
 def test_a_degenerate_setting_is_refused_by_name(share):
     with pytest.raises(DegenerateMaskError, match=r"λ = 250.*allowed are 0\.10% to 90\.00%.*T8: λ = 250"):
-        check(share, 0.001, 0.9, "m = 0.5, λ = 250", ["T8: λ = 250"])
+        refuse_degenerate(share, 0.001, 0.9, "m = 0.5, λ = 250", ["T8: λ = 250"])
 
 
 def test_a_healthy_setting_passes():
-    check(0.001, 0.001, 0.9, "", [])
-    check(0.9, 0.001, 0.9, "", [])
+    refuse_degenerate(0.001, 0.001, 0.9, "", [])
+    refuse_degenerate(0.9, 0.001, 0.9, "", [])
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])

@@ -1,4 +1,4 @@
-"""The class of an embedded video is its motion: single frames must tell much less than clips."""
+"""The class of a synthetic video is its motion: single frames must tell much less than clips."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_a_single_frame_gives_less_than_half(root, tmp_path, capsys):
         "model.backbone": "r2plus1d_10",
     }
     config = parse(merge(tree, unfold(everything))).finetuning(1, 1, "random")
-    drawn = config.store.dataset.embedded
+    drawn = config.store.dataset.synthetic
     folders = [tmp_path / "data", tmp_path / "store"]
     for folder in folders:
         folder.mkdir()

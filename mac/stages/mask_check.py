@@ -1,4 +1,4 @@
-"""Mask cards and the mask sweep: mask settings judged and shown on the clips pretraining would see."""
+"""Mask checks and the mask sweep: mask settings judged and shown on the clips pretraining would see."""
 
 from pathlib import Path
 
@@ -8,20 +8,20 @@ import torch
 from mac import pictures
 from mac.augment.spatial import crop
 from mac.augment.views import ViewRecipe, sample_views
-from mac.config import CardConfig
+from mac.config import MaskCheckConfig
 from mac.data.clips import training_frames
 from mac.data.store import FrameStore
-from mac.masks import card
+from mac.masks import check
 from mac.masks.frame_difference import background_differences, foreground_masks, luma, threshold_differences
 from mac.masks.person_boxes import box_masks
 from mac.randomness import uniform
 
-CLIPS = 64  # clips a card is computed on
+CLIPS = 64  # clips a mask check looks at
 SHOWN = 4  # of which so many are shown
 SWEEP_MOMENTA, SWEEP_THRESHOLDS = (0.1, 0.5, 1.0), (10.0, 30.0, 60.0)  # Tables 7 and 8
 
 
-def setting(config: CardConfig) -> str:
+def setting(config: MaskCheckConfig) -> str:
     """Name a mask setting for a person."""
     m = config.mask
     where = f"on {config.store.dataset.name}, strides {config.clip.strides}"
@@ -30,25 +30,25 @@ def setting(config: CardConfig) -> str:
     return f"m = {m.momentum:g}, λ = {m.threshold:g} ({m.preset}) {where}"
 
 
-def run(config: CardConfig, store: FrameStore, picture: Path) -> dict:
-    """Compute a card and draw its picture; returns the card's content (see :func:`mac.masks.card.statistics`)."""
+def run(config: MaskCheckConfig, store: FrameStore, picture: Path) -> dict:
+    """Check a mask setting and draw its picture; returns what was found (see :func:`mac.masks.check.statistics`)."""
     plain, boxes, crops = _clips(config, store)
     m, size = config.mask, config.clip.size
     if m.source == "person_boxes":
         masks = box_masks(boxes, crops, size)
     else:
         masks = foreground_masks(plain, m.momentum, m.threshold, m.preset)
-    rows = [(f"clip {i + 1}", card.overlay(plain[i], masks[i])) for i in range(min(SHOWN, len(plain)))]
-    pictures.save(card.picture(rows, f"Foreground: {setting(config)}"), [picture])
+    rows = [(f"clip {i + 1}", check.overlay(plain[i], masks[i])) for i in range(min(SHOWN, len(plain)))]
+    pictures.save(check.picture(rows, f"Foreground: {setting(config)}"), [picture])
     facts = {"setting": setting(config), "clips": len(plain), "index_digest": store.digest}
-    return facts | card.statistics(masks)
+    return facts | check.statistics(masks)
 
 
-def sweep(config: CardConfig, store: FrameStore, paths: list[Path]) -> list[dict]:
+def sweep(config: MaskCheckConfig, store: FrameStore, paths: list[Path]) -> list[dict]:
     """Show one clip under all m and λ of Tables 7 and 8; one background pass per m serves every λ.
 
     Returns:
-        One dict per (m, λ): ``momentum``, ``threshold``, ``foreground`` and ``stability`` over the card's clips.
+        One dict per (m, λ): ``momentum``, ``threshold``, ``foreground`` and ``stability`` over the check's clips.
     """
     plain, _, _ = _clips(config, store)
     preset = config.mask.preset
@@ -58,16 +58,16 @@ def sweep(config: CardConfig, store: FrameStore, paths: list[Path]) -> list[dict
         differences = background_differences(gray, momentum, preset)
         for threshold in SWEEP_THRESHOLDS:
             masks = threshold_differences(differences, threshold, preset)
-            facts = card.statistics(masks)
+            facts = check.statistics(masks)
             kept = {name: facts[name] for name in ("foreground", "stability", "empty_frames")}
             found.append({"momentum": momentum, "threshold": threshold, **kept})
-            rows.append((f"m = {momentum:g}, λ = {threshold:g}", card.overlay(plain[0], masks[0])))
-    figure = card.picture(rows, f"Foreground masks of one clip ({config.store.dataset.name}, preset {preset})")
+            rows.append((f"m = {momentum:g}, λ = {threshold:g}", check.overlay(plain[0], masks[0])))
+    figure = check.picture(rows, f"Foreground masks of one clip ({config.store.dataset.name}, preset {preset})")
     pictures.save(figure, paths)
     return found
 
 
-def _clips(config: CardConfig, store: FrameStore) -> tuple[torch.Tensor, torch.Tensor | None, object]:
+def _clips(config: MaskCheckConfig, store: FrameStore) -> tuple[torch.Tensor, torch.Tensor | None, object]:
     """Cut clips (V, 3, T, S, S) out of training videos chosen evenly at random."""
     train = store.select(config.split, "train")
     videos = train[np.argsort(uniform(("card", train), 1)[:, 0], kind="stable")][:CLIPS]

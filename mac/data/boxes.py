@@ -17,7 +17,7 @@ COLUMNS = ["path", "frame", *CORNERS, "score"]
 TABLES, FOLDER = ("person_boxes.parquet", "person_boxes.csv"), "detections"
 
 
-class DetectionsError(Exception):
+class BoxesError(Exception):
     """Published detections are missing or can't be understood; the message names the file and what is expected."""
 
 
@@ -34,7 +34,7 @@ def read(root: Path, videos: pd.DataFrame, min_score: float) -> pd.DataFrame:
         sorted by path and frame. A video without any row has no person in it.
 
     Raises:
-        DetectionsError: there are none, a file is malformed, or frames lie outside their video.
+        BoxesError: there are none, a file is malformed, or frames lie outside their video.
     """
     tables = [root / name for name in TABLES if (root / name).is_file()]
     if tables:
@@ -42,7 +42,7 @@ def read(root: Path, videos: pd.DataFrame, min_score: float) -> pd.DataFrame:
     elif (root / FOLDER).is_dir():
         table, source = _folder(root / FOLDER, videos), root / FOLDER
     else:
-        raise DetectionsError(
+        raise BoxesError(
             f"{root}: no published person boxes — put {' or '.join(TABLES)} or a folder {FOLDER}/ there, or set"
             " `person_boxes.detector` to a detector of torchvision's"
         )
@@ -52,7 +52,7 @@ def read(root: Path, videos: pd.DataFrame, min_score: float) -> pd.DataFrame:
     outside = (table["frame"] < 0) | (table["frame"] >= of_video["num_frames"])
     if outside.any():
         worst = table[outside].iloc[0]
-        raise DetectionsError(
+        raise BoxesError(
             f"{source}: frame {worst['frame']} of {worst['path']}, which has {sizes.at[worst['path'], 'num_frames']}"
             " frames; frames count from 0"
         )
@@ -68,11 +68,11 @@ def join(parts: list[pd.DataFrame]) -> pd.DataFrame:
     """Put the boxes of all shards of a data set's videos together.
 
     Raises:
-        DetectionsError: there is no box at all.
+        BoxesError: there is no box at all.
     """
     table = pd.concat(parts, ignore_index=True)
     if table.empty:
-        raise DetectionsError(
+        raise BoxesError(
             "no box in any video: published boxes must name videos by their paths in the official lists; a detector's"
             " `min_score` may be too high"
         )
@@ -94,14 +94,14 @@ def _table(source: Path) -> pd.DataFrame:
     try:
         table = pd.read_parquet(source) if source.suffix == ".parquet" else pd.read_csv(source)
     except ValueError as error:  # pandas' and pyarrow's parsing errors are kinds of it
-        raise DetectionsError(f"{source}: {error} — expected a table, a row a box") from None
+        raise BoxesError(f"{source}: {error} — expected a table, a row a box") from None
     table = table.rename(columns={"video": "path"})
     lacking = {"path", "frame", *CORNERS} - set(table.columns)
     if lacking:
-        raise DetectionsError(f"{source}: lacks the column(s) {', '.join(sorted(lacking))}")
+        raise BoxesError(f"{source}: lacks the column(s) {', '.join(sorted(lacking))}")
     for column in table.columns.intersection(["frame", *CORNERS, "score"]):
         if not pd.api.types.is_numeric_dtype(table[column]):
-            raise DetectionsError(f"{source}: column {column} holds {table[column].iloc[0]!r} — expected numbers")
+            raise BoxesError(f"{source}: column {column} holds {table[column].iloc[0]!r} — expected numbers")
     return table.assign(score=table.get("score", np.nan))[COLUMNS]
 
 
@@ -115,7 +115,7 @@ def _folder(folder: Path, videos: pd.DataFrame) -> pd.DataFrame:
         rows = _rows(file)
         if rows.size:
             if rows.ndim != 2 or rows.shape[1] not in (5, 6):
-                raise DetectionsError(f"{file}: rows of shape {rows.shape} — expected frame, x0, y0, x1, y1[, score]")
+                raise BoxesError(f"{file}: rows of shape {rows.shape} — expected frame, x0, y0, x1, y1[, score]")
             scores = rows[:, 5] if rows.shape[1] == 6 else np.full(len(rows), np.nan)
             part = pd.DataFrame(rows[:, 1:5], columns=CORNERS).assign(path=path, score=scores)
             parts.append(part.assign(frame=rows[:, 0].astype(int)))
@@ -134,4 +134,4 @@ def _rows(file: Path) -> np.ndarray:
             content = [[int(frame), *box] for frame, boxes in content.items() for box in boxes]
         return np.array(content, float)
     except (ValueError, TypeError, EOFError) as error:
-        raise DetectionsError(f"{file}: {error} — expected rows of frame, x0, y0, x1, y1[, score]") from None
+        raise BoxesError(f"{file}: {error} — expected rows of frame, x0, y0, x1, y1[, score]") from None

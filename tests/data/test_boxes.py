@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mac.data.detections import COLUMNS, DetectionsError, hold, join, read
+from mac.data.boxes import COLUMNS, BoxesError, hold, join, read
 
 VIDEOS = pd.DataFrame(
     [
@@ -164,7 +164,7 @@ def test_no_boxes_at_all_are_held_as_none():
 
 
 def test_nothing_there_says_what_goes_where(tmp_path):
-    with pytest.raises(DetectionsError) as error:
+    with pytest.raises(BoxesError) as error:
         read(tmp_path, VIDEOS, 0.5)
     for told in (str(tmp_path), "person_boxes.parquet or person_boxes.csv", "detections/", "`person_boxes.detector`"):
         assert told in str(error.value)
@@ -173,7 +173,7 @@ def test_nothing_there_says_what_goes_where(tmp_path):
 @pytest.mark.parametrize("form", ["parquet", "csv"])
 def test_a_missing_column_is_named(form, tmp_path):
     put(tmp_path, form, WANTED.drop(columns=["y1", "frame"]))
-    with pytest.raises(DetectionsError, match=rf"person_boxes\.{form}: lacks the column\(s\) frame, y1"):
+    with pytest.raises(BoxesError, match=rf"person_boxes\.{form}: lacks the column\(s\) frame, y1"):
         read(tmp_path, VIDEOS, 0.5)
 
 
@@ -183,7 +183,7 @@ def test_a_frame_outside_its_video_is_named(form, frame, tmp_path):
     table = WANTED.copy()
     table.loc[2, "frame"] = frame
     put(tmp_path, form, table)
-    with pytest.raises(DetectionsError, match=rf"frame {frame} of {RUN}, which has 6 frames; frames count from 0"):
+    with pytest.raises(BoxesError, match=rf"frame {frame} of {RUN}, which has 6 frames; frames count from 0"):
         read(tmp_path, VIDEOS, 0.5)
 
 
@@ -191,7 +191,7 @@ def test_paths_of_no_video_are_told(tmp_path):
     put(tmp_path, "csv", WANTED.assign(path=WANTED["path"].str.removeprefix("UCF-101/")))
     found = read(tmp_path, VIDEOS, 0.5)
     assert found.empty
-    with pytest.raises(DetectionsError, match="no box in any video: published boxes must name videos by their paths"):
+    with pytest.raises(BoxesError, match="no box in any video: published boxes must name videos by their paths"):
         join([found, found])
 
 
@@ -217,7 +217,7 @@ def test_a_malformed_file_is_named_with_what_is_expected(ending, content, tmp_pa
     file = tmp_path / "detections" / f"v_Run_g01_c01{ending}"
     file.parent.mkdir()
     file.write_bytes(content)
-    with pytest.raises(DetectionsError, match=rf"/v_Run_g01_c01\{ending}: .*expected .*frame, x0, y0, x1, y1"):
+    with pytest.raises(BoxesError, match=rf"/v_Run_g01_c01\{ending}: .*expected .*frame, x0, y0, x1, y1"):
         read(tmp_path, VIDEOS, 0.5)
 
 
@@ -232,7 +232,7 @@ def test_a_malformed_file_is_named_with_what_is_expected(ending, content, tmp_pa
 )
 def test_a_malformed_table_is_named(name, content, tmp_path):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(DetectionsError, match=name):
+    with pytest.raises(BoxesError, match=name):
         read(tmp_path, VIDEOS, 0.5)
 
 
