@@ -87,6 +87,20 @@ def test_a_comparison_tells_maps_on_the_foreground_from_maps_beside_it():
     assert found == compare(maps, masks, groups, ("seed", 1))
 
 
+@pytest.mark.parametrize("videos", [2, 3, 5, 24])
+def test_masks_of_other_videos_come_with_their_own_areas(videos):
+    """A map spread evenly has chance's share on any mask, whatever its area."""
+    masks = torch.zeros(videos, 2, 8, 8)
+    for i, mask in enumerate(masks):
+        mask[:, :, : i % 7 + 1] = 1
+    found = compare((torch.ones_like(masks), masks), masks, np.arange(videos), ("even",))
+    assert found["models"][0]["times_chance_other_mask"]["value"] == pytest.approx(1)
+    half = videos // 2
+    own = [[i % 7 + 1, (i - half) % videos % 7 + 1] for i in range(videos)]  # columns of a video and of its other one
+    expected = sum(min(pair) / pair[0] for pair in own) / sum(other / 8 for _, other in own)
+    assert found["models"][1]["times_chance_other_mask"]["value"] == pytest.approx(expected)
+
+
 def test_videos_without_a_map_or_without_foreground_are_left_out_and_counted():
     masks, (on, beside), groups = scene()
     masks[0], on[1], beside[2] = 0, 0, 0

@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+import pytest
 import torch
 
 from mac.augment.spatial import Crops, crop, sample_crops
@@ -42,3 +43,12 @@ def test_boxes_are_not_dilated_and_unite():
     cv2.rectangle(expected, (4, 4), (7, 7), 1, -1)
     cv2.rectangle(expected, (6, 6), (11, 9), 1, -1)
     np.testing.assert_array_equal(box_masks(boxes, whole, 16)[0, 0, 0].numpy(), expected)
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_box_holds_the_pixels_whose_centres_lie_on_its_low_edges_but_not_on_its_high_ones(flipped):
+    whole = Crops(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([flipped]))
+    box = torch.tensor([[[[2.5, 4.5, 6.5, 9.5]]]]) / 16  # edges on pixel centres
+    expected = torch.zeros(16, 16)
+    expected[4:9, slice(9, 13) if flipped else slice(2, 6)] = 1
+    assert torch.equal(box_masks(box, whole, 16)[0, 0, 0], expected)

@@ -1,12 +1,15 @@
 """The loop on a network whose steps are known in closed form."""
 
+from itertools import count
+
 import numpy as np
 import pytest
 import torch
 
 from benchmarks.stand_ins import NoFolder
 from mac.training.batches import Batch
-from mac.training.loop import Loop
+from mac.training.distributed import ALONE, World
+from mac.training.loop import Loop, NotFiniteError
 
 
 class Slope(torch.nn.Module):
@@ -15,7 +18,7 @@ class Slope(torch.nn.Module):
     def __init__(self, slope):
         super().__init__()
         self.a, self.b = (torch.nn.Parameter(torch.zeros(())) for _ in range(2))
-        self.slope, self.followed = slope, []
+        self.slope, self.followed, self.modes = slope, [], []
 
     @property
     def trained(self):
@@ -25,6 +28,7 @@ class Slope(torch.nn.Module):
         return {}
 
     def forward(self, batch, drawn):
+        self.modes.append(self.training)
         loss = self.slope * (self.a + self.b)
         return loss, {"first": torch.tensor(float(batch.videos[0]))}
 
@@ -46,10 +50,10 @@ def order(epoch):
     return [np.array([10 * epoch + batch, 0]) for batch in range(4)]
 
 
-def train(slope, until=2, rate=lambda progress: 0.1):
-    learner, folder = Slope(slope), Journal()
+def train(slope, until=2, rate=lambda progress: 0.1, learner=Slope, world=ALONE):
+    learner, folder = learner(slope).eval(), Journal()
     optimiser = torch.optim.SGD(learner.trained, 123.0)
-    loop = Loop("x", learner, optimiser, rate, gradient_clip=5.0, folder=folder)
+    loop = Loop("x", learner, optimiser, rate, gradient_clip=5.0, folder=folder, world=world)
     loop.train(until, order, lambda plan: (Batch(videos, torch.zeros(2), None) for _, videos in plan))
     return learner, folder.written
 
@@ -69,3 +73,38 @@ def test_the_rate_follows_the_progress_and_an_epochs_metrics_are_its_own_means()
     assert learner.a.item() == pytest.approx(-0.1 * sum(asked))
     assert [(one["epoch"], one["step"], one["first"]) for one in written] == [(1, 4, 1.5), (2, 8, 11.5)]
     assert [one["lr"] for one in written] == [0.1 * 0.75, 0.1 * 1.75]
+
+
+def test_networks_train_in_training_mode():
+    learner, _ = train(1.0)
+    assert learner.modes == [True] * 8
+
+
+class Pair(World):
+    """Two processes of which the other is not there: what it would add is left out."""
+
+    def wrap(self, learner, device):
+        return learner
+
+    def mean(self, values):
+        return values
+
+
+def test_the_speed_counts_the_clips_of_all_processes_in_each_epoch_alone(monkeypatch):
+    monkeypatch.setattr("mac.training.loop.time.perf_counter", count().__next__)  # every step takes a second
+    _, written = train(1.0, world=Pair(0, 2))
+    assert [one["clips_per_second"] for one in written] == [2.0, 2.0]  # of two clips
+
+
+class Diverging(Slope):
+    """Its loss becomes infinite in the fifth step, the first of the second epoch."""
+
+    def forward(self, batch, drawn):
+        loss, metrics = super().forward(batch, drawn)
+        return loss * (np.inf if len(self.modes) == 5 else 1), metrics
+
+
+def test_a_loss_that_is_not_finite_is_named_with_the_last_one_that_was():
+    with pytest.raises(NotFiniteError) as raised:
+        train(1.0, learner=Diverging)
+    assert "run x: loss -inf in step 5, epoch 2, at rate 0.1; the last finite loss was -0.6." in str(raised.value)

@@ -76,17 +76,17 @@ def test_little_shared_memory_is_told_before_a_reader_starts(monkeypatch):
     message = r"64 MB free, but 2 readers need up to 105 MB for batches of 21 MB.*--shm-size.* to 1 or fewer"
     with pytest.raises(ReadersError, match=message):
         readers.check(2, 21_000_000)
-    with pytest.raises(ReadersError, match="readers need up to"):
-        next(batches.read(Huge(), [(0, np.arange(2))], first_frame, workers=1))
+    with pytest.raises(ReadersError, match="for batches of 26 MB"):
+        next(batches.read(Large(), [(0, np.arange(25))], first_frame, workers=1))
 
 
-class Huge:
-    """A store with batches of a gigabyte, as far as can be seen."""
+class Large:
+    """A store with a clip of a megabyte, as far as can be seen."""
 
     lengths = np.ones(100, int)
 
     def clips(self, videos, frames):
-        return np.zeros(2**30, np.uint8)
+        return np.zeros(len(videos) * 2**20, np.uint8)
 
 
 def test_a_long_folder_for_temporary_files_is_told_before_a_reader_starts(monkeypatch):

@@ -49,6 +49,30 @@ def test_a_torn_newest_generation_falls_back_on_the_one_before(tmp_path, damage)
     assert Snapshots(tmp_path, "run").load()["number"] == 3
 
 
+def test_a_save_that_failed_does_not_make_the_next_one_take_the_newest_states_place(tmp_path, monkeypatch):
+    snapshots = saved(tmp_path, 1, 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+        with pytest.raises(OSError, match="full"):
+            snapshots.save(state(3))
+    snapshots.save(state(3))
+    max((tmp_path / name for name in NAMES), key=lambda path: path.stat().st_mtime_ns).write_bytes(b"torn")
+    assert Snapshots(tmp_path, "run").load()["number"] == 2
+
+
+def test_a_snapshots_content_and_then_its_name_are_brought_onto_the_disk(tmp_path, monkeypatch):
+    synced = []
+
+    def sync(descriptor):
+        synced.append((os.readlink(f"/proc/self/fd/{descriptor}"), sorted(os.listdir(tmp_path))))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    saved(tmp_path, 1)
+    (content, before), (folder, after) = synced
+    assert [os.path.basename(content)] == before  # under a temporary name, alone
+    assert (folder, after) == (str(tmp_path), [NAMES[1]])
+
+
 def test_both_generations_torn_is_a_beginning(tmp_path):
     saved(tmp_path, 1, 2)
     for name in NAMES:

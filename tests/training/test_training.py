@@ -65,6 +65,20 @@ def test_fused_optimisers_follow_their_formulas(reference):
         np.testing.assert_allclose(weight.detach().numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_the_order_of_an_epoch_depends_on_the_videos_and_not_on_where_they_stand():
+    videos = np.arange(100, 143)
+    order = np.concatenate(batches.epoch_order(videos, 1, (1, "order", 0)))
+    assert np.array_equal(np.concatenate(batches.epoch_order(videos[::-1], 1, (1, "order", 0))), order)
+    fewer = np.concatenate(batches.epoch_order(videos[5:], 1, (1, "order", 0)))
+    assert np.array_equal(fewer, order[order >= 105])
+
+
+def test_a_batch_weighs_its_frames_and_its_boxes():
+    frames, boxes = torch.zeros(2, 3, 4, 5, 3, dtype=torch.uint8), torch.zeros(2, 3, 6, 4)
+    assert batches.Batch(np.arange(2), frames, None).nbytes == 2 * 3 * 4 * 5 * 3
+    assert batches.Batch(np.arange(2), frames, boxes).nbytes == 2 * 3 * 4 * 5 * 3 + 4 * 2 * 3 * 6 * 4
+
+
 def test_an_epoch_visits_each_video_at_most_once_in_a_fresh_order():
     videos = np.arange(100, 143)
     first, second = (batches.epoch_order(videos, 8, (1, "order", epoch)) for epoch in (0, 1))
