@@ -47,9 +47,9 @@ def uniform(keys: Sequence[Key], count: int) -> np.ndarray:
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def choose(draws: np.ndarray, options: int) -> np.ndarray:
-    """Turn draws in [0, 1) into integers 0 … options − 1, each equally likely."""
-    return np.minimum((draws * options).astype(np.int64), options - 1)
+def choose(draws: np.ndarray, options: int | np.ndarray) -> np.ndarray:
+    """Turn draws of :func:`uniform` into integers 0 … options − 1, each equally likely."""
+    return (draws * options).astype(np.int64)  # the largest draw is 1 − 2⁻⁵³: its product rounds to below `options`
 
 
 def integer_seed(keys: Sequence[Key]) -> int:

@@ -38,5 +38,11 @@ def test_choose_covers_all_options_equally():
     assert counts.min() > 2800
 
 
+def test_the_largest_draw_chooses_the_last_option():
+    options = np.concatenate([np.arange(1, 1_000_000), 2 ** np.arange(20, 52), 2 ** np.arange(20, 52) + 1])
+    assert np.array_equal(choose(1 - 2.0**-53, options), options - 1)
+    assert not choose(0.0, options).any()
+
+
 def test_integer_seed_differs_by_keys():
     assert len({integer_seed((seed, "weights")) for seed in range(100)}) == 100

@@ -22,8 +22,7 @@ def training_frames(
     draws = np.broadcast_to(uniform(keys, 2), (len(lengths), 2))
     stride = np.asarray(strides)[choose(draws[:, 0], len(strides))]
     room = np.maximum(lengths - (num_frames - 1) * stride, 1)
-    start = np.minimum((draws[:, 1] * room).astype(np.int64), room - 1)
-    return _spread(start, stride, lengths, num_frames)
+    return _spread(choose(draws[:, 1], room), stride, lengths, num_frames)
 
 
 def test_frames(lengths: np.ndarray, num_frames: int, stride: int, num_clips: int) -> np.ndarray:

@@ -122,7 +122,7 @@ def ratio_with_interval(
 
     Args:
         shares: (N,) of each video, N ≥ 1; a difference of two models' shares is as good.
-        chances: (N,) what chance gives each, e.g. the mask's share of the area; their sum is positive.
+        chances: (N,) what chance gives each, e.g. the mask's share of the area; positive.
         groups: (N,) the group each video belongs to.
         keys: of the draws.
 
@@ -130,9 +130,8 @@ def ratio_with_interval(
         ``value``, ``low`` and ``high``; 1 is chance (0 for a difference).
     """
     names, member = np.unique(groups, return_inverse=True)
-    above, below = (np.bincount(member, values, len(names)) for values in (shares, chances))
+    above, below = (np.bincount(member, values) for values in (shares, chances))
     drawn = choose(uniform((*keys, np.arange(RESAMPLES)), len(names)), len(names))
-    sums = below[drawn].sum(1)
-    ratios = above[drawn].sum(1)[sums > 0] / sums[sums > 0]
+    ratios = above[drawn].sum(1) / below[drawn].sum(1)
     low, high = np.quantile(ratios, [0.025, 0.975])
     return {"value": float(shares.sum() / chances.sum()), "low": float(low), "high": float(high)}

@@ -23,6 +23,18 @@ def test_every_start_of_a_stride_is_equally_likely():
     assert counts.min() > 1850
 
 
+def test_stride_and_start_are_chosen_apart():
+    frames = training_frames(np.full(4000, 12), 4, [1, 2], ("t", np.arange(4000)))
+    for stride, starts in ((1, 9), (2, 6)):
+        counts = np.bincount(frames[frames[:, 1] - frames[:, 0] == stride, 0])
+        assert len(counts) == starts
+        assert counts.min() > 0.75 * 2000 / starts
+
+
+def test_a_video_as_long_as_its_clip_is_shown_whole():
+    assert (training_frames(np.full(50, 15), 8, [2], ("t", np.arange(50))) == np.arange(0, 15, 2)).all()
+
+
 def test_a_short_video_repeats_its_last_frame():
     frames = training_frames(np.array([3]), 8, [2], ("t", np.array([0])))
     assert frames.tolist() == [[0, 2, 2, 2, 2, 2, 2, 2]]

@@ -83,8 +83,20 @@ def test_a_comparison_tells_maps_on_the_foreground_from_maps_beside_it():
     for model in (on, beside):
         assert model["times_chance_shifted"]["low"] < 1 < model["times_chance_shifted"]["high"]
         assert 0.4 < model["times_chance_other_mask"]["value"] < 2.2
+    assert on["share_inside"] == pytest.approx(expected * area)
+    assert beside["share_inside"] == pytest.approx(0, abs=1e-6)
+    assert found["difference"]["value"] == pytest.approx(expected, rel=1e-4)
     assert found["difference"]["low"] > 3
     assert found == compare(maps, masks, groups, ("seed", 1))
+
+
+def test_a_comparison_shifts_each_map_eight_times_and_resamples_groups_with_keys_of_their_own():
+    masks, maps, groups = scene()
+    found = compare(maps, masks, groups, ("seed", 1))["models"][0]["times_chance_shifted"]
+    keys = [("seed", 1, "shift", np.arange(24), number) for number in range(8)]
+    shares = torch.stack([share_inside(shift_randomly(maps[0], key), masks) for key in keys]).mean(0).double().numpy()
+    area = masks.mean((1, 2, 3)).double().numpy()
+    assert found == pytest.approx(ratio_with_interval(shares, area, groups, ("seed", 1, "groups")), rel=1e-6)
 
 
 @pytest.mark.parametrize("videos", [2, 3, 5, 24])
@@ -108,4 +120,4 @@ def test_videos_without_a_map_or_without_foreground_are_left_out_and_counted():
     assert (found["videos"], found["without_foreground"], found["without_map"]) == (21, 1, 2)
     nothing = compare((on * 0, beside), masks, groups, ("seed", 1))
     assert nothing["videos"] == 0
-    assert nothing["models"] is nothing["difference"] is None
+    assert nothing["models"] is nothing["difference"] is nothing["mask_area"] is None

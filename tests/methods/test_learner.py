@@ -87,3 +87,15 @@ def test_a_held_out_score_drops_nothing_and_moves_nothing():
     torch.testing.assert_close(found["pretext_loss_held_out"], expected)
     assert not found["pretext_loss_held_out"].requires_grad
     assert all(torch.equal(learner.state_dict()[name], value) for name, value in before.items())
+
+
+def test_networks_compute_in_the_precision_that_is_asked_for_and_losses_in_single():
+    store, config, learner = build("MAC-SC-2", experiment(precision="bf16"), CPU)
+    (batch,) = reader(store, config.clip.num_frames)([(0, np.arange(4))])
+    found = []
+    for network in (learner.backbone, learner.head, learner.projector, learner.contrast.encoder):
+        network.register_forward_hook(lambda _, __, output: found.append(output.dtype))
+    loss, _ = learner(batch, learner.draw(batch.videos, 0))
+    assert set(found) == {torch.bfloat16}
+    assert len(found) == 7  # the symmetric contrast takes a second view, and keys of both
+    assert loss.dtype == torch.float32

@@ -28,6 +28,12 @@ def test_the_loss_is_infonce_over_key_and_queue():
     torch.testing.assert_close(loss, expected / 3)
 
 
+def test_the_loss_is_computed_in_the_queues_precision():
+    moco, query, key = contrast(), torch.randn(3, 4).bfloat16(), unit(3, seed=2)
+    moco.enqueue(unit(8, seed=1))
+    torch.testing.assert_close(moco.loss(query, key)[0], moco.loss(query.float(), key)[0], rtol=0, atol=0)
+
+
 def test_accuracy_counts_queries_nearest_to_their_key():
     moco = contrast()
     moco.enqueue(-unit(8, seed=1).abs())

@@ -1,5 +1,6 @@
 """The loop on a network whose steps are known in closed form."""
 
+import copy
 from itertools import count
 
 import numpy as np
@@ -25,10 +26,12 @@ class Slope(torch.nn.Module):
         return [self.a, self.b]
 
     def draw(self, videos, epoch):
-        return {}
+        return {"videos": torch.from_numpy(videos), "epoch": torch.tensor(epoch)}
 
     def forward(self, batch, drawn):
         self.modes.append(self.training)
+        assert drawn["videos"].tolist() == batch.videos.tolist()
+        assert drawn["epoch"] == batch.videos[0] // 10
         loss = self.slope * (self.a + self.b)
         return loss, {"first": torch.tensor(float(batch.videos[0]))}
 
@@ -37,13 +40,24 @@ class Slope(torch.nn.Module):
 
 
 class Journal(NoFolder):
-    """A run folder that keeps what is written."""
+    """A run folder that keeps what is written, and saves after so many chances to."""
 
-    def __init__(self):
-        self.written = []
+    def __init__(self, state=None, until=None):
+        self.written, self.asked, self.state, self.until = [], [], state, until
 
     def write(self, event, **values):
-        self.written.append(values)
+        self.written.append({"event": event} | values)
+
+    def is_due(self, at_end_of_epoch):
+        self.asked.append(at_end_of_epoch)
+        return len(self.asked) == self.until
+
+    def save(self, state):
+        self.state = copy.deepcopy(state)
+        raise InterruptedError
+
+    def remember(self, state):
+        self.state = state()
 
 
 def order(epoch):
@@ -73,6 +87,42 @@ def test_the_rate_follows_the_progress_and_an_epochs_metrics_are_its_own_means()
     assert learner.a.item() == pytest.approx(-0.1 * sum(asked))
     assert [(one["epoch"], one["step"], one["first"]) for one in written] == [(1, 4, 1.5), (2, 8, 11.5)]
     assert [one["lr"] for one in written] == [0.1 * 0.75, 0.1 * 1.75]
+    assert [one["event"] for one in written] == ["metrics"] * 2
+    assert all("system/memory_peak_megabytes" in one for one in written)
+
+
+def loop_of(folder):
+    learner = Slope(1.0)
+    optimiser = torch.optim.SGD(learner.trained, 123.0, momentum=0.9)
+    return Loop("x", learner, optimiser, lambda progress: 0.1 * (1 + progress), 5.0, folder)
+
+
+def finish(loop):
+    loop.train(2, order, lambda plan: (Batch(videos, torch.zeros(2), None) for _, videos in plan))
+
+
+def known(written):
+    return [{name: one.get(name) for name in ("event", "epoch", "step", "lr", "first", "loss")} for one in written]
+
+
+def test_a_training_that_is_stopped_after_any_step_ends_as_an_undisturbed_one():
+    undisturbed = Journal()
+    finish(loop_of(undisturbed))
+    assert undisturbed.asked == [False, False, False, True] * 2
+    for until in range(1, 8):
+        stopped = Journal(until=until)
+        with pytest.raises(InterruptedError):
+            finish(loop_of(stopped))
+        assert stopped.state["position"]["step"] == until
+        again = Journal(stopped.state)
+        loop = loop_of(again)
+        assert loop.resume()
+        finish(loop)
+        assert again.written[0] == {"event": "continued", "epoch": until // 4, "step": until}
+        assert known(stopped.written + again.written[1:]) == known(undisturbed.written)
+        assert again.state["learner"] == undisturbed.state["learner"]
+        assert str(again.state["optimiser"]) == str(undisturbed.state["optimiser"])
+    assert not loop_of(Journal()).resume()
 
 
 def test_networks_train_in_training_mode():

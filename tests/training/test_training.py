@@ -22,6 +22,7 @@ def test_the_papers_rate_falls_at_its_milestones(epoch, expected):
 def test_cosine_falls_to_zero_after_warming_up():
     shape = {"epochs": 21, "schedule": "cosine", "milestones": [], "gamma": 0.1, "warmup_epochs": 1}
     assert learning_rate(2.0, 0.5, **shape) == pytest.approx(1.0)
+    assert learning_rate(2.0, 0.5, **shape | {"warmup_epochs": 2}) == pytest.approx(0.5)
     assert learning_rate(2.0, 1, **shape) == pytest.approx(2.0)
     assert learning_rate(2.0, 11, **shape) == pytest.approx(1.0)
     assert learning_rate(2.0, 6, **shape) == pytest.approx(1 + math.cos(math.pi / 4))
