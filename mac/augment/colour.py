@@ -62,7 +62,7 @@ def shift_colour(clip: torch.Tensor, shift: ColourShift) -> torch.Tensor:
     def wide(values: torch.Tensor) -> torch.Tensor:
         return values.view(-1, 1, 1, 1)
 
-    lit = (clip + wide(shift.brightness)[:, None]).clamp_(0, 1).mul_(wide(shift.contrast)[:, None]).clamp_(0, 1)
+    lit = (clip + wide(shift.brightness)[:, None]).clamp_(0, 1).mul_(wide(shift.contrast)[:, None]).clamp_(max=1)
     turned = (shift.hue != 0) | (shift.saturation != 1)
     lit = _change(lit, turned, lambda clips, at: _turn(clips, wide(shift.hue[at]), wide(shift.saturation[at])))
     return _change(lit, shift.gray, lambda clips, _: _to_gray(clips))

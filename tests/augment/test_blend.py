@@ -56,6 +56,13 @@ def test_alpha_one_leaves_the_clip_bit_identical():
     assert not torch.equal(mixed[0, :, 4:], clip[0, :, 4:])
 
 
+def test_a_clip_keeps_its_precision():
+    clip, mask = torch.randn(1, 3, 4, 2, 2, dtype=torch.float64), torch.rand(1, 1, 4, 2, 2, dtype=torch.float64)
+    assert blend(clip.bfloat16(), mask.bfloat16(), torch.tensor([[0.5]])).dtype == torch.bfloat16
+    third = torch.tensor([[1 / 3]], dtype=torch.float64)
+    assert blend(clip, mask, third).equal(clip * (1 - (1 - third.view(1, 1, 1, 1, 1)) * mask))
+
+
 def test_reverse_attenuates_the_background():
     clip, mask, alphas = torch.randn(1, 3, 4, 5, 5), torch.rand(1, 1, 4, 5, 5).round(), torch.tensor([[0.5, 0.25]])
     torch.testing.assert_close(blend(clip, mask, alphas, reverse=True), blend(clip, 1 - mask, alphas))

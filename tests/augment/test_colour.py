@@ -22,9 +22,10 @@ def test_no_shift_changes_nothing(clip):
     assert torch.equal(shift_colour(clip, shift()), clip)
 
 
-def test_brightness_adds_and_contrast_multiplies_clipped(clip):
-    out = shift_colour(clip, shift(brightness=0.1, contrast=1.2))
-    expected = np.clip(np.clip(clip.numpy() + 0.1, 0, 1) * 1.2, 0, 1)
+@pytest.mark.parametrize("brightness", [0.1, -0.1])
+def test_brightness_adds_and_contrast_multiplies_clipped(clip, brightness):
+    out = shift_colour(clip, shift(brightness=brightness, contrast=1.2))
+    expected = np.clip(np.clip(clip.numpy() + brightness, 0, 1) * 1.2, 0, 1)
     np.testing.assert_allclose(out.numpy(), expected, atol=1e-6)
 
 

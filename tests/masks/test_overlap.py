@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mac.masks.overlap import compare, ratio_with_interval, share_inside, shift_randomly
+from mac.masks.overlap import compare, describe, ratio_with_interval, share_inside, shift_randomly
 
 
 def test_shares_of_known_maps():
@@ -121,3 +121,18 @@ def test_videos_without_a_map_or_without_foreground_are_left_out_and_counted():
     nothing = compare((on * 0, beside), masks, groups, ("seed", 1))
     assert nothing["videos"] == 0
     assert nothing["models"] is nothing["difference"] is nothing["mask_area"] is None
+
+
+def test_a_comparison_is_said_in_a_sentence():
+    masks, maps, groups = scene()
+    found = compare(maps, masks, groups, ("seed", 1))
+    shifted = [model["times_chance_shifted"]["value"] for model in found["models"]]
+    other = [model["times_chance_other_mask"]["value"] for model in found["models"]]
+    assert describe(["ours", "theirs"], found) == (
+        "Mass of the maps on the moving foreground, times chance (the mask's share of the area, 9.8%), with 95 %"
+        f" intervals over groups of videos: ours 5.32 [5.32, 5.32] (shifted at random {shifted[0]:.2f}, on other"
+        f" videos' masks {other[0]:.2f}); theirs 0.00 [0.00, 0.00] (shifted at random {shifted[1]:.2f}, on other"
+        f" videos' masks {other[1]:.2f}); difference 5.32 [5.32, 5.32]. 24 test videos."
+    )
+    nothing = compare((maps[0] * 0, maps[1]), masks, groups, ("seed", 1))
+    assert "no video with both a foreground and maps" in describe(["ours", "theirs"], nothing)

@@ -33,6 +33,7 @@ def test_a_step_adds_both_losses_and_queues_the_keys_of_every_direction(symmetri
     view = learner.method.view(batch, drawn, learner.recipe)
     natural = learner.method.view(batch, drawn | {"view": drawn["natural"], "pretext": ones(drawn)}, learner.recipe)
     assert not torch.equal(view, natural)
+    assert view.is_contiguous(memory_format=torch.channels_last_3d)  # what convolutions are fastest in
     features = learner.backbone(view)
     kept = drawn["kept"] / (1 - config.pretext.dropout)
     outputs = F.linear(features * kept, learner.head.weight, learner.head.bias)

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from mac.models.backbones import build
 from mac.models.classifier import ActionClassifier
 from mac.training import batches, checkpoint
-from mac.training.optim import build_optimiser, learning_rate
+from mac.training.optim import build_optimiser, learning_rate, schedule_of
 from mac.training.processor import seeded
 
 PAPER = {"epochs": 300, "schedule": "step", "milestones": [100, 200], "gamma": 0.1, "warmup_epochs": 0}
@@ -27,6 +27,15 @@ def test_cosine_falls_to_zero_after_warming_up():
     assert learning_rate(2.0, 11, **shape) == pytest.approx(1.0)
     assert learning_rate(2.0, 6, **shape) == pytest.approx(1 + math.cos(math.pi / 4))
     assert learning_rate(2.0, 21, **shape) == pytest.approx(0.0)
+
+
+def test_a_schedule_is_the_rate_as_a_function_of_the_epochs_done():
+    for settings in ((2.0, 21, "cosine", [], 0.1, 3), (0.3, 30, "step", [10, 20], 0.5, 2)):
+        lr, *rest = settings
+        rate = schedule_of(*settings)
+        assert [rate(epoch) for epoch in (0.5, 3, 12.5, 20)] == [
+            learning_rate(lr, epoch, *rest) for epoch in (0.5, 3, 12.5, 20)
+        ]
 
 
 def test_sgd_is_the_papers():
