@@ -8,6 +8,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable
 from gzip import BadGzipFile
@@ -44,7 +45,12 @@ class Member(NamedTuple):
 
 
 def _list_zip(archive: Path) -> list[Member]:
-    with ZipFile(archive) as file:
+    with ZipFile(archive) as file, archive.open("rb") as stream:
+        listed, promised = len(file.infolist()), zipfile._EndRecData(stream)[zipfile._ECD_ENTRIES_TOTAL]
+        if (listed - promised) % 65536:  # old programs write only the last 16 bits of the number
+            raise ArchiveError(
+                f"damaged, its list names {listed} members, its end record {promised}; download it again"
+            )
         forms = [S_IFDIR if info.is_dir() else S_IFMT(info.external_attr >> 16) or S_IFREG for info in file.infolist()]
         return [
             Member(info.filename, 0 if info.flag_bits & 1 else form, info.file_size, info.CRC)  # 1: encrypted
