@@ -1,5 +1,6 @@
-"""What the layouts share: the sides of a split, finding and reading an official list, facts of a synthetic video."""
+"""What all layouts need: the sides of a split, official lists, and the videos of a synthetic data set."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,10 @@ class LayoutError(Exception):
 
 @dataclass(frozen=True)
 class SyntheticVideo:
-    """One video to generate.
+    """A video to generate.
 
-    ``path`` is relative to the data set's folder, ``motion`` the index of its class; ``motion``, ``group`` and
-    ``number`` (within the group, from 1) are the keys of its randomness. ``sides`` has one side for each split of the
-    layout.
+    ``path`` is relative to the data set's folder, ``motion`` the index of its class, ``number`` its number within its
+    ``group``, from 1; these three are the keys of its randomness. ``sides`` has a side for each split of the layout.
     """
 
     path: str
@@ -28,10 +28,14 @@ class SyntheticVideo:
     sides: tuple[str, ...]
 
 
-def spread(videos: int) -> list[tuple[int, int]]:
-    """Spread the synthetic videos of one class over the groups: (group, number within it), both from 1."""
-    groups = [i * GROUPS // videos + 1 for i in range(videos)]
-    return [(group, groups[:i].count(group) + 1) for i, group in enumerate(groups)]
+def spread(names: list[str], videos: int) -> Iterator[tuple[int, str, int, int]]:
+    """Spread ``videos`` synthetic videos of each class over the groups.
+
+    Yields the index of the class (from 0), its name, the group and the video's number in the group (both from 1).
+    """
+    for motion, name in enumerate(names):
+        groups = [i * GROUPS // videos + 1 for i in range(videos)]
+        yield from ((motion, name, group, groups[:i].count(group) + 1) for i, group in enumerate(groups))
 
 
 def find_list(root: Path, folder: str, *names: str) -> Path:

@@ -1,4 +1,4 @@
-"""Videos of a user's own: ``videos.csv`` with the columns ``path`` and ``label``, and perhaps ``split`` and ``group``.
+"""A user's own videos: ``videos.csv`` with the columns ``path`` and ``label``, and optionally ``split`` and ``group``.
 
 Paths are relative to the data set's folder. Videos of one ``group`` come from the same source; without the column, or
 where it is empty, each video is its own group. ``split`` says train or test; without the column, :func:`divide` does.
@@ -6,7 +6,6 @@ where it is empty, each video is its own group. ``split`` says train or test; wi
 
 import csv
 import hashlib
-import io
 from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -117,12 +116,9 @@ def divide(labels: list[str], groups: list[str]) -> list[str]:
 
 def synthesise(names: list[str], videos: int) -> tuple[list[SyntheticVideo], dict[str, str]]:
     """Groups 1–7 are tested, as in the first split of UCF101."""
-    planned, text = [], io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["path", "label", "split", "group"])
-    for motion, name in enumerate(names):
-        for group, number in spread(videos):
-            path, side = f"{name}/{group:02d}_{number:02d}.mp4", TEST if group <= 7 else TRAIN
-            planned.append(SyntheticVideo(path, motion, group, number, (side,)))
-            writer.writerow([path, name, side, f"{name} {group:02d}"])
-    return planned, {NAME: text.getvalue()}
+    planned, lines = [], ["path,label,split,group"]
+    for motion, name, group, number in spread(names, videos):
+        path, side = f"{name}/{group:02d}_{number:02d}.mp4", TEST if group <= 7 else TRAIN
+        planned.append(SyntheticVideo(path, motion, group, number, (side,)))
+        lines.append(f"{path},{name},{side},{name} {group:02d}")
+    return planned, {NAME: "".join(f"{line}\r\n" for line in lines)}
