@@ -149,8 +149,7 @@ def _choose(path: str, files: list[str]) -> str:
 
 def shard(table: pd.DataFrame, number: int, shards: int) -> pd.DataFrame:
     """Return part ``number`` (0 … shards − 1) of a table, in order; the parts differ by one row at most."""
-    bounds = [i * len(table) // shards for i in (number, number + 1)]
-    return table.iloc[slice(*bounds)]
+    return table.iloc[number * len(table) // shards : (number + 1) * len(table) // shards]
 
 
 def assemble(listed: pd.DataFrame, scans: list[pd.DataFrame], subset: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -193,7 +193,8 @@ def _store(
         if len(frames) != num_frames:
             raise VideoError(f"{root / file}: {len(frames)} frames, the index says {num_frames}; rebuild the index")
         replace(target, lambda draft: _write(draft, frames, fps))
-    places = _places(target)
+    with av.open(str(target)) as opened:
+        places = [(packet.pos, packet.size) for packet in opened.demux(video=0) if packet.size]
     if len(places) != num_frames:
         raise VideoError(f"{target}: {len(places)} frames stored of {num_frames}; delete the file, extract again")
     return path, stored, [offset for offset, _ in places], [length for _, length in places]
@@ -210,8 +211,3 @@ def _write(path: Path, frames: list[np.ndarray], fps: float) -> None:
             packet.stream, packet.time_base = stream, 1 / rate
             packet.pts = packet.dts = number
             opened.mux(packet)
-
-
-def _places(path: Path) -> list[tuple[int, int]]:
-    with av.open(str(path)) as opened:
-        return [(packet.pos, packet.size) for packet in opened.demux(video=0) if packet.size]
