@@ -85,7 +85,7 @@ def _list_rar(archive: Path) -> list[Member]:
         if short or any(block.data_offset + block.add_size > length for block in blocks):
             raise ArchiveError(f"cut off after {length} bytes; download it again")
         for info in file.infolist():
-            plain = info.is_file() and not info.file_redir  # a redirection is a link or a copy
+            plain = info.is_file() and not info.file_redir  # file_redir: a link or a copy of another member
             kind = "folder" if info.is_dir() else "file" if plain else "other"
             members.append(Member(info.filename, kind, info.file_size, info.CRC))
     return members
@@ -114,12 +114,12 @@ def _list(archive: Path, kind: str) -> list[Member]:
 
 
 def _aim(names: list[str], strip: int) -> dict[str, str]:
-    """Map final names to member names; no two may be the same, none may be another one's folder."""
+    """Map final names to member names; no two may be equal, and none may be the folder of another."""
     targets: dict[str, str] = {}
     for name in names:
         target = "/".join(name.split("/")[strip:])
         if target in ("", ".") or target in targets:
-            reason = f"as {targets[target]!r} does" if target in targets else "a strip below its depth is allowed"
+            reason = f"as {targets[target]!r} does" if target in targets else "strip fewer folders than it has"
             raise ArchiveError(f"member {name!r} would become {target!r} by strip={strip}; {reason}")
         targets[target] = name
     for target in targets:
@@ -133,7 +133,7 @@ def _verify(listing: list[Member], folder: Path) -> None:
     for parent, folders, files in os.walk(folder):
         for path in (Path(parent, name) for name in folders + files):
             if plain := not path.is_symlink():
-                path.chmod(0o755 if path.is_dir() else 0o644)  # an archive can lock its reader out
+                path.chmod(0o755 if path.is_dir() else 0o644)  # an archive can hold files without permission to read
             if not plain or not path.is_dir():
                 found.add((path.relative_to(folder).as_posix(), path.lstat().st_size, plain and path.is_file()))
     if wrong := found ^ {(member.name, member.size, True) for member in listing}:
@@ -191,15 +191,23 @@ def _unpack(archive: Path, kind: str, listing: list[Member], folder: Path) -> No
 def extract(
     archive: Path, folder: Path, *, nested: bool = False, strip: int = 0, begin: Callable[[], object] = lambda: None
 ) -> list[str]:
-    """Unpack an archive among what a folder holds; files of the same name are replaced.
+    """Unpack an archive into a folder; other files there stay, files of the same name are replaced.
 
-    Files get their names once all are unpacked and checked; ``begin`` is called before the first. ``nested`` unpacks
-    the archives among the members too (by :data:`ENDINGS`; one level), in their places; ``strip`` drops so many leading
-    folders. Returns the paths written.
+    All members are unpacked into a hidden folder and checked; only then are they moved to their places.
+
+    Args:
+        archive: recognised by its content, not by its name.
+        folder: made if it is missing.
+        nested: unpack archives among the members too (those with :data:`ENDINGS`, one level), beside themselves.
+        strip: so many leading folders of each member's name are dropped.
+        begin: is called before the first member is moved.
+
+    Returns:
+        The members' final paths, relative to ``folder``, sorted.
 
     Raises:
-        ArchiveError: not a readable archive of one part; a member that can't be unpacked safely, or for whose name
-            there is no room; no program unpacks it in full; no room on the disk.
+        ArchiveError: the archive is not readable or one part of several; a member can't be unpacked safely, or a file
+            or folder is in its way; no program unpacks all members; the disk is too full.
     """
     hidden = folder / f".{archive.name}.extracting"
     try:
@@ -216,7 +224,7 @@ def extract(
         targets = _aim(names, strip)
         for path in (folder / target for target in targets):
             if path.is_dir() or any(parent.is_file() for parent in path.parents):
-                raise ArchiveError(f"no place for {path}: a folder has its name, or a file its folder's; remove it")
+                raise ArchiveError(f"no place for {path}: a folder has this name, or a file is in the way; remove it")
         begin()
         for target, name in targets.items():
             (folder / target).parent.mkdir(parents=True, exist_ok=True)

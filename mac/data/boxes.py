@@ -18,7 +18,7 @@ TABLES, FOLDER = ("person_boxes.parquet", "person_boxes.csv"), "detections"
 
 
 class BoxesError(Exception):
-    """Published detections are missing or can't be understood; the message names the file and what is expected."""
+    """Person boxes are missing or malformed; the message names the file and what is expected."""
 
 
 def read(root: Path, videos: pd.DataFrame, min_score: float) -> pd.DataFrame:
@@ -93,7 +93,7 @@ def hold(table: pd.DataFrame, videos: pd.DataFrame, every: int) -> pd.DataFrame:
 def _table(source: Path) -> pd.DataFrame:
     try:
         table = pd.read_parquet(source) if source.suffix == ".parquet" else pd.read_csv(source)
-    except ValueError as error:  # pandas' and pyarrow's parsing errors are kinds of it
+    except ValueError as error:  # the parsing errors of pandas and pyarrow are ValueErrors
         raise BoxesError(f"{source}: {error} — expected a table, a row a box") from None
     table = table.rename(columns={"video": "path"})
     lacking = {"path", "frame", *CORNERS} - set(table.columns)

@@ -14,11 +14,11 @@ from mac.data.layouts import kinetics
 from mac.data.splits import LayoutError
 from mac.runtime.atomic import write_json, write_text
 
-RECORD = ".fetched"  # a hidden folder in the data set's: one file per part that was fetched here
+RECORD = ".fetched"  # a hidden folder in the data set's folder, with a file for each part that was fetched
 
 
 class MissingDataError(Exception):
-    """A part of a data set is not there and may not be fetched; the message says what goes where."""
+    """A part of a data set is missing and may not be fetched; the message says what to put where."""
 
 
 def complete(name: str, source: Source, root: Path, offline: bool = False, say: Callable[[str], None] = print) -> dict:
@@ -75,7 +75,7 @@ class _Part:
         self.part, self.root, self.offline, self.say = part, root, offline, say
         self.record = root / RECORD
         self.receipt = self.record / f"{part.name.replace(' ', '_')}.json"
-        self.begun = self.receipt.with_suffix(".begun")  # from its first file to its last: not all of it is there
+        self.begun = self.receipt.with_suffix(".begun")  # exists while only some of the part's files are in place
 
     def found(self) -> str | list[str] | None:
         """Say where the part is from if it is complete."""

@@ -113,12 +113,12 @@ def take(root: Path, layout: str, subset: pd.DataFrame | None = None) -> pd.Data
 
 
 def videos(root: Path) -> Iterator[tuple[str, bool]]:
-    """Yield every video file below a folder, relative to it, and whether it is in a linked folder; none is hidden."""
+    """Yield every video file below a folder, without hidden ones: its path in it, and whether it is behind a link."""
     folders = [("", False, frozenset())]
     while folders:
         place, linked, above = folders.pop()
         real = os.path.realpath(root / place)
-        if real in above:  # a link to a folder that it lies in
+        if real in above:  # a link to a folder above it
             continue
         with contextlib.suppress(OSError), os.scandir(real) as entries:
             for entry in entries:
@@ -157,13 +157,16 @@ def assemble(listed: pd.DataFrame, scans: list[pd.DataFrame], subset: pd.DataFra
 
     Args:
         listed: the inventory.
-        scans: findings on its rows, in order, in as many parts as were scanned.
+        scans: the findings of :func:`mac.data.check.scan` on its rows, in order, one table per shard.
         subset: the declared subset, with ``num_frames`` and ``content`` of its own copy of each video.
 
     Returns:
         One row per video: the inventory's columns, ``label_index`` (0 … classes − 1, classes in alphabetical order),
         ``status``, ``reason``, ``num_frames``, ``fps``, ``width``, ``height``, ``content``, and ``copy``: how the file
         compares with the subset's (identical, other bytes, other length; empty without a subset).
+
+    Raises:
+        UnusableDataError: the scans have more or fewer rows than the inventory.
     """
     found = pd.concat(scans, ignore_index=True)
     if len(found) != len(listed):
@@ -188,7 +191,7 @@ def assemble(listed: pd.DataFrame, scans: list[pd.DataFrame], subset: pd.DataFra
 
 
 def check(table: pd.DataFrame, root: Path, max_unusable: float) -> None:
-    """Refuse an index that can't serve.
+    """Refuse an index that can't be trained and tested on.
 
     Args:
         table: the index.

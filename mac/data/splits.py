@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 SPLITS = (1, 2, 3)  # columns of an index; a layout may define fewer
@@ -10,7 +11,7 @@ GROUPS = 25  # source groups that the synthetic videos of a class are spread ove
 
 
 class LayoutError(Exception):
-    """A data set's folder is not laid out as its format says; the message names the file and what is expected."""
+    """A data set's lists are missing or malformed; the message names the file and what is expected."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,18 @@ def spread(names: list[str], videos: int) -> Iterator[tuple[int, str, int, int]]
 
 
 def find_list(root: Path, folder: str, *names: str) -> Path:
-    """Find a list by any of its names in its official folder, or else anywhere in the data set's folder.
+    """Find a list under one of its names (patterns) in its official folder, else anywhere in the data set's folder.
 
     Raises:
         LayoutError: there is none.
     """
-    places = [root / folder / name for name in names]
-    elsewhere = (place for name in names for place in sorted(root.rglob(name)))
-    found = next((place for place in places if place.is_file()), None) or next(elsewhere, None)
-    if found is None:
-        raise LayoutError(f"{places[0]}: missing — put the official lists there, or correct `data_root`")
-    return found
+    elsewhere = (path for name in names for path in sorted(root.rglob(name)))
+    for path in chain((root / folder / name for name in names), elsewhere):
+        if path.is_file():
+            return path
+    raise LayoutError(f"{root / folder / names[0]}: missing — put the official lists there, or correct `data_root`")
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read the lines of a list that are not empty, without the space around them."""
+    """Read the lines of a list, stripped; empty ones are left out."""
     return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

@@ -158,7 +158,7 @@ def frames(planned: SyntheticVideo, num_frames: int, seed: int) -> tuple[list[np
     for t in range(num_frames):
         moved = phases.copy()
         moved[planned.motion] += 2 * np.pi * frequency * t / FPS
-        image, box = draw(moved, replace(look, background=look.background + flicker[t]))  # bright, but far from 255
+        image, box = draw(moved, replace(look, background=look.background + flicker[t]))  # below 255, so nothing wraps
         images.append(image)
         boxes.append(box)
     return images, boxes
@@ -183,7 +183,7 @@ def generate(
         root: the folder to write into.
         layout: a name in :data:`mac.data.layouts.LAYOUTS`.
         classes: the first so many of the ten motions, 2 … 10.
-        videos_per_class: videos of each class, all splits together.
+        videos_per_class: videos of each class, in all splits together.
         num_frames: frames per video, at 25 frames per second.
         seed: the same seed gives the same bytes.
         workers: processes; the files don't depend on their number.
