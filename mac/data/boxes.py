@@ -1,9 +1,9 @@
-"""Person boxes that come with a data set: published per-video detections, in the forms they are usually found in.
+"""Person boxes that are published with a data set, in several forms.
 
 One table for all videos, ``person_boxes.parquet`` or ``.csv``, with a column ``path`` (or ``video``); or a folder
 ``detections/`` with one file per video, named like the video: ``.csv``, ``.json`` (a list of rows, or a mapping from
-frame number to its boxes) or ``.npy``. A row is ``frame, x0, y0, x1, y1`` and perhaps ``score``; frames count from 0,
-coordinates are fractions of the frame or pixels of the original video.
+frame number to its boxes) or ``.npy``. A row is ``frame, x0, y0, x1, y1`` and perhaps ``score``. Frames count from 0;
+coordinates are fractions of the frame, or pixels of the original video.
 """
 
 import json
@@ -18,7 +18,7 @@ TABLES, FOLDER = ("person_boxes.parquet", "person_boxes.csv"), "detections"
 
 
 class BoxesError(Exception):
-    """Published detections are missing or can't be understood; the message names the file and what is expected."""
+    """Person boxes are missing or malformed; the message names the file and what is expected."""
 
 
 def read(root: Path, videos: pd.DataFrame, min_score: float) -> pd.DataFrame:
@@ -93,7 +93,7 @@ def hold(table: pd.DataFrame, videos: pd.DataFrame, every: int) -> pd.DataFrame:
 def _table(source: Path) -> pd.DataFrame:
     try:
         table = pd.read_parquet(source) if source.suffix == ".parquet" else pd.read_csv(source)
-    except ValueError as error:  # pandas' and pyarrow's parsing errors are kinds of it
+    except ValueError as error:  # the parsing errors of pandas and pyarrow are ValueErrors
         raise BoxesError(f"{source}: {error} — expected a table, a row a box") from None
     table = table.rename(columns={"video": "path"})
     lacking = {"path", "frame", *CORNERS} - set(table.columns)
@@ -107,19 +107,16 @@ def _table(source: Path) -> pd.DataFrame:
 
 def _folder(folder: Path, videos: pd.DataFrame) -> pd.DataFrame:
     files = {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix in (".csv", ".json", ".npy")}
-    parts = []
+    parts = [pd.DataFrame(columns=COLUMNS)]
     for path in videos["path"]:
         file = files.get(PurePosixPath(path).stem)
-        if file is None:
-            continue
-        rows = _rows(file)
+        rows = _rows(file) if file else np.empty(0)
         if rows.size:
             if rows.ndim != 2 or rows.shape[1] not in (5, 6):
                 raise BoxesError(f"{file}: rows of shape {rows.shape} — expected frame, x0, y0, x1, y1[, score]")
-            scores = rows[:, 5] if rows.shape[1] == 6 else np.full(len(rows), np.nan)
-            part = pd.DataFrame(rows[:, 1:5], columns=CORNERS).assign(path=path, score=scores)
-            parts.append(part.assign(frame=rows[:, 0].astype(int)))
-    return pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
+            part = pd.DataFrame(rows, columns=COLUMNS[1 : rows.shape[1] + 1]).reindex(columns=COLUMNS)
+            parts.append(part.assign(path=path, frame=part["frame"].astype(int)))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
 def _rows(file: Path) -> np.ndarray:
@@ -128,7 +125,7 @@ def _rows(file: Path) -> np.ndarray:
             return np.load(file).astype(float)
         if file.suffix == ".csv":
             table = pd.read_csv(file, header=None)
-            return table[pd.to_numeric(table[0], errors="coerce").notna()].to_numpy(float)  # a header is passed over
+            return table[pd.to_numeric(table[0], errors="coerce").notna()].to_numpy(float)  # without a header
         content = json.loads(file.read_text(encoding="utf-8"))
         if isinstance(content, dict):
             content = [[int(frame), *box] for frame, boxes in content.items() for box in boxes]

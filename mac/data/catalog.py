@@ -4,18 +4,14 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, RootModel, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-from mac.validation import ConfigError, nearest, read_yaml, validate, validate_each
+from mac.validation import ConfigError, Strict, nearest, read_yaml, validate, validate_each
 
 Urls = Annotated[list[Annotated[str, Field(pattern=r"^https?://\S+$")]], Field(min_length=1)]
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Archive(_Entry):
+class Archive(Strict):
     """One file to fetch: its addresses in order of preference, what is known of it, and how it is unpacked."""
 
     file: Annotated[str, Field(pattern=r"^[^/\\]+$")]
@@ -29,15 +25,15 @@ class Archive(_Entry):
     discard: bool = False
 
 
-class ArchiveList(_Entry):
+class ArchiveList(Strict):
     """Addresses of a list of archives, one address a line, all unpacked into one folder and then deleted."""
 
     into: str
     urls: Urls
 
 
-class Part(_Entry):
-    """A part of a data set: its folder, the files that show it is there, and the archives that hold it."""
+class Part(Strict):
+    """A part of a data set: its folder, the names of files that are there if it is, and the archives that hold it."""
 
     name: str
     into: str
@@ -53,7 +49,7 @@ class Part(_Entry):
         return self
 
 
-class Choice(_Entry):
+class Choice(Strict):
     """A declared, seeded choice from another data set: so many classes, training and validation videos."""
 
     of: str
@@ -63,7 +59,7 @@ class Choice(_Entry):
     seed: int
 
 
-class Source(_Entry):
+class Source(Strict):
     """A data set: whose it is and on which terms, how many videos its lists name, and its parts.
 
     ``sides`` (training and test videos of each split), ``mean_frames`` and ``gigabytes`` are for estimates only.
@@ -76,10 +72,6 @@ class Source(_Entry):
     gigabytes: Annotated[int, Field(ge=0)] | None = None
     parts: list[Part]
     choice: Choice | None = None
-
-
-class _Catalog(RootModel[dict[str, Source]]):
-    pass
 
 
 def load(path: Path) -> dict[str, Source]:
@@ -102,12 +94,12 @@ def find(sources: dict[str, Source], name: str, path: Path) -> Source:
     return sources[name]
 
 
-@cache  # asked for each job that works on a shard
+@cache  # it is called for each job that works on a shard
 def count_videos(name: str, subset: str | None, folder: Path) -> int:
-    """Say how many videos a real data set should have, so that work on it can be cut into jobs before it is there.
+    """Count the videos that a real data set should have, by which its work is cut into jobs before it is there.
 
     Args:
-        name: of the data set; one the catalog doesn't know counts 1.
+        name: of the data set; for one that is not in the catalog the count is 1.
         subset: the subset that is used of it, None for all.
         folder: the configuration folder, with ``catalog.yaml`` and ``subsets/``.
     """

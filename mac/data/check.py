@@ -1,4 +1,4 @@
-"""Whether a video is whole: decode what training will decode, and say in a word what was found.
+"""Decode videos to their ends and give each a status: whole, or what is wrong with it.
 
 Many files are scanned in parallel; no file can crash the scan, hang it or fill the memory.
 """
@@ -20,13 +20,12 @@ OK, SHORT, DUPLICATE = "ok", "short", "duplicate"  # used
 TRUNCATED, UNDECODABLE, NO_VIDEO, WRONG_SIZE = "truncated", "undecodable", "no video stream", "wrong size"
 ABSENT, UNLISTED = "absent", "unlisted"
 USABLE = (OK, SHORT, DUPLICATE)
-STATUSES = (*USABLE, TRUNCATED, UNDECODABLE, NO_VIDEO, WRONG_SIZE, ABSENT, UNLISTED)
 
 SHORT_FRAMES = 16  # the paper's clip: a shorter video is used, its last frame repeated
-MPEG4_REPEAT = 19  # bytes: FFmpeg takes no longer packet for a frame that says "unchanged"
+MPEG4_REPEAT = 19  # bytes of the longest packet that FFmpeg takes for "repeat the frame before"
 SMALLEST, LARGEST = 16, 8192  # pixels a side
-SECONDS = 600.0  # one file may take so long to decode
-MEMORY = 1_500_000_000  # bytes one worker may take beyond what it starts with
+SECONDS = 600.0  # limit for decoding one file
+MEMORY = 1_500_000_000  # bytes that a worker may allocate after its start
 _EBML, _SEGMENT, _CLUSTER = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
 
 
@@ -48,7 +47,7 @@ class Finding:
 
 
 def examine(path: Path) -> Finding:
-    """Decode a file to its end, count, and compare with what its container promises; headers alone are not believed.
+    """Decode a file to its end, count the frames, and compare them with what its container promises.
 
     A file is ``truncated`` when its container promises frames that don't come or a Matroska file breaks off,
     ``undecodable`` when it can't be opened, breaks while decoding, or gives frames the decoder marks as damaged. A
@@ -67,25 +66,23 @@ def examine(path: Path) -> Finding:
         found = Finding(UNDECODABLE, f"the decoder says: {error.strerror or error}")
     except (ValueError, MemoryError) as error:
         found = Finding(UNDECODABLE, str(error).replace(str(path), path.name))
-    if found.status in USABLE and (place := _matroska_breaks_off(path)) is not None:
-        found = replace(
-            found, status=TRUNCATED, reason=f"the Matroska element at byte {place} goes past the file's end"
-        )
+    if found.status in USABLE and (at := _matroska_breaks_off(path)) is not None:
+        found = replace(found, status=TRUNCATED, reason=f"the Matroska element at byte {at} goes past the file's end")
     return replace(found, content=content)
 
 
 def _is_shown(packet: av.Packet, codec: str) -> bool:
-    """Whether a packet stands for a frame of its own."""
+    """Whether a packet gives a frame."""
     if packet.is_discard:  # before the start of an edit list
         return False
-    if codec == "mpeg4":  # XviD's way to repeat the frame before
+    if codec == "mpeg4":  # XviD repeats the frame before by a tiny packet
         return packet.size > MPEG4_REPEAT
-    return codec != "vp8" or not packet.size or bool(bytes(packet)[0] & 16)  # VP8 keeps hidden reference frames
+    return codec != "vp8" or not packet.size or bool(bytes(packet)[0] & 16)  # bit 4: not a hidden reference frame
 
 
 def _decode(path: Path) -> Finding:
     num_frames = packets = damaged = skipped = 0
-    sizes: list[tuple[int, int]] = []
+    sizes = {}  # a dictionary keeps the order
     with av.open(str(path)) as opened:
         if not opened.streams.video:
             kinds = sorted({stream.type for stream in opened.streams}) or ["nothing"]
@@ -108,12 +105,10 @@ def _decode(path: Path) -> Finding:
                 num_frames += 1
                 damaged += frame.is_corrupt
                 turned = video.quarter_turns(frame) % 2
-                size = (frame.height, frame.width) if turned else (frame.width, frame.height)
-                if not sizes or sizes[-1] != size:
-                    sizes.append(size)
+                sizes[(frame.height, frame.width) if turned else (frame.width, frame.height)] = True
     if not num_frames:
         return Finding(UNDECODABLE, f"no frame could be decoded of {promised} promised")
-    (width, height), status, reason = sizes[0], OK, ""
+    (width, height), status, reason = next(iter(sizes)), OK, ""
     if len(sizes) > 1:
         status, reason = WRONG_SIZE, "frame size changes: " + ", ".join(f"{w}×{h}" for w, h in sizes)
     elif min(width, height) < SMALLEST:
@@ -130,18 +125,15 @@ def _decode(path: Path) -> Finding:
 
 
 def _count_indexed(path: Path) -> int:
-    """Count the frames that a container's own index has.
-
-    Without an index FFmpeg makes entries of the packets that it looks at while it opens a file; here, of one.
-    """
+    """Count the frames in a container's own index; FFmpeg adds the packets that it probes, with this option one."""
     with av.open(str(path), options={"probesize": "32"}) as opened:
         return len(opened.streams.video[0].index_entries)
 
 
 def _matroska_breaks_off(path: Path) -> int | None:
-    """Say where the element stands that goes past the end of a Matroska file; None in a whole file or another format.
+    """Return the place of the element that goes past the end of a Matroska file; None if the file is whole or another.
 
-    FFmpeg ends without a word where such a file is cut, and Matroska promises no number of frames.
+    FFmpeg reports no error where such a file is cut off, and Matroska promises no number of frames.
     """
     at, size = 0, path.stat().st_size
     with path.open("rb") as file:
@@ -170,7 +162,7 @@ def scan(
     seconds: float = SECONDS,
     look: Callable[[Path], Finding] = examine,
 ) -> pd.DataFrame:
-    """Examine files, each in a process that may die without harm to the rest.
+    """Examine files in processes of their own: one that hangs or crashes costs no other file its examination.
 
     Args:
         files: relative to ``root``; an empty name is a video without a file.
@@ -182,26 +174,23 @@ def scan(
     Returns:
         One row per file, in order: the fields of :class:`Finding`.
     """
-    findings: list[Finding] = []
-    present = [root / file for file in files if file]
+    findings = {"": Finding(ABSENT, "listed, but there is no such file")}
+    present = [file for file in files if file]
     context = multiprocessing.get_context("spawn")  # a fork would copy locks that this process's threads hold
     with ProcessPool(max_workers=workers, context=context, initializer=_limit_memory) as pool:
-        results = pool.map(look, present, timeout=seconds).result()
-        for _ in present:
+        results = pool.map(look, [root / file for file in present], timeout=seconds).result()
+        for file in present:
             try:
-                findings.append(next(results))
+                findings[file] = next(results)
             except TimeoutError:
-                findings.append(Finding(UNDECODABLE, f"decoding took more than {seconds:g} s"))
+                findings[file] = Finding(UNDECODABLE, f"decoding took more than {seconds:g} s")
             except ProcessExpired as error:
-                findings.append(Finding(UNDECODABLE, f"the decoder crashed (exit status {error.exitcode})"))
+                findings[file] = Finding(UNDECODABLE, f"the decoder crashed (exit status {error.exitcode})")
             except OSError as error:  # a link to nothing, no permission, a failing disk
-                findings.append(Finding(UNDECODABLE, f"can't be read: {error.strerror}"))
+                findings[file] = Finding(UNDECODABLE, f"can't be read: {error.strerror}")
             except MemoryError:
-                findings.append(Finding(UNDECODABLE, "decoding needs too much memory"))
-    found = iter(findings)
-    absent = Finding(ABSENT, "listed, but there is no such file")
-    columns = [field.name for field in fields(Finding)]
-    return pd.DataFrame([next(found) if file else absent for file in files], columns=columns)
+                findings[file] = Finding(UNDECODABLE, "decoding needs too much memory")
+    return pd.DataFrame([findings[file] for file in files], columns=[field.name for field in fields(Finding)])
 
 
 def _limit_memory() -> None:

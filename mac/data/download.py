@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import requests
-from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 from urllib3.exceptions import HTTPError
@@ -23,11 +22,11 @@ BLOCK, LONGEST_PAUSE, REPORT_EVERY = 256 * 1024, 60.0, 30.0  # bytes, seconds, s
 
 
 class DownloadError(Exception):
-    """A file can't be had, or isn't the one that is wanted; the message says why and what to do."""
+    """No address gave the file; the message gives each address's reason and what to do."""
 
 
 class ChecksumError(Exception):
-    """A file that lies there isn't the one that is wanted; the message gives both digests and the ways out."""
+    """A file has another SHA-256 than the pinned or recorded one; the message gives both and the ways out."""
 
 
 class DiskFullError(Exception):
@@ -35,7 +34,7 @@ class DiskFullError(Exception):
 
 
 class _AddressError(Exception):
-    """What is wrong with an address, and the seconds it wants to be left alone; None where waiting won't help."""
+    """What is wrong with an address, and how many seconds to wait before the next attempt; None for no further one."""
 
 
 def verify(path: Path, sha256: str | None = None) -> None:
@@ -44,12 +43,12 @@ def verify(path: Path, sha256: str | None = None) -> None:
     Raises:
         ChecksumError: the content is another, or the record is malformed.
     """
-    wanted, digest = sha256 or _recorded(path), _compute(path)
-    if wanted and digest != wanted:
+    wanted, digest = sha256 or _recorded(path), _digest(path)
+    if wanted not in ("", digest):
         origin, way = ("pinned", "pin the new one") if sha256 else ("recorded", f"delete {path.name}.sha256")
         way = f"delete the file to fetch it again, or {way} if the new content is meant"
         raise ChecksumError(f"{path}: found SHA-256 {digest} — {wanted} is {origin} — {way}")
-    with contextlib.suppress(OSError):  # the folder may be one that others own
+    with contextlib.suppress(OSError):  # the folder may belong to somebody else
         _record(path, digest)
 
 
@@ -65,7 +64,7 @@ def _recorded(path: Path) -> str:
     raise ChecksumError(f"{sidecar}: found {text[:80]!r} — a line of sha256sum is wanted — correct or delete it")
 
 
-def _compute(path: Path) -> str:
+def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -73,15 +72,14 @@ def _compute(path: Path) -> str:
 def download(
     wanted: Archive, folder: Path, *, reserve: int = 0, timeout: float = 30.0, attempts: int = 6, pause: float = 1.0
 ) -> Path:
-    """Return the file that lies in the folder already, else the one that the first working address gives.
+    """Return the path of a file: it is used if it is in the folder, else downloaded; only one process may do so.
 
     ``reserve`` bytes must stay free. ``timeout`` is the longest silence, in seconds. An address is given up after
-    ``attempts`` tries in a row without a new byte, which stand ``pause`` seconds apart and then ever longer. Processes
-    that want the same file wait for the one that downloads it.
+    ``attempts`` tries in a row without a new byte; the pauses between them grow, from ``pause`` seconds on.
 
     Raises:
         DownloadError: no address gave the file.
-        ChecksumError: the file that lies there is another than the pinned or recorded one.
+        ChecksumError: the file in the folder has another SHA-256 than the pinned or recorded one.
         DiskFullError: the file and the reserve don't fit; what has arrived is kept.
     """
     path = folder / wanted.file
@@ -89,29 +87,20 @@ def download(
         verify(path, wanted.sha256)
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    lock, console = FileLock(folder / f".{wanted.file}.lock"), Console(stderr=True, markup=False, soft_wrap=True)
+    console = Console(stderr=True, markup=False, soft_wrap=True)
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            console.print(f"{path}: waiting for another process that is downloading it")
-            lock.acquire()
-        try:
-            if not path.exists():
-                _Download(wanted, path, bar, reserve, timeout).complete(attempts, pause)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise DiskFullError(f"{path}: {error} — make room and try again; what has arrived is kept") from None
-        finally:
-            lock.release()
-    Path(lock.lock_file).unlink(missing_ok=True)  # the file is there: nobody needs the lock again
+    try:
+        with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+            _Download(wanted, path, bar, reserve, timeout).complete(attempts, pause)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskFullError(f"{path}: {error} — make room and try again; what has arrived is kept") from None
     return path
 
 
 class _Download:
-    """One file on its way into a partial file that nobody else writes; notes beside it say where its bytes are from."""
+    """A file that arrives in a partial file; the notes beside it say from which address its bytes are."""
 
     def __init__(self, wanted: Archive, path: Path, bar: Progress, reserve: int, timeout: float) -> None:
         self.wanted, self.path, self.bar, self.reserve, self.timeout = wanted, path, bar, reserve, timeout
@@ -131,7 +120,7 @@ class _Download:
                     if not (reason := self._place()):
                         return
                     furthest, wrong = 0, wrong + 1
-                    after = 0.0 if wrong == 1 else None  # whatever spoiled the file once may be gone
+                    after = 0.0 if wrong == 1 else None  # an error on the way may not come again
                 except _AddressError as error:
                     reason, after = error.args
                 arrived = self._begun(url)[0]
@@ -147,7 +136,7 @@ class _Download:
         raise DownloadError(f"{self.path}: no address gave the file:{''.join(reasons)}\n{way}")
 
     def _begun(self, url: str) -> tuple[int, dict]:
-        """Count the bytes that a request to an address may go on from, and tell what is known of their origin."""
+        """Count the bytes after which an address may go on, and return what is noted of their origin."""
         size, origin = self.partial.stat().st_size, {}
         with contextlib.suppress(OSError, ValueError):
             origin = json.loads(self.notes.read_text(encoding="utf-8")) if size else {}
@@ -159,7 +148,7 @@ class _Download:
         if offset and offset == (self.wanted.size or origin.get("total")):
             return
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
-        if (validator := origin.get("validator") or "W/")[:2] != "W/":  # a weak one may only be compared
+        if (validator := origin.get("validator") or "W/")[:2] != "W/":  # HTTP allows no weak validator in If-Range
             headers["If-Range"] = validator
         try:
             with requests.get(url, headers=headers, stream=True, timeout=self.timeout) as response:
@@ -170,10 +159,10 @@ class _Download:
             raise _AddressError(text, None if isinstance(error, requests.exceptions.SSLError) else 0.0) from None
 
     def _judge(self, response: requests.Response, url: str, offset: int, origin: dict) -> tuple[int, dict]:
-        """Judge an answer by its head, before anything is thrown away; say where its body begins and its notes."""
+        """Check an answer's head before anything is thrown away; return where its body begins and what to note."""
         head, code, size = response.headers, response.status_code, self.wanted.size
         if code not in (200, 206, 416):
-            after = re.match(r"\d*", head.get("Retry-After", ""))[0] or "0"  # a date would need a clock that agrees
+            after = re.match(r"\d*", head.get("Retry-After", ""))[0] or "0"  # seconds; a date is taken for 0
             passing = code in (408, 425, 429) or code >= 500
             raise _AddressError(f"HTTP {code} {response.reason}", float(after) if passing else None)
         start, total = 0, response.raw.length_remaining or size  # None where the body is chunked
@@ -218,8 +207,8 @@ class _Download:
             self.bar.console.print(f"{self.path.name}: {done / 1e6:.1f} of {(total or 0) / 1e6:.1f} MB")
 
     def _place(self) -> str:
-        """Move what has arrived to its final name if it is what is wanted; else throw it away and say what it is."""
-        size, digest = self.partial.stat().st_size, _compute(self.partial)
+        """Give the partial file its final name if it is what is wanted; else empty it and return what is wrong."""
+        size, digest = self.partial.stat().st_size, _digest(self.partial)
         if self.wanted.size not in (None, size) or self.known not in ("", digest):
             os.truncate(self.partial, 0)
             pin = "pinned" if self.wanted.sha256 else f"recorded in {self.path.name}.sha256"

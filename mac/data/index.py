@@ -1,9 +1,10 @@
 """The index of a data set: every listed video with its file, label, splits, decoded length, and status with its reason.
 
-An inventory (:func:`take`) says which file is which listed video; scanning the files (:mod:`mac.data.check`) and
-:func:`assemble` make the index of it.
+:func:`take` finds the file of every listed video (the inventory), :mod:`mac.data.check` scans the files, and
+:func:`assemble` joins both into the index.
 """
 
+import contextlib
 import hashlib
 import os
 from collections import defaultdict
@@ -18,8 +19,9 @@ from mac.data.check import ABSENT, DUPLICATE, OK, SHORT, UNLISTED, USABLE, scan
 from mac.data.layouts import LAYOUTS
 
 VIDEO_ENDINGS = (".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".m4v")
-REPLACEMENT = "replacement"  # a folder whose name begins so holds mended copies: they are taken first
-COLUMNS = ["path", "label", "group", "split_1", "split_2", "split_3", "file"]
+REPLACEMENT = "replacement"  # a folder whose name begins so holds replacements of damaged videos: they come first
+SPLIT_COLUMNS = [f"split_{split}" for split in splits.SPLITS]
+COLUMNS = ["path", "label", "group", *SPLIT_COLUMNS, "file"]
 IDENTICAL, OTHER_BYTES, OTHER_LENGTH = "identical", "other bytes", "other length"
 
 
@@ -28,16 +30,13 @@ class SubsetError(Exception):
 
 
 class UnusableDataError(Exception):
-    """An index can't serve: an empty split, a class without training videos, too many unusable videos."""
+    """An index is refused: an empty split, a class without training videos, too many unusable videos."""
 
 
 def build(
     root: Path, layout: str, max_unusable: float, workers: int = 1, subset: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Take a data set's inventory, scan all of it, and put the index together: in one process instead of many jobs.
-
-    Arguments and errors are those of :func:`take`, :func:`assemble` and :func:`check`.
-    """
+    """Make the index of a data set in one call; arguments and errors as in :func:`take` and :func:`check`."""
     listed = take(root, layout, subset)
     table = assemble(listed, [scan(list(listed["file"]), root, workers)], subset)
     check(table, root, max_unusable)
@@ -75,8 +74,8 @@ def take(root: Path, layout: str, subset: pd.DataFrame | None = None) -> pd.Data
     """List a data set's videos and the file that holds each: its inventory.
 
     Where the lists don't name the files themselves, a file is matched by its official path, else by that path with
-    another ending, else by its name in any folder of the data set; folders beginning with ``replacement`` win. Hidden
-    folders are passed over.
+    another ending, else by its name in any folder of the data set. A file in a folder whose name begins with
+    ``replacement`` is preferred to all others. Hidden files and folders are left out.
 
     Args:
         root: the data set's folder.
@@ -96,8 +95,7 @@ def take(root: Path, layout: str, subset: pd.DataFrame | None = None) -> pd.Data
     identify = str if "file" in listed else _stem
     official = {identify(path) for path in listed["path"]}
     if subset is not None:
-        strange = sorted(set(subset["path"]) - set(listed["path"]))
-        if strange:
+        if strange := sorted(set(subset["path"]) - set(listed["path"])):
             raise SubsetError(f"{root}: the subset names {len(strange)} videos that no list names, first {strange[0]}")
         listed = listed[listed["path"].isin(set(subset["path"]))].reset_index(drop=True)
     places, own = defaultdict(list), []
@@ -108,29 +106,29 @@ def take(root: Path, layout: str, subset: pd.DataFrame | None = None) -> pd.Data
     if "file" not in listed:
         listed["file"] = [_choose(path, places.get(_stem(path), [])) for path in listed["path"]]
     extra = [file for file in own if identify(file) not in official]
-    unlisted = pd.DataFrame({"path": extra, "file": extra}, columns=COLUMNS).fillna(
-        {"label": "", "group": "", **{f"split_{split}": splits.UNUSED for split in splits.SPLITS}}
-    )
-    return pd.concat([listed[COLUMNS], unlisted], ignore_index=True) if extra else listed[COLUMNS]
+    if not extra:
+        return listed[COLUMNS]
+    unlisted = {"path": extra, "label": "", "group": "", "file": extra} | dict.fromkeys(SPLIT_COLUMNS, splits.UNUSED)
+    return pd.concat([listed[COLUMNS], pd.DataFrame(unlisted)], ignore_index=True)
 
 
 def videos(root: Path) -> Iterator[tuple[str, bool]]:
-    """Yield every video file below a folder, relative to it, and whether it lies behind a link."""
-    linked_folders: set[str] = set()
-    above = {str(root): frozenset()}  # the real folders that a folder lies in, so that links upwards end
-    for folder, names, files in os.walk(str(root), followlinks=True):
-        real, parents = os.path.realpath(folder), above.pop(folder)
-        if real in parents:
-            names.clear()
+    """Yield every video file below a folder, without hidden ones: its path in it, and whether it is behind a link."""
+    folders = [("", False, frozenset())]
+    while folders:
+        place, linked, above = folders.pop()
+        real = os.path.realpath(root / place)
+        if real in above:  # a link to a folder above it
             continue
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        linked = folder in linked_folders
-        below = [os.path.join(folder, name) for name in names]
-        above |= dict.fromkeys(below, parents | {real})
-        linked_folders.update(path for path in below if linked or os.path.islink(path))
-        for name in files:
-            if name.lower().endswith(VIDEO_ENDINGS) and not name.startswith("."):
-                yield Path(folder, name).relative_to(root).as_posix(), linked
+        with contextlib.suppress(OSError), os.scandir(real) as entries:
+            for entry in entries:
+                link, path = entry.is_symlink(), f"{place}{entry.name}"
+                if entry.name.startswith("."):
+                    continue
+                if os.path.isdir(entry.path) if link else entry.is_dir():
+                    folders.append((f"{path}/", linked or link, above | {real}))
+                elif path.lower().endswith(VIDEO_ENDINGS):
+                    yield path, linked
 
 
 def _stem(path: str) -> str:
@@ -151,8 +149,7 @@ def _choose(path: str, files: list[str]) -> str:
 
 def shard(table: pd.DataFrame, number: int, shards: int) -> pd.DataFrame:
     """Return part ``number`` (0 … shards − 1) of a table, in order; the parts differ by one row at most."""
-    bounds = [i * len(table) // shards for i in (number, number + 1)]
-    return table.iloc[slice(*bounds)]
+    return table.iloc[number * len(table) // shards : (number + 1) * len(table) // shards]
 
 
 def assemble(listed: pd.DataFrame, scans: list[pd.DataFrame], subset: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -160,13 +157,16 @@ def assemble(listed: pd.DataFrame, scans: list[pd.DataFrame], subset: pd.DataFra
 
     Args:
         listed: the inventory.
-        scans: findings on its rows, in order, in as many parts as were scanned.
+        scans: the findings of :func:`mac.data.check.scan` on its rows, in order, one table per shard.
         subset: the declared subset, with ``num_frames`` and ``content`` of its own copy of each video.
 
     Returns:
         One row per video: the inventory's columns, ``label_index`` (0 … classes − 1, classes in alphabetical order),
         ``status``, ``reason``, ``num_frames``, ``fps``, ``width``, ``height``, ``content``, and ``copy``: how the file
         compares with the subset's (identical, other bytes, other length; empty without a subset).
+
+    Raises:
+        UnusableDataError: the scans have more or fewer rows than the inventory.
     """
     found = pd.concat(scans, ignore_index=True)
     if len(found) != len(listed):
@@ -177,28 +177,21 @@ def assemble(listed: pd.DataFrame, scans: list[pd.DataFrame], subset: pd.DataFra
     table.insert(2, "label_index", table["label"].map(labels).fillna(-1).astype(int))
     table.loc[unlisted, "status"] = UNLISTED
     table.loc[unlisted, "reason"] = "present, but no official list names it"
-    _name_duplicates(table)
-    table["copy"] = "" if subset is None else _compare(table, subset)
+    usable = table[table["status"].isin((OK, SHORT))]
+    first = usable.drop_duplicates("content").set_index("content")["path"]
+    for row in usable[usable.duplicated("content")].itertuples():  # they are used, because the official lists have both
+        table.loc[row.Index, "status"] = DUPLICATE
+        table.loc[row.Index, "reason"] = "; ".join(filter(None, [f"same bytes as {first[row.content]}", row.reason]))
+    table["copy"] = ""
+    if subset is not None:
+        declared = subset.set_index("path").reindex(table["path"]).reset_index()
+        cases = [~table["status"].isin(USABLE), *(table[name] == declared[name] for name in ("content", "num_frames"))]
+        table["copy"] = np.select(cases, ["", IDENTICAL, OTHER_BYTES], OTHER_LENGTH)
     return table
 
 
-def _name_duplicates(table: pd.DataFrame) -> None:
-    """Give each later copy of a usable video's bytes the status ``duplicate``; it stays in use, as listed."""
-    usable = table[table["status"].isin((OK, SHORT))]
-    first = usable.drop_duplicates("content").set_index("content")["path"]
-    for row in usable[usable.duplicated("content")].itertuples():
-        table.loc[row.Index, "status"] = DUPLICATE
-        table.loc[row.Index, "reason"] = "; ".join(filter(None, [f"same bytes as {first[row.content]}", row.reason]))
-
-
-def _compare(table: pd.DataFrame, subset: pd.DataFrame) -> np.ndarray:
-    declared = subset.set_index("path").reindex(table["path"]).reset_index()
-    cases = [~table["status"].isin(USABLE), *(table[name] == declared[name] for name in ("content", "num_frames"))]
-    return np.select(cases, ["", IDENTICAL, OTHER_BYTES], OTHER_LENGTH)
-
-
 def check(table: pd.DataFrame, root: Path, max_unusable: float) -> None:
-    """Refuse an index that can't serve.
+    """Refuse an index that can't be trained and tested on.
 
     Args:
         table: the index.
@@ -222,15 +215,13 @@ def check(table: pd.DataFrame, root: Path, max_unusable: float) -> None:
             f" {max_unusable:.1%}): {counts}; the first: {first}. Complete the folder, or raise `max_unusable` of this"
             f" data set in config/config.yaml.{hint}"
         )
-    for split in splits.SPLITS:
-        column = f"split_{split}"
+    for split, column in zip(splits.SPLITS, SPLIT_COLUMNS, strict=True):
         if (listed[column] == splits.UNUSED).all():
             continue
         for side in (splits.TRAIN, splits.TEST):
             if not (usable[column] == side).any():
                 raise UnusableDataError(f"{root}: split {split} has no usable {side} video")
-        barren = sorted(set(usable["label"]) - set(usable.loc[usable[column] == splits.TRAIN, "label"]))
-        if barren:
+        if barren := sorted(set(usable["label"]) - set(usable.loc[usable[column] == splits.TRAIN, "label"])):
             raise UnusableDataError(f"{root}: split {split} has no usable training video of class {', '.join(barren)}")
 
 
@@ -240,8 +231,7 @@ def usable(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def digest(table: pd.DataFrame) -> str:
-    """Identify what a data set contains: SHA-256 over its listed rows, ten hex digits; order and places are out."""
-    columns = ["path", "label", "group", "split_1", "split_2", "split_3", "num_frames", "content", "status"]
-    listed = table.loc[table["status"] != UNLISTED, columns]
+    """Identify what a data set contains: SHA-256 of its listed rows without their order and files, ten hex digits."""
+    listed = table.loc[table["status"] != UNLISTED, [*COLUMNS[:-1], "num_frames", "content", "status"]]
     text = listed.sort_values("path").to_csv(index=False, lineterminator="\n")
     return hashlib.sha256(text.encode()).hexdigest()[:10]

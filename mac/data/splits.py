@@ -1,6 +1,8 @@
-"""What the layouts share: the sides of a split, finding and reading an official list, facts of a synthetic video."""
+"""What all layouts need: the sides of a split, official lists, and the videos of a synthetic data set."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 SPLITS = (1, 2, 3)  # columns of an index; a layout may define fewer
@@ -9,16 +11,15 @@ GROUPS = 25  # source groups that the synthetic videos of a class are spread ove
 
 
 class LayoutError(Exception):
-    """A data set's folder is not laid out as its format says; the message names the file and what is expected."""
+    """A data set's lists are missing or malformed; the message names the file and what is expected."""
 
 
 @dataclass(frozen=True)
 class SyntheticVideo:
-    """One video to generate.
+    """A video to generate.
 
-    ``path`` is relative to the data set's folder, ``motion`` the index of its class; ``motion``, ``group`` and
-    ``number`` (within the group, from 1) are the keys of its randomness. ``sides`` has one side for each split of the
-    layout.
+    ``path`` is relative to the data set's folder, ``motion`` the index of its class, ``number`` its number within its
+    ``group``, from 1; these three are the keys of its randomness. ``sides`` has a side for each split of the layout.
     """
 
     path: str
@@ -28,26 +29,29 @@ class SyntheticVideo:
     sides: tuple[str, ...]
 
 
-def spread(videos: int) -> list[tuple[int, int]]:
-    """Spread the synthetic videos of one class over the groups: (group, number within it), both from 1."""
-    groups = [i * GROUPS // videos + 1 for i in range(videos)]
-    return [(group, groups[:i].count(group) + 1) for i, group in enumerate(groups)]
+def spread(names: list[str], videos: int) -> Iterator[tuple[int, str, int, int]]:
+    """Spread ``videos`` synthetic videos of each class over the groups.
+
+    Yields the index of the class (from 0), its name, the group and the video's number in the group (both from 1).
+    """
+    for motion, name in enumerate(names):
+        groups = [i * GROUPS // videos + 1 for i in range(videos)]
+        yield from ((motion, name, group, groups[:i].count(group) + 1) for i, group in enumerate(groups))
 
 
 def find_list(root: Path, folder: str, *names: str) -> Path:
-    """Find a list by any of its names in its official folder, or else anywhere in the data set's folder.
+    """Find a list under one of its names (patterns) in its official folder, else anywhere in the data set's folder.
 
     Raises:
         LayoutError: there is none.
     """
-    places = [root / folder / name for name in names]
-    elsewhere = (place for name in names for place in sorted(root.rglob(name)))
-    found = next((place for place in places if place.is_file()), None) or next(elsewhere, None)
-    if found is None:
-        raise LayoutError(f"{places[0]}: missing — put the official lists there, or correct `data_root`")
-    return found
+    elsewhere = (path for name in names for path in sorted(root.rglob(name)))
+    for path in chain((root / folder / name for name in names), elsewhere):
+        if path.is_file():
+            return path
+    raise LayoutError(f"{root / folder / names[0]}: missing — put the official lists there, or correct `data_root`")
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read the lines of a list that are not empty, without the space around them."""
+    """Read the lines of a list, stripped; empty ones are left out."""
     return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

@@ -5,9 +5,9 @@ A store is a folder with one file per video under ``videos/`` (an AVI of JPEG fr
 with their ``stored`` file and the position ``first`` of their first frame) and ``store.json`` (frame size, index
 digest).
 
-It is extracted from an index in shards that run anywhere and resume: a stored file's name carries the digest of its
-source's bytes, and the file appears under it only when it is complete. What is there already need not be made again,
-and a changed video gets a file of its own.
+It is extracted from an index in shards, on any machine. A stored file's name contains the digest of its source's bytes
+and is given only to a complete file: an extraction that was stopped goes on where it was, and a changed video gets
+another file.
 """
 
 import json
@@ -24,7 +24,7 @@ import simplejpeg
 
 from mac.data import index
 from mac.data.video import VideoError, read
-from mac.runtime.atomic import replace
+from mac.runtime.atomic import replace, write_json
 
 QUALITY = 95  # of a JPEG frame: errors of about 1 gray level, where masks look at differences of 10 and more
 
@@ -56,7 +56,11 @@ class FrameStore:
         self._first = self.videos["first"].to_numpy()
         self._offsets = np.load(folder / "offsets.npy", mmap_mode="r")
         self._sizes = np.load(folder / "sizes.npy", mmap_mode="r")
-        self._boxes = _Boxes(boxes, self.videos) if boxes else None
+        if boxes:  # all boxes in one array, and where each frame's begin
+            table = pd.read_parquet(boxes).merge(self.videos[["path", "first"]], on="path")
+            table = table.assign(place=table["first"] + table["frame"]).sort_values("place", kind="stable")
+            self._corners = table[["x0", "y0", "x1", "y1"]].to_numpy(np.float32)
+            self._starts = np.searchsorted(table["place"].to_numpy(), np.arange(self.lengths.sum() + 1))
 
     def __reduce__(self) -> tuple[type, tuple[Path, Path | None]]:
         """Let another process open the store anew, instead of sending it the tables."""
@@ -80,20 +84,15 @@ class FrameStore:
     def _read(self, video: int, frames: np.ndarray, clip: np.ndarray) -> None:
         path, places = self._folder / self._stored[video], self._first[video] + frames
         try:
-            file = os.open(path, os.O_RDONLY)
-            try:
+            with path.open("rb", buffering=0) as file:
                 for t, (offset, size) in enumerate(zip(self._offsets[places], self._sizes[places], strict=True)):
                     if t and frames[t] == frames[t - 1]:  # a short video repeats its last frame
                         clip[t] = clip[t - 1]
-                        continue
-                    data = os.pread(file, int(size), int(offset))
-                    clip[t] = simplejpeg.decode_jpeg(data, "RGB")
-            finally:
-                os.close(file)
+                    else:
+                        clip[t] = simplejpeg.decode_jpeg(os.pread(file.fileno(), int(size), int(offset)), "RGB")
         except (OSError, ValueError) as error:
-            raise StoreError(
-                f"{path}: {error}; delete the store's folder, {self._folder}, to extract it anew"
-            ) from error
+            way = f"delete the store's folder, {self._folder}, to extract it anew"
+            raise StoreError(f"{path}: {error}; {way}") from error
 
     def boxes(self, videos: np.ndarray, frames: np.ndarray) -> np.ndarray:
         """Read person boxes: float32 (B, T, K, 4), (x0, y0, x1, y1) as fractions of the frame, NaN where there is none.
@@ -101,32 +100,20 @@ class FrameStore:
         Raises:
             StoreError: the store was opened without boxes.
         """
-        if self._boxes is None:
+        if self._boxes_path is None:
             raise StoreError(f"{self._folder}: opened without person boxes; mask source `person_boxes` needs them")
-        return self._boxes.at(self._first[videos][:, None] + frames)
-
-
-class _Boxes:
-    """Person boxes by frame position: all boxes in one array, and where each frame's begin."""
-
-    def __init__(self, path: Path, videos: pd.DataFrame) -> None:
-        table = pd.read_parquet(path).merge(videos[["path", "first"]], on="path")
-        place = (table["first"] + table["frame"]).to_numpy()
-        order = np.argsort(place, kind="stable")
-        self._corners = table[["x0", "y0", "x1", "y1"]].to_numpy(np.float32)[order]
-        self._starts = np.searchsorted(place[order], np.arange(videos["num_frames"].sum() + 1))
-
-    def at(self, places: np.ndarray) -> np.ndarray:
-        counts = self._starts[places + 1] - self._starts[places]
+        places = self._first[videos][:, None] + frames
+        starts = self._starts[places]
+        counts = self._starts[places + 1] - starts
         boxes = np.full((*places.shape, max(int(counts.max(initial=0)), 1), 4), np.nan, np.float32)
         rank = np.arange(boxes.shape[-2])
-        there = rank < counts[..., None]
-        boxes[there] = self._corners[(self._starts[places][..., None] + rank)[there]]
+        present = rank < counts[..., None]
+        boxes[present] = self._corners[(starts[..., None] + rank)[present]]
         return boxes
 
 
 def extract(root: Path, table: pd.DataFrame, folder: Path, width: int, height: int, workers: int = 1) -> None:
-    """Decode every usable video of an index into a store; arguments and errors as below."""
+    """Decode every usable video of an index into a store, as :func:`extract_shard` and :func:`assemble` do."""
     parts = [extract_shard(root, index.usable(table), folder, width, height, workers)]
     assemble(table, parts, folder, width, height)
 
@@ -187,7 +174,7 @@ def assemble(table: pd.DataFrame, parts: list[pd.DataFrame], folder: Path, width
         "num_frames": int(videos["num_frames"].sum()),
         "bytes": int(sum(path.stat().st_size for path in kept)),
     }
-    (folder / "store.json").write_text(json.dumps(facts, indent=1) + "\n")
+    write_json(folder / "store.json", facts)
 
 
 def _name(path: str, content: str) -> str:
@@ -206,7 +193,8 @@ def _store(
         if len(frames) != num_frames:
             raise VideoError(f"{root / file}: {len(frames)} frames, the index says {num_frames}; rebuild the index")
         replace(target, lambda draft: _write(draft, frames, fps))
-    places = _places(target)
+    with av.open(str(target)) as opened:
+        places = [(packet.pos, packet.size) for packet in opened.demux(video=0) if packet.size]
     if len(places) != num_frames:
         raise VideoError(f"{target}: {len(places)} frames stored of {num_frames}; delete the file, extract again")
     return path, stored, [offset for offset, _ in places], [length for _, length in places]
@@ -223,8 +211,3 @@ def _write(path: Path, frames: list[np.ndarray], fps: float) -> None:
             packet.stream, packet.time_base = stream, 1 / rate
             packet.pts = packet.dts = number
             opened.mux(packet)
-
-
-def _places(path: Path) -> list[tuple[int, int]]:
-    with av.open(str(path)) as opened:
-        return [(packet.pos, packet.size) for packet in opened.demux(video=0) if packet.size]

@@ -1,10 +1,10 @@
 """Synthetic data: people in motion, written as real video files in the layouts of the real data sets.
 
-Everything follows from the seed: the same arguments give the same bytes. A pose is a function of ten phases, one for
-each motion. In a video all phases are random; its class is the one phase that *moves*, the other nine stay where they
-are. So the poses of a single frame are distributed identically in every class: a still picture cannot give the class
-away, only motion can. Background, clothes, body, viewpoint and position come from the video's *group* (one source video
-cut into clips, as in UCF101), speed, phases and flicker from the video itself; both are independent of the class.
+The same arguments give the same bytes. A pose is a function of ten phases, one for each motion. In a video all phases
+start at random; the one that *moves* is the video's class, the other nine stay. So the poses of a single frame are
+distributed identically in all classes: only motion shows the class, a still picture doesn't. Background, clothes, body,
+viewpoint and position depend on the video's *group* (clips of one source video, as in UCF101), speed, phases and
+flicker on the video itself; both are independent of the class.
 """
 
 import colorsys
@@ -58,17 +58,15 @@ def joints(phases: np.ndarray, look: Appearance) -> dict[str, tuple[float, float
 
     def step(start: tuple[float, float], angle: float, length: float, side: float) -> tuple[float, float]:
         """Walk ``length`` units from ``start``; the angle is measured from straight down, outward on ``side``."""
-        return (
-            start[0] + side * look.yaw * unit * length * math.sin(angle),
-            start[1] + unit * length * math.cos(angle),
-        )
+        x = start[0] + side * look.yaw * unit * length * math.sin(angle)
+        return x, start[1] + unit * length * math.cos(angle)
 
     bend = 0.45 + 0.45 * s["Squat"]
     hip = (look.x + unit * 0.8 * s["Sway"], look.y - unit * 0.65 * s["Bounce"] + unit * 0.9 * (1 - math.cos(bend)) * 2)
     lean = 0.45 * s["Lean"]
     neck = (hip[0] + unit * 1.45 * math.sin(lean), hip[1] - unit * 1.45 * math.cos(lean))
-    placed = {"hip": hip, "neck": neck}
-    placed["head"] = (neck[0] + unit * 0.45 * math.sin(lean), neck[1] - unit * 0.45 * math.cos(lean))
+    head = (neck[0] + unit * 0.45 * math.sin(lean), neck[1] - unit * 0.45 * math.cos(lean))
+    placed = {"hip": hip, "neck": neck, "head": head}
     for name, side in (("left", -1.0), ("right", 1.0)):
         own = side == look.side
         shoulder = (neck[0] + side * look.yaw * unit * 0.35, neck[1] + unit * 0.12)
@@ -116,14 +114,9 @@ def draw(phases: np.ndarray, look: Appearance) -> tuple[np.ndarray, tuple[float,
         stroke([f"{name}_shoulder", f"{name}_elbow", f"{name}_hand"], limb, look.shirt)
         disc(at[f"{name}_hand"], limb * 0.55, look.skin)
     disc(at["head"], unit * 0.42, look.skin)
-    xs, ys = zip(*extent, strict=True)
-    box = (
-        max(min(xs), 0) / WIDTH,
-        max(min(ys), 0) / HEIGHT,
-        min(max(xs), WIDTH) / WIDTH,
-        min(max(ys), HEIGHT) / HEIGHT,
-    )
-    return np.asarray(image), box
+    size = (WIDTH, HEIGHT)
+    corners = np.clip([np.min(extent, axis=0), np.max(extent, axis=0)], 0, size) / size
+    return np.asarray(image), tuple(corners.ravel())
 
 
 def appearance(seed: int, motion: int, group: int) -> Appearance:
@@ -165,7 +158,7 @@ def frames(planned: SyntheticVideo, num_frames: int, seed: int) -> tuple[list[np
     for t in range(num_frames):
         moved = phases.copy()
         moved[planned.motion] += 2 * np.pi * frequency * t / FPS
-        image, box = draw(moved, replace(look, background=look.background + flicker[t]))  # bright, but far from 255
+        image, box = draw(moved, replace(look, background=look.background + flicker[t]))  # below 255, so nothing wraps
         images.append(image)
         boxes.append(box)
     return images, boxes
@@ -176,31 +169,24 @@ def _write(planned: SyntheticVideo, root: Path, num_frames: int, seed: int) -> p
     path = root / planned.path
     path.parent.mkdir(parents=True, exist_ok=True)
     video.write(path, images, FPS, "mpeg4" if path.suffix == ".avi" else "libx264")
-    table = pd.DataFrame(boxes, columns=["x0", "y0", "x1", "y1"])
-    table.insert(0, "frame", np.arange(len(boxes)))
+    table = pd.DataFrame(boxes, columns=["x0", "y0", "x1", "y1"]).rename_axis("frame").reset_index()
     table.insert(0, "path", planned.path)
     return table
 
 
 def generate(
-    root: Path,
-    layout: str,
-    classes: int,
-    videos_per_class: int,
-    num_frames: int,
-    seed: int,
-    workers: int = 1,
+    root: Path, layout: str, classes: int, videos_per_class: int, num_frames: int, seed: int, workers: int = 1
 ) -> None:
-    """Write a data set into ``root``: videos, split files in the layout's own format, and ground-truth person boxes.
+    """Write a data set: videos, split files in the layout's own format, and ground-truth person boxes.
 
     Args:
-        root: folder to write into.
+        root: the folder to write into.
         layout: a name in :data:`mac.data.layouts.LAYOUTS`.
         classes: the first so many of the ten motions, 2 … 10.
-        videos_per_class: videos of each class, all splits together.
+        videos_per_class: videos of each class, in all splits together.
         num_frames: frames per video, at 25 frames per second.
-        seed: everything random follows from it.
-        workers: processes; changes nothing but the time.
+        seed: the same seed gives the same bytes.
+        workers: processes; the files don't depend on their number.
     """
     planned, lists = LAYOUTS[layout].synthesise(MOTIONS[:classes], videos_per_class)
     write = partial(_write, root=root, num_frames=num_frames, seed=seed)

@@ -1,6 +1,6 @@
 """Video files through PyAV: decode frames in order, write a file."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -53,7 +53,7 @@ def read(path: Path, width: int, height: int) -> Iterator[np.ndarray]:
 
 
 def frame_rate(path: Path) -> float:
-    """Average frames per second by a file's header; 25 where it says nothing.
+    """Return the average frames per second that a file's header gives; 25 where it gives none.
 
     Raises:
         VideoError: the file can't be opened or has no video stream.
@@ -66,11 +66,11 @@ def frame_rate(path: Path) -> float:
 
 
 def quarter_turns(frame: av.VideoFrame) -> int:
-    """Counter-clockwise quarter turns, 0 … 3, that bring a frame upright; other angles are ignored."""
+    """Return the counter-clockwise quarter turns, 0 … 3, that bring a frame upright; other angles are ignored."""
     return round(frame.rotation / 90) % 4 if frame.rotation % 90 == 0 else 0
 
 
-def write(path: Path, frames: Iterable[np.ndarray], fps: int, codec: str) -> None:
+def write(path: Path, frames: Sequence[np.ndarray], fps: int, codec: str) -> None:
     """Encode frames (uint8, H×W×3 RGB) into a file; one thread, so the same frames give the same bytes.
 
     ``codec`` is ``mpeg4`` (tagged XVID in AVI, as UCF101 is distributed) or ``libx264``. The file appears under its
@@ -78,19 +78,16 @@ def write(path: Path, frames: Iterable[np.ndarray], fps: int, codec: str) -> Non
     """
     partial = path.with_name(f".{path.name}.partial{path.suffix}")
     options = {"qscale": "3"} if codec == "mpeg4" else {"crf": "20", "preset": "ultrafast"}
-    stream = None
     with av.open(str(partial), "w", container_options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream(codec, rate=fps, options=options)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        if codec == "mpeg4":
+            stream.codec_context.codec_tag = "XVID"
+            stream.codec_context.qscale = True
+            stream.codec_context.global_quality = 3 * 118
         for image in frames:
-            if stream is None:
-                stream = container.add_stream(codec, rate=fps, options=options)
-                stream.height, stream.width = image.shape[:2]
-                stream.pix_fmt = "yuv420p"
-                stream.codec_context.thread_count = 1
-                if codec == "mpeg4":
-                    stream.codec_context.codec_tag = "XVID"
-                    stream.codec_context.qscale = True
-                    stream.codec_context.global_quality = 3 * 118
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        if stream is not None:
-            container.mux(stream.encode(None))
+        container.mux(stream.encode(None))
     partial.replace(path)

@@ -162,6 +162,17 @@ def test_a_damaged_header_is_not_taken_for_the_end(kind, tmp_path):
         extract(archive, tmp_path / "out")
 
 
+@pytest.mark.parametrize("bit", range(8))
+def test_a_zip_whose_list_of_members_hides_some_is_refused(bit, tmp_path):
+    archive = pack("zip", tmp_path / "x.zip", {"a": b"1", "b": b"2", "c": b"3"})
+    data = bytearray(archive.read_bytes())
+    data[data.index(b"PK\1\2") + 33] ^= 1 << bit  # the high byte of the length of the first member's comment
+    archive.write_bytes(data)
+    with pytest.raises(ArchiveError, match=r"x\.zip: damaged, its list names 1 members, its end record 3; "):
+        extract(archive, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_listing_does_not_end_early(tmp_path):
     archive = rar.write(tmp_path / "x.rar", 4, {"a": b"1" * 999})
     os.truncate(archive, 500)

@@ -375,17 +375,6 @@ def test_a_killed_process_loses_less_than_a_mebibyte(server, tmp_path):
     verify(tmp_path / NAME, sha256(CONTENT))
 
 
-def test_two_processes_download_once(server, tmp_path, capfd):
-    url = server.script("/a", forever=Answer(rate=12e6))
-    with start(url, tmp_path) as process:
-        wait_for(lambda: server.sent)
-        assert complete(fetch(named(url), tmp_path, **QUICK))
-        assert process.wait(10) == 0
-    assert server.asked("/a") == [None]
-    assert server.sent == len(CONTENT)
-    assert "waiting for another process" in capfd.readouterr().err
-
-
 @pytest.mark.parametrize("size", [None, len(CONTENT)])
 def test_a_full_disk_is_said_before_the_first_byte(server, tmp_path, monkeypatch, size):
     room = [len(CONTENT) + 999]

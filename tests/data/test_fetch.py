@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import json
+import queue
 import shutil
 import tarfile
 import threading
@@ -406,12 +407,12 @@ def test_files_unpacked_by_hand_are_found_after_an_archive_could_not_be_unpacked
 
 
 def test_two_fetches_at_once_download_once(sources, server, synthetic_data, tmp_path):
-    source, folder, said = sources("ucf101"), tmp_path / "ucf101", threading.Semaphore(0)
+    source, folder, said = sources("ucf101"), tmp_path / "ucf101", queue.Queue()
     server.open.clear()
     with ThreadPoolExecutor(2) as pool:
-        running = [pool.submit(fetch.complete, "ucf101", source, folder, say=lambda _: said.release()) for _ in "ab"]
-        for _ in running:
-            said.acquire(timeout=20)  # both have begun, neither has been answered
+        running = [pool.submit(fetch.complete, "ucf101", source, folder, say=said.put) for _ in "ab"]
+        while "waiting for another process" not in said.get(timeout=20):  # both have begun, neither has been answered
+            pass
         server.open.set()
         assert [future.result(60) for future in running] == [ARCHIVES["ucf101"]] * 2
     assert sorted(server.requests) == sorted([UCF_LISTS, UCF_ZIP])

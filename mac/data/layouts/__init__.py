@@ -1,16 +1,16 @@
-"""The layouts of data sets, by the name that a configuration calls them.
+"""The layouts of data sets, by their names in the configuration.
 
 A layout is a module with
 
-* ``SPLITS``: the numbers of the splits it defines, a part of 1, 2, 3;
-* ``read(root)``: the lists of a data set's folder as a table, a row a video: ``path`` (relative to ``root``), ``label``
-  (class name), ``group`` (source group within the class, or the video itself) and ``split_1`` … ``split_3`` (train,
-  test or unused); with a column ``file`` if the lists name the files themselves (else they are looked for); it raises
-  :class:`mac.data.splits.LayoutError`;
-* ``synthesise(names, videos)``: the reverse, for synthetic data: ``videos`` of each class (``names``) as
-  :class:`mac.data.splits.SyntheticVideo`, and the text of each list file by its name.
+* ``SPLITS``: the numbers of its splits, some or all of 1, 2, 3;
+* ``read(root)``: reads the lists in a data set's folder into a table with one row per video: ``path`` (relative to
+  ``root``), ``label`` (class name), ``group`` (source group within the class, or the video itself) and ``split_1`` …
+  ``split_3`` (train, test or unused). If the lists name the video files exactly, a column ``file`` says so; without it
+  the files are looked for. Raises :class:`mac.data.splits.LayoutError`;
+* ``synthesise(names, videos)``: plans synthetic data: ``videos`` of each class in ``names`` as
+  :class:`mac.data.splits.SyntheticVideo`, and the text of each list by its file name.
 
-The configuration imports this package, so a layout imports pandas inside its functions only.
+The configuration imports this package, so a layout imports pandas in its functions only.
 """
 
 from mac.data.layouts import csv, hmdb51, kinetics, ucf101

@@ -1,4 +1,4 @@
-"""Videos of a user's own: ``videos.csv`` with the columns ``path`` and ``label``, and perhaps ``split`` and ``group``.
+"""A user's own videos: ``videos.csv`` with the columns ``path`` and ``label``, and optionally ``split`` and ``group``.
 
 Paths are relative to the data set's folder. Videos of one ``group`` come from the same source; without the column, or
 where it is empty, each video is its own group. ``split`` says train or test; without the column, :func:`divide` does.
@@ -6,7 +6,6 @@ where it is empty, each video is its own group. ``split`` says train or test; wi
 
 import csv
 import hashlib
-import io
 from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
 
 SPLITS = (1,)
 NAME = "videos.csv"
-SHARE = 0.3  # of a class's videos that are tested where the list has no column `split`
-SHOWN = 20  # problems of a list that are told one by one
+SHARE = 0.3  # of a class's videos become test videos if the list has no column `split`
+SHOWN = 20  # problems in a list are told; further ones are counted
 
 
 def read(root: Path) -> "pd.DataFrame":
@@ -33,7 +32,7 @@ def read(root: Path) -> "pd.DataFrame":
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             found = reader.fieldnames or []
-            rows = [{"line": reader.line_num, **row} for row in reader]
+            rows = [{**row, "line": reader.line_num} for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise LayoutError(f"{path}: {error} — comma-separated text in UTF-8 is read") from None
     if lacking := [column for column in ("path", "label") if column not in found]:
@@ -48,25 +47,26 @@ def read(root: Path) -> "pd.DataFrame":
         else:
             videos[row["path"]] = row
     if not problems:
-        labels, groups = ([row[key] for row in videos.values()] for key in ("label", "group"))
-        sides = [row["split"] for row in videos.values()] if "split" in found else divide(labels, groups)
-        table = pd.DataFrame({"path": list(videos), "label": labels, "group": groups, "split_1": sides})
+        table = pd.DataFrame(list(videos.values()), columns=["line", "path", "label", "group", "split"])
+        if "split" not in found:
+            table["split"] = divide(table["label"].tolist(), table["group"].tolist())
         for label, own in table.groupby("label"):
-            line = videos[own["path"].iloc[0]]["line"]
             problems += [
-                f"line {line}: class {label!r} has no {side} video, {len(own)} in {own['group'].nunique()} groups —"
-                " each class needs training and test videos of different groups — add videos, or say their `split`"
+                f"line {own['line'].iloc[0]}: class {label!r} has no {side} video, {len(own)} in"
+                f" {own['group'].nunique()} groups — each class needs training and test videos of different groups —"
+                " add videos, or say their `split`"
                 for side in (TRAIN, TEST)
-                if side not in set(own["split_1"])
+                if side not in set(own["split"])
             ]
     if problems:
         more = f"\n  … and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise LayoutError("\n  • ".join([f"{path}: {len(problems)} problem(s)", *problems[:SHOWN]]) + more)
+    table = table.drop(columns="line").rename(columns={"split": "split_1"})
     return table.assign(split_2=UNUSED, split_3=UNUSED, file=table["path"])
 
 
 def _problem(row: dict, root: Path, videos: dict[str, dict], split_given: bool) -> str:
-    """Tidy a row; return what is wrong with it (what was found — what is allowed — the way out), or nothing."""
+    """Strip a row's cells and complete its group; return what is wrong with the row, or nothing."""
     if None in row:
         return f"found {len(row[None])} cells too many — one a column — put a cell that holds a comma into quotes"
     for column in ("path", "label", "split", "group"):
@@ -117,12 +117,9 @@ def divide(labels: list[str], groups: list[str]) -> list[str]:
 
 def synthesise(names: list[str], videos: int) -> tuple[list[SyntheticVideo], dict[str, str]]:
     """Groups 1–7 are tested, as in the first split of UCF101."""
-    planned, text = [], io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["path", "label", "split", "group"])
-    for motion, name in enumerate(names):
-        for group, number in spread(videos):
-            path, side = f"{name}/{group:02d}_{number:02d}.mp4", TEST if group <= 7 else TRAIN
-            planned.append(SyntheticVideo(path, motion, group, number, (side,)))
-            writer.writerow([path, name, side, f"{name} {group:02d}"])
-    return planned, {NAME: text.getvalue()}
+    planned, lines = [], ["path,label,split,group"]
+    for motion, name, group, number in spread(names, videos):
+        path, side = f"{name}/{group:02d}_{number:02d}.mp4", TEST if group <= 7 else TRAIN
+        planned.append(SyntheticVideo(path, motion, group, number, (side,)))
+        lines.append(f"{path},{name},{side},{name} {group:02d}")
+    return planned, {NAME: "".join(f"{line}\r\n" for line in lines)}

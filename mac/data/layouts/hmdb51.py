@@ -1,6 +1,7 @@
 """HMDB51: ``videos/class/name.avi``, and for each class and split a list of names with 1 train, 2 test or 0 unused."""
 
 import re
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,10 +34,7 @@ def read(root: Path) -> "pd.DataFrame":
 
 
 def film_of(video: str, label: str) -> str:
-    """Find the film that a clip was cut from: HMDB51 names clips ``FILM_class_body_camera_persons_view_quality_N.avi``.
-
-    Clips of one film may differ in all that follows the class.
-    """
+    """Return the name of a clip's film; clips are named ``FILM_class_body_camera_persons_view_quality_N.avi``."""
     stem = Path(video.strip()).stem
     film = _FACTS.sub("", stem)
     return film.removesuffix(f"_{label}") if film != stem else stem.rsplit("_", 1)[0]
@@ -44,17 +42,14 @@ def film_of(video: str, label: str) -> str:
 
 def synthesise(names: list[str], videos: int) -> tuple[list[SyntheticVideo], dict[str, str]]:
     """Split s tests every third group; the last video of each class is unused."""
-    planned, lists = [], {}
+    planned, lists = [], defaultdict(str)
     uses = {side: use for use, side in USES.items()}
-    for motion, name in enumerate(names):
-        label, own = name.lower(), []
-        for place, (group, number) in enumerate(spread(videos), 1):
-            path = f"videos/{label}/figure_{group:02d}_{label}_f_cm_np1_fr_med_{number - 1}.avi"
-            used = [TEST if group % 3 == split % 3 else TRAIN for split in SPLITS]
-            sides = tuple(used if place < videos else [UNUSED] * len(SPLITS))
-            own.append(SyntheticVideo(path, motion, group, number, sides))
-        for split in SPLITS:
-            lines = [f"{Path(video.path).name} {uses[video.sides[split - 1]]} \n" for video in own]
-            lists[f"test_train_splits/{label}_test_split{split}.txt"] = "".join(lines)
-        planned += own
-    return planned, lists
+    for place, (motion, name, group, number) in enumerate(spread(names, videos), 1):
+        label = name.lower()
+        file = f"figure_{group:02d}_{label}_f_cm_np1_fr_med_{number - 1}.avi"
+        used = [TEST if group % 3 == split % 3 else TRAIN for split in SPLITS]
+        sides = used if place % videos else [UNUSED] * len(SPLITS)
+        planned.append(SyntheticVideo(f"videos/{label}/{file}", motion, group, number, tuple(sides)))
+        for split, side in zip(SPLITS, sides, strict=True):
+            lists[f"test_train_splits/{label}_test_split{split}.txt"] += f"{file} {uses[side]} \n"
+    return planned, dict(lists)

@@ -1,7 +1,5 @@
 """Kinetics: ``train|val/class/ID_START_END.mp4``, and a csv of annotations for each of the two parts; one split."""
 
-import csv
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,17 +68,18 @@ def choose(
     Raises:
         ChoiceError: there are fewer classes, or fewer videos of a chosen class, than asked for.
     """
-    import numpy as np
     import pandas as pd
 
     from mac.randomness import uniform
+
+    def order(kind: str, name: str) -> float:
+        return uniform((seed, "choice", kind, name), 1)[0]
 
     allowed = {part: table[table["youtube_id"].isin(ids[part])] for part, table in tables.items()}
     names = sorted(set.intersection(*(set(table["label"]) for table in allowed.values())))
     if len(names) < classes:
         raise ChoiceError(f"{classes} classes are asked for, {len(names)} have videos in every part")
-    order = np.argsort([uniform((seed, "choice", "class", name), 1)[0] for name in names], kind="stable")
-    chosen_classes = [names[i] for i in order[:classes]]
+    chosen_classes = sorted(names, key=lambda name: order("class", name))[:classes]
     result = {}
     for part, table in allowed.items():
         base, more = divmod(counts[part], classes)
@@ -90,24 +89,23 @@ def choose(
             wanted = base + (place < more)
             if len(own) < wanted:
                 raise ChoiceError(f"{part}: {wanted} videos of {name!r} are asked for, there are {len(own)}")
-            rank = [uniform((seed, "choice", part, i), 1)[0] for i in own["youtube_id"]]
-            chosen.append(own.iloc[np.argsort(rank, kind="stable")[:wanted]])
+            own = own.assign(order=[order(part, i) for i in own["youtube_id"]]).sort_values("order", kind="stable")
+            chosen.append(own.drop(columns="order").head(wanted))
         result[part] = pd.concat(chosen).sort_values(["label", "youtube_id"], ignore_index=True)
     return result
 
 
 def synthesise(names: list[str], videos: int) -> tuple[list[SyntheticVideo], dict[str, str]]:
     """Groups 1–4 are the validation part."""
-    planned, texts = [], {part: io.StringIO() for part in SIDES}
-    writers = {part: csv.writer(text) for part, text in texts.items()}
-    for writer in writers.values():
-        writer.writerow([*COLUMNS, "split"])
-    for motion, name in enumerate(names):
-        label = f"doing {name.lower()}"
-        for group, number in spread(videos):
-            part = "val" if group <= 4 else "train"
-            youtube_id, start = f"{name[:4].lower()}_g{group:02d}c{number:03d}", 10 * number
-            path = _path(part, label, youtube_id, start, start + 10)
-            planned.append(SyntheticVideo(path, motion, group, number, (SIDES[part],)))
-            writers[part].writerow([label, youtube_id, start, start + 10, part])
-    return planned, {f"annotations/{part}.csv": text.getvalue() for part, text in texts.items()}
+    import pandas as pd
+
+    planned, rows = [], []
+    for motion, name, group, number in spread(names, videos):
+        part, label = "val" if group <= 4 else "train", f"doing {name.lower()}"
+        youtube_id, start = f"{name[:4].lower()}_g{group:02d}c{number:03d}", 10 * number
+        path = _path(part, label, youtube_id, start, start + 10)
+        planned.append(SyntheticVideo(path, motion, group, number, (SIDES[part],)))
+        rows.append((label, youtube_id, start, start + 10, part))
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "split"])
+    lists = {part: table[table["split"] == part].to_csv(index=False, lineterminator="\r\n") for part in SIDES}
+    return planned, {f"annotations/{part}.csv": text for part, text in lists.items()}

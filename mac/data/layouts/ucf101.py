@@ -28,26 +28,16 @@ def read(root: Path) -> "pd.DataFrame":
 
 def synthesise(names: list[str], videos: int) -> tuple[list[SyntheticVideo], dict[str, str]]:
     """Split s tests groups 7(s−1)+1 … 7s; the lists have CRLF line ends, as the official ones."""
-    planned = [
-        SyntheticVideo(
-            f"UCF-101/{name}/v_{name}_g{group:02d}_c{number:02d}.avi",
-            motion,
-            group,
-            number,
-            tuple(TEST if 7 * (split - 1) < group <= 7 * split else TRAIN for split in SPLITS),
-        )
-        for motion, name in enumerate(names)
-        for group, number in spread(videos)
-    ]
+    planned = []
+    for motion, name, group, number in spread(names, videos):
+        sides = tuple(TEST if 7 * (split - 1) < group <= 7 * split else TRAIN for split in SPLITS)
+        path = f"UCF-101/{name}/v_{name}_g{group:02d}_c{number:02d}.avi"
+        planned.append(SyntheticVideo(path, motion, group, number, sides))
     lists = {"classInd.txt": [f"{index} {name}" for index, name in enumerate(names, 1)]}
     for split in SPLITS:
-        sides = {TRAIN: [], TEST: []}
-        for video in planned:
-            sides[video.sides[split - 1]].append(video)
-        official = {side: [video.path.removeprefix("UCF-101/") for video in part] for side, part in sides.items()}
-        train = zip(official[TRAIN], sides[TRAIN], strict=True)
-        lists[f"trainlist0{split}.txt"] = [f"{path} {video.motion + 1}" for path, video in train]
-        lists[f"testlist0{split}.txt"] = official[TEST]
+        own = [(video.path.removeprefix("UCF-101/"), video.motion + 1, video.sides[split - 1]) for video in planned]
+        lists[f"trainlist0{split}.txt"] = [f"{path} {label}" for path, label, side in own if side == TRAIN]
+        lists[f"testlist0{split}.txt"] = [path for path, _, side in own if side == TEST]
     return planned, {
         f"ucfTrainTestlist/{name}": "".join(f"{line}\r\n" for line in lines) for name, lines in lists.items()
     }
