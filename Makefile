@@ -6,7 +6,7 @@ CORES ?= $(shell nproc)
 SCALE ?= demo
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: demo test test-full test-gpu check bench bench-gpu ui plan
+.PHONY: demo test test-full test-gpu check mutants bench bench-gpu ui plan
 
 demo: $(READY)
 	@$(RUN) python -m mac progress --scale $(SCALE) --results results --reports reports --log results/logs/snakemake-$(SCALE).log -- \
@@ -28,6 +28,12 @@ check: $(READY)
 	$(RUN) snakefmt --check Snakefile workflow
 	$(RUN) snakemake --lint
 	$(RUN) python -m pytest -q tests/test_imports.py
+
+# Changes the method's core in some 2,300 small ways and names the changes that no test notices; 10 minutes.
+mutants: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[mutants]"
+	$(RUN) mutmut run --max-children $(CORES)
+	$(RUN) mutmut results
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"

@@ -163,3 +163,12 @@ def test_bad_input_is_named():
         background_differences(torch.zeros(1, 1, 4, 4), 0.5, "paper")
     with pytest.raises(ValueError, match="paper, release"):
         background_differences(torch.zeros(1, 2, 4, 4), 0.5, "papper")
+
+
+def test_a_release_mask_is_normalised_frame_by_frame_from_its_smallest_difference():
+    """In a frame whose every pixel moved, the pixel that moved least is the background."""
+    differences = np.random.default_rng(5).integers(40, 250, (2, 3, 6, 7)).astype(np.float32)
+    low, high = differences.min((2, 3), keepdims=True), differences.max((2, 3), keepdims=True)
+    expected = np.floor((differences - low) / (high - low) * 255) / 255
+    found = threshold_differences(torch.from_numpy(differences), 10.0, "release")
+    torch.testing.assert_close(found, dilate(torch.from_numpy(expected).float())[:, None])

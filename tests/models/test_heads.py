@@ -27,3 +27,8 @@ def test_dropout_keeps_half_and_the_mean():
     out = head(torch.ones(400, 256), head.draw(400, ("d", VIDEOS)))
     assert abs(out.mean() - 1) < 0.02
     assert out.std() > 0.03
+
+
+def test_a_draw_equal_to_the_rate_keeps_its_feature(monkeypatch):
+    monkeypatch.setattr("mac.models.heads.uniform", lambda keys, count: np.array([[0.25, 0.5, 0.75]]))
+    assert DropoutLinear(3, 1, 0.5).draw(1, ("d",)).tolist() == [[False, True, True]]  # half of [0, 1) is dropped
