@@ -85,7 +85,8 @@ class Folder:
         for stage, facts in STAGES.items():
             for run_id in self.ids(stage):
                 run = self.results / stage / run_id
-                if not facts.is_training and not (run / facts.last).exists() and _was_changed(run):
+                is_finished = (run / list(facts.files.values())[-1]).exists()
+                if not facts.is_training and not is_finished and _was_changed(run):
                     yield stage, run_id, "not finished and changed within a day: something may be making it"
                 if facts.is_training and (not _can_hold(_locks(run)) or any(map(_was_changed, run.glob("running*")))):
                     yield stage, run_id, "is being trained now, or was within a day; so what it was made from stays too"

@@ -140,17 +140,6 @@ def count_operations(backbone: str, width: int, num_frames: int, size: int) -> i
     return counter.get_total_flops()
 
 
-def passes_of(config: PretrainConfig) -> int:
-    """Forward passes one video of a pretraining costs (a backward pass counts two).
-
-    The method's view is trained on; each contrastive direction encodes a key without gradient, and the second
-    direction also trains on the natural view.
-    """
-    contrast = method_of(config).contrast
-    views = 2 if contrast and contrast.symmetric else 1
-    return 3 * views + (views if contrast else 0)
-
-
 def kinds_of(config: Config) -> tuple[Kind, Kind]:
     """The kinds of a run's training and of its test; a probe only tests."""
     clip = config if isinstance(config, ProbeConfig) else config.clip
@@ -160,7 +149,7 @@ def kinds_of(config: Config) -> tuple[Kind, Kind]:
     if isinstance(config, ProbeConfig):
         return test, test
     if isinstance(config, PretrainConfig):
-        return Kind(stage="pretrain", passes=passes_of(config), **facts), test
+        return Kind(stage="pretrain", passes=method_of(config).passes, **facts), test
     return Kind(stage="finetune", passes=3, **facts), test
 
 

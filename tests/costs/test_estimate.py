@@ -10,8 +10,9 @@ import yaml
 from mac import plan
 from mac.costs import estimate, text, throughput
 from mac.costs.text import reckon
-from mac.costs.throughput import count_operations, kinds_of, passes_of
+from mac.costs.throughput import count_operations, kinds_of
 from mac.experiment import merge
+from mac.methods import method_of
 from mac.report.provenance import spent
 from mac.validation import ConfigError, read_yaml
 
@@ -132,7 +133,7 @@ def test_a_contrast_costs_what_its_passes_are(root):
     passes = {}
     for scale in ("paper", "demo"):
         pretrainings = plan.load(root / "config", scale).pretrainings.values()
-        passes |= {(scale, use): passes_of(p.config) for p in pretrainings for use in p.used_by}
+        passes |= {(scale, use): method_of(p.config).passes for p in pretrainings for use in p.used_by}
     assert passes["paper", "T2: MAC-S-2"] == 3
     assert passes["paper", "T4: Cross-entropy"] == 8
     assert passes["demo", "T4: Cross-entropy"] == 4  # one direction
@@ -190,7 +191,9 @@ def listed(path, *measured):
 
 
 def test_sources_give_way_in_order(root, tmp_path):
-    ours = next(p.config for p in plan.load(root / "config", "paper").pretrainings.values() if passes_of(p.config) == 8)
+    ours = next(
+        p.config for p in plan.load(root / "config", "paper").pretrainings.values() if method_of(p.config).passes == 8
+    )
     kind, path = kinds_of(ours)[0], tmp_path / "list.yaml"
     other = measurement(stage="test", backbone="r3d_18", passes=1)
     nearest = measurement(backbone=kind.backbone)
