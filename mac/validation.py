@@ -3,7 +3,8 @@
 import difflib
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -45,6 +46,15 @@ class ConfigError(Exception):
         count = len(self.problems)
         head = "The configuration has a problem:" if count == 1 else f"The configuration has {count} problems:"
         super().__init__("\n".join([head, *(f"  • {problem}" for problem in self.problems)]))
+
+
+@contextmanager
+def collect(problems: list[str], source: str) -> Iterator[None]:
+    """Add the problems of a ConfigError that is raised within to a list, each with its source, and go on."""
+    try:
+        yield
+    except ConfigError as error:
+        problems += [f"{source}: {problem}" for problem in error.problems]
 
 
 def nearest(word: str, allowed: Any) -> str:
@@ -94,16 +104,17 @@ def read_yaml(path: Path) -> dict:
     return content or {}
 
 
-def validate(model: type[Model], tree: dict) -> Model:
+def validate(model: type[Model], tree: dict, source: str = "") -> Model:
     """Parse a tree into a model, phrasing pydantic's errors for a person.
 
     Raises:
-        ConfigError: every problem, as "key: what was found — what is allowed".
+        ConfigError: every problem, as "source: key: what was found — what is allowed".
     """
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError([_phrase(model, found) for found in error.errors()]) from None
+        prefix = f"{source}: " if source else ""
+        raise ConfigError([prefix + _phrase(model, found) for found in error.errors()]) from None
 
 
 def read_config(path: Path, model: type[Config]) -> Config:
@@ -133,10 +144,8 @@ def validate_each(parse: Callable[[Any], Model], entries: dict, source: str) -> 
     """
     parsed, problems = {}, []
     for name, entry in entries.items():
-        try:
+        with collect(problems, f"{source}: {name}"):
             parsed[name] = parse(entry)
-        except ConfigError as error:
-            problems += [f"{source}: {name}: {problem}" for problem in error.problems]
     if problems:
         raise ConfigError(problems)
     return parsed

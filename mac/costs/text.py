@@ -52,18 +52,18 @@ def reckon(
     results = results or estimate.NOWHERE
     path = config_dir / "throughput.yaml"
     listed = throughput.load(path)
-    known = throughput.Throughput(throughput.own_rates(results), listed)
-    devices = [name for name in known.devices if (device or "").lower() in name.lower()]
+    known = throughput.own_rates(results) + throughput.measurements(listed)
+    every = list(dict.fromkeys([*(o.device for o in known), *(assumption.device for assumption in listed.assumed)]))
+    devices = [name for name in every if (device or "").lower() in name.lower()]
     if not devices:
-        way_out = f"Known: {', '.join(known.devices)}; measure it and add it to {path}"
+        way_out = f"Known: {', '.join(every)}; measure it and add it to {path}"
         raise ConfigError([f"--device {device}: nothing is known of it. {way_out}"])
     sizes = estimate.sizes(plan, config_dir, results)
     work = estimate.work(plan, sizes, results)
-    sharing = gpus_per_run, listed.seconds_per_wait
     return Costs(
         plan,
         work,
-        {name: estimate.hours(work, known, name, *sharing) for name in devices},
+        {name: estimate.hours(work, name, known, listed, gpus_per_run) for name in devices},
         estimate.disk(plan, sizes, listed, results),
         {f"{d.name} ({d.subset})" if d.subset else d.name: sizes[i].origin for i, d in plan.datasets.items()},
     )

@@ -190,6 +190,10 @@ def listed(path, *measured):
     return throughput.load(path)
 
 
+def pace(device, kind, listed, own=()):
+    return throughput.pace(device, kind, [*own, *throughput.measurements(listed)], listed)
+
+
 def test_sources_give_way_in_order(root, tmp_path):
     ours = next(
         p.config for p in plan.load(root / "config", "paper").pretrainings.values() if method_of(p.config).passes == 8
@@ -197,15 +201,15 @@ def test_sources_give_way_in_order(root, tmp_path):
     kind, path = kinds_of(ours)[0], tmp_path / "list.yaml"
     other = measurement(stage="test", backbone="r3d_18", passes=1)
     nearest = measurement(backbone=kind.backbone)
-    scaled = throughput.Throughput([], listed(path, other, nearest)).pace("A", kind)
+    scaled = pace("A", kind, listed(path, other, nearest))
     assert scaled == (pytest.approx(8 / 3 / 12), 0.0, "scaled")
     exact = listed(path, measurement(), measurement(
         stage="pretrain", backbone=kind.backbone, passes=8, clips_per_second=5.0))  # fmt: skip
-    assert throughput.Throughput([], exact).pace("A", kind).source == "measured"
-    own = [throughput.Observed("A", kind, 7.0)]
-    assert throughput.Throughput(own, exact).pace("A", kind) == (1 / 7, 0.0, "own runs")
-    assert throughput.Throughput(own, exact).pace("B", kind) is None
-    assert throughput.Throughput([], listed(path, measurement(precision="bf16"))).pace("A", kind) is None
+    assert pace("A", kind, exact).source == "measured"
+    own = [throughput.Observed("own runs", "A", kind, 7.0)]
+    assert pace("A", kind, exact, own) == (1 / 7, 0.0, "own runs")
+    assert pace("B", kind, exact, own) is None
+    assert pace("A", kind, listed(path, measurement(precision="bf16"))) is None
 
 
 def test_gpus_that_share_a_training_wait_for_each_other(folder):
@@ -227,7 +231,7 @@ def test_the_full_network_is_the_published_size():
 def test_what_nobody_measured_is_called_assumed(root):
     found = throughput.load(root / "config" / "throughput.yaml")
     config = next(iter(plan.load(root / "config", "paper").finetunings.values())).config
-    assert throughput.Throughput([], found).pace(H100, kinds_of(config)[0]).source == "assumed"
+    assert pace(H100, kinds_of(config)[0], found).source == "assumed"
     assert "not measured" in throughput.SOURCES["assumed"]
 
 
