@@ -1,6 +1,7 @@
 """What a scale needs, as planned: tables with their cells, distinct runs by id, and the data under them. No torch."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from mac.claims import Claim
 from mac.config import (
@@ -56,29 +57,39 @@ class PlannedTable:
 
 
 @dataclass
-class Pretraining:
-    """A distinct pretraining, the epochs to keep, and the rows that share it."""
+class Run:
+    """A distinct run, and the rows that share it."""
 
-    config: PretrainConfig
-    epochs: set[int] = field(default_factory=set)
+    config: Any
     used_by: list[str] = field(default_factory=list)
+
+    def share(self, use: str) -> None:
+        """Note that a row, ``TABLE: ROW``, uses the run."""
+        if use not in self.used_by:
+            self.used_by.append(use)
 
 
 @dataclass
-class Finetuning:
-    """A distinct finetuning, the rows that share it, and the probe of the weights it starts from."""
+class Pretraining(Run):
+    """A distinct pretraining, and the epochs to keep."""
+
+    config: PretrainConfig
+    epochs: set[int] = field(default_factory=set)
+
+
+@dataclass
+class Finetuning(Run):
+    """A distinct finetuning, and the probe of the weights it starts from."""
 
     config: FinetuneConfig
-    used_by: list[str] = field(default_factory=list)
     probe: str | None = None
 
 
 @dataclass
-class Probing:
-    """A distinct probe and the rows that share it."""
+class Probing(Run):
+    """A distinct probe."""
 
     config: ProbeConfig
-    used_by: list[str] = field(default_factory=list)
 
 
 @dataclass
