@@ -33,7 +33,7 @@ theme = Group("data", help="Data")
 @paths("out")
 @workers
 def generate(config: "DatasetConfig", paths: SimpleNamespace, workers: int) -> None:
-    """Generate a synthetic data set into the folder of OUT, a marker file written last."""
+    """Generate a synthetic data set into the folder of OUT, a marker file that is written last."""
     from mac.data import synthetic
 
     folder, e = paths.out.parent, config.synthetic
@@ -45,11 +45,11 @@ def generate(config: "DatasetConfig", paths: SimpleNamespace, workers: int) -> N
 
 @theme.command()
 @click.argument("name")
-@paths("root", out="Record of where each part is from.")
+@paths("root", out="Record of the source of each part.")
 @config_dir
-@click.option("--offline", is_flag=True, help="Download nothing: say what is missing and where it goes.")
+@click.option("--offline", is_flag=True, help="Download nothing: say what is missing and where to put it.")
 def fetch(name: str, paths: SimpleNamespace, config_dir: Path, offline: bool) -> None:
-    """Download, verify and unpack what the folder of NAME, a data set of CONFIG/catalog.yaml, lacks."""
+    """Download, verify and unpack what is missing in ROOT of NAME, a data set of CONFIG/catalog.yaml."""
     from mac.data import catalog
     from mac.data import fetch as fetching
 
@@ -124,7 +124,7 @@ def index(
     config_dir: Path,
     max_unusable: dict[str, float],
 ) -> None:
-    """Join the scans of a data set into its index; refuse one that can't serve, and list beside it what is left out."""
+    """Join the scans of a data set into its index, and list beside it what is left out; refuse an unusable index."""
     import pandas as pd
 
     from mac.data import index
@@ -163,7 +163,7 @@ def extract(paths: SimpleNamespace, shard: tuple[int, int], workers: int) -> Non
 @paths("index", "out")
 @several_paths("parts")
 def store(config: "StoreConfig", paths: SimpleNamespace, parts: tuple[Path, ...]) -> None:
-    """Join extracted shards into a frame store, its OUT (store.json) written last."""
+    """Join extracted shards into a frame store; its OUT (store.json) is written last."""
     import pandas as pd
 
     from mac.data.store import assemble
@@ -174,7 +174,7 @@ def store(config: "StoreConfig", paths: SimpleNamespace, parts: tuple[Path, ...]
 
 @theme.command()
 @config_of("boxes")
-@paths("root", "index", "out", weights="The detector's file; else torchvision fetches it.")
+@paths("root", "index", "out", weights="File of the detector's weights (default: torchvision downloads it).")
 @shard
 @on_machine
 def detect(config: "BoxesConfig", paths: SimpleNamespace, shard: tuple[int, int], machine: Machine) -> None:

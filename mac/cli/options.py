@@ -187,12 +187,14 @@ max_unusable = click.option(
 )
 svg = click.option("--svg", is_flag=True, help="Write curves as SVG too, beside the PNG.")
 runs_page = click.option("--runs-page", metavar="ADDRESS", help="Address of the runs in MLflow's pages, for links.")
-tracking_uri = click.option("--tracking-uri", required=True, metavar="URI", help="MLflow's store.")
+tracking_uri = click.option("--tracking-uri", required=True, metavar="URI", help="Address of MLflow's tracking store.")
 planned = gathered("plan", _plan, scale=scale, config_dir=config_dir)
 on_machine = gathered(
     "machine",
     Machine,
-    device=click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="What computes."),
+    device=click.option(
+        "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Device to compute on."
+    ),
     threads=click.option("--threads", type=WholeOrAuto(1, 1), default=1, help="CPU threads; auto is 1."),
     loader_workers=click.option(
         "--loader-workers",

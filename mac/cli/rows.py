@@ -1,4 +1,4 @@
-"""``mac rows``: rows of a scale in one uninterrupted run that needs neither Snakemake nor MLflow nor a network."""
+"""``mac rows``: rows of a scale in one process that needs neither Snakemake nor MLflow nor a network."""
 
 import signal
 import time
@@ -23,7 +23,7 @@ COMMANDS = {"masks": masks.check, "pretrain": training.pretrain, "finetune": tra
 @scale
 @config_dir
 @click.option("--rows", "names", multiple=True, required=True, metavar="TABLE: ROW", help="E.g. 'T4: Cross-entropy'.")
-@click.option("--seeds", type=int, multiple=True, help="Only these.")
+@click.option("--seeds", type=int, multiple=True, help="Only these seeds.")
 @click.option("--data-root", type=PATH, required=True, help="Folder of the data sets' folders.")
 @workers
 @max_unusable
@@ -33,9 +33,9 @@ COMMANDS = {"masks": masks.check, "pretrain": training.pretrain, "finetune": tra
 def rows(ctx: click.Context, paths: SimpleNamespace, data_root: Path, **others: object) -> None:
     """Run rows of a scale in one go, without Snakemake, MLflow or a network.
 
-    What is missing is indexed and extracted, pretrained, finetuned, tested and probed; the small files are kept beside
-    the report. The same command goes on where it was cut off. Its results have the ids and the places that the workflow
-    gives them.
+    What is missing is indexed, extracted, pretrained, finetuned, tested and probed; the small files are kept beside the
+    report. If it was interrupted, the same command continues. Its results have the same ids and places as those of the
+    workflow.
     """
     from mac import plan as planning
     from mac.runtime.folders import dataset_root
@@ -55,7 +55,7 @@ def rows(ctx: click.Context, paths: SimpleNamespace, data_root: Path, **others: 
     finetunings = [plan.finetunings[i].config for i in chosen]
     trained = [plan.pretrainings[config.pretrain_id].config for config in finetunings if config.pretrain_id]
     for store in dict.fromkeys(config.store for config in [*trained, *finetunings]):
-        # All of them before any training: processes that read videos are forked.
+        # All data before any training: processes that read videos are forked, before torch has threads or a GPU.
         _extract(run, store, paths.results, dataset_root(data_root, store.dataset))
     for i in chosen:
         _train(run, plan, i, paths.results)
@@ -82,11 +82,11 @@ def _choose(plan: "Plan", names: tuple[str, ...], seeds: tuple[int, ...], result
     for config in (plan.finetunings[i].config for i in found):
         if config.pretrain_id and plan.pretrainings[config.pretrain_id].config.boxes:
             raise ConfigError(
-                ["--rows: rows with person boxes need the workflow, which makes them first; leave them out"]
+                ["--rows: rows with person boxes need the workflow, which makes the boxes; leave them out"]
             )
         if config.initial == "kinetics400" and not (path := reads(config, results)["backbone"]).exists():
             how = f"python -m mac weights --backbone {config.model.backbone} --out {path}"
-            raise ConfigError([f"{path}: published weights are wanted; where there is a network: {how}"])
+            raise ConfigError([f"{path}: published weights are missing; on a machine with a network: {how}"])
     return found
 
 
@@ -130,11 +130,11 @@ def _train(run: Callable, plan: "Plan", finetune_id: str, results: Path) -> None
         check, limits = planned.config.mask_check, plan.experiment.mask_limits
         if check and not writes("masks", check.identify(), results)["out"].exists():
             start("masks", check.identify(), limits=(limits.min_foreground, limits.max_foreground))
-        before = max((e for e in planned.epochs if e <= last and has(e, "metrics", "state")), default=None)
-        for epoch in sorted(planned.epochs) if not has(last, "backbone", "metrics") else ():
-            if (before or 0) < epoch <= last:
-                previous = writes("pretrain", pretrain_id, results, before)["state"] if before else None
-                start("pretrain", pretrain_id, epoch, until=epoch, previous=previous)
-                before = epoch
+        before = max((e for e in planned.epochs if e <= last and has(e, "metrics", "state")), default=0)
+        left = [e for e in sorted(planned.epochs) if before < e <= last]
+        for epoch in [] if has(last, "backbone", "metrics") else left:
+            previous = writes("pretrain", pretrain_id, results, before)["state"] if before else None
+            start("pretrain", pretrain_id, epoch, until=epoch, previous=previous)
+            before = epoch
     for stage, run_id in todo.items():
         start(stage, run_id)

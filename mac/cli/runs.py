@@ -155,7 +155,14 @@ def run(
     metavar="TIME",
     help="Ignore files last written before this time [s since 1970].",
 )
-@click.option("--every", type=float, default=5.0, show_default=True, metavar="SECONDS", help="Between two looks.")
+@click.option(
+    "--every",
+    type=float,
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between two checks for new data.",
+)
 @tracking_uri
 @planned
 def follow(paths: SimpleNamespace, while_pid: int, since: float, every: float, tracking_uri: str, plan: "Plan") -> None:

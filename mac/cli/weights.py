@@ -39,10 +39,10 @@ def pair(name: str, text: str) -> Callable[[Callable], Callable]:
 @pair("configs", "config.yaml of both finetunings, MAC's first.")
 @pair("classifiers", "Their classifier.safetensors.")
 @pair("predictions", "Their predictions.parquet.")
-@click.option("--names", nargs=2, metavar="MAC SUPERVISED", help="What figures call the two.")
+@click.option("--names", nargs=2, metavar="MAC SUPERVISED", help="Names of the two in the figures.")
 @several_paths("pictures", "F2, F3 and F4, .png or .svg.")
-@click.option("--rows", type=int, default=4, help="Videos in a figure.")
-@click.option("--sample", type=int, default=200, help="Most videos the overlap is measured on.")
+@click.option("--rows", type=int, default=4, help="Number of videos in a figure.")
+@click.option("--sample", type=int, default=200, help="Largest number of videos to measure the overlap on.")
 @paths("pretraining", "store", "out")
 @on_machine
 def gradcam(
@@ -56,7 +56,10 @@ def gradcam(
     paths: SimpleNamespace,
     machine: Machine,
 ) -> None:
-    """Draw figures 2–4: where two finetuned models look. PRETRAINING is the config.yaml of MAC's: name and mask."""
+    """Draw figures 2–4: where two finetuned models look.
+
+    --pretraining is the config.yaml of MAC's pretraining, which says its name and mask.
+    """
     import torch
 
     from mac.config import FinetuneConfig, PretrainConfig, read_config
