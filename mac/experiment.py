@@ -23,14 +23,14 @@ class _Store(Strict):
 
 
 class MaskLimits(Strict):
-    """The mean foreground share a mask setting may have; outside, it is degenerate."""
+    """The mean share of foreground that a mask setting may have; outside of it, the setting is degenerate."""
 
     min_foreground: stages.Probability
     max_foreground: stages.Probability
 
 
 class VerdictSettings(Strict):
-    """What a report's verdicts assume [points of top-1]; no part of any run."""
+    """What a report's verdicts assume [points of top-1]; not part of any run."""
 
     margin: PositiveFloat
     seed_sd: PositiveFloat
@@ -126,7 +126,7 @@ class Experiment(Strict):
         )
 
     def _run(self, dataset: str, seed: int, split: int) -> dict[str, Any]:
-        """What every run on frames has; a data set without this split has its first."""
+        """Settings that every run on frames has; if the data set has no such split, its first one is taken."""
         data = stages.DatasetConfig(name=dataset, **dict(self.datasets[dataset]))
         store = stages.StoreConfig(dataset=data, **dict(self.store))
         split = split if split in data.splits else 1
@@ -146,7 +146,7 @@ def check_epochs(epochs: list[int], last: int, what: str) -> None:
 
 
 def merge(base: dict, overrides: dict) -> dict:
-    """Lay a tree of overrides over a tree; mappings merge, everything else is replaced."""
+    """Apply a tree of overrides to a tree; mappings are merged, everything else is replaced."""
     merged = copy.copy(base)
     for key, value in overrides.items():
         old = merged.get(key)

@@ -45,16 +45,16 @@ class Restorable:
 
 def products(plan: Plan) -> dict[str, Product]:
     """List a report's data cards, mask figures and figures 2–4, by name."""
-    found = {
-        f"data/{dataset.name}": Product((i,), _endings(f"data/{dataset.name}", "md", "json", "png"))
-        for i, dataset in plan.datasets.items()
-    }
+    found = {}
+    for i, dataset in plan.datasets.items():
+        files = tuple(f"data/{dataset.name}.{ending}" for ending in ("md", "json", "png"))
+        found[f"data/{dataset.name}"] = Product((i,), files)
     if plan.shown_check:
-        pictures = ("figures/mask_check.png", "figures/mask_foreground.png")
-        found["figures/mask"] = Product((plan.shown_check,), _endings("figures/mask_sweep", "json", "png") + pictures)
+        files = tuple(f"figures/mask_{name}" for name in ("sweep.json", "sweep.png", "check.png", "foreground.png"))
+        found["figures/mask"] = Product((plan.shown_check,), files)
     if plan.gradcam_pair:
-        pictures = tuple(f"figures/F{n}.png" for n in (2, 3, 4))
-        found["figures/gradcam"] = Product(plan.gradcam_pair, ("figures/gradcam.json", *pictures))
+        files = tuple(f"figures/{name}" for name in ("gradcam.json", "F2.png", "F3.png", "F4.png"))
+        found["figures/gradcam"] = Product(plan.gradcam_pair, files)
     return found
 
 
@@ -212,7 +212,3 @@ def _made_on(kept: Path, runs: Collection[str]) -> dict[str, list[str]]:
 def _write(folder: Path, contents: dict[str, bytes]) -> None:
     for name, content in contents.items():
         replace(folder / name, lambda partial, content=content: partial.write_bytes(content))
-
-
-def _endings(stem: str, *endings: str) -> tuple[str, ...]:
-    return tuple(f"{stem}.{ending}" for ending in endings)

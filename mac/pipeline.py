@@ -1,7 +1,7 @@
-"""The table of stages. Whatever goes through all stages, or asks what a stage leaves behind, reads it here.
+"""The table of stages: all code that needs the list of stages, or the files of a run, reads it here.
 
-Every run of a stage has a folder ``RESULTS/STAGE/ID`` with its ``config.yaml``; a pretraining's other files stand there
-once for each epoch it is kept at, as ``epoch_E.ENDING``. No torch.
+Every run of a stage has a folder ``RESULTS/STAGE/ID`` with its ``config.yaml``. A pretraining has its other files there
+for each epoch that is kept, as ``epoch_E.ENDING``. No torch.
 """
 
 from collections.abc import Iterator
@@ -9,16 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mac.config import (
-    BoxesConfig,
-    DatasetConfig,
-    FinetuneConfig,
-    MaskCheckConfig,
-    PretrainConfig,
-    ProbeConfig,
-    StoreConfig,
-    Strict,
-)
+from mac import config as stages
 
 TESTED = {"predictions": "predictions.parquet", "journal": "journal.jsonl", "metrics": "metrics.json"}
 
@@ -37,7 +28,7 @@ class Stage:
         by_epoch: whether it has results at several epochs.
     """
 
-    config: type[Strict]
+    config: type[stages.Strict]
     plan: str
     title: str
     files: dict[str, str]
@@ -53,23 +44,23 @@ class Stage:
 SEGMENT = {"backbone": "safetensors", "state": "state.pt", "journal": "jsonl", "metrics": "json"}
 CLASSIFIER = {"classifier": "classifier.safetensors"}
 STAGES = {
-    "dataset": Stage(DatasetConfig, "datasets", "data sets: lists and indices", {"out": "index.parquet"}),
-    "store": Stage(StoreConfig, "stores", "frame stores", {"out": "store.json"}),
-    "boxes": Stage(BoxesConfig, "boxes", "person boxes", {"out": "boxes.parquet"}),
-    "masks": Stage(MaskCheckConfig, "mask_checks", "mask checks", {"picture": "check.png", "out": "check.json"}),
-    "pretrain": Stage(PretrainConfig, "pretrainings", "pretraining", SEGMENT, is_training=True, by_epoch=True),
-    "finetune": Stage(FinetuneConfig, "finetunings", "finetuning", CLASSIFIER | TESTED, is_training=True),
-    "probe": Stage(ProbeConfig, "probes", "probes", TESTED),
+    "dataset": Stage(stages.DatasetConfig, "datasets", "data sets: lists and indices", {"out": "index.parquet"}),
+    "store": Stage(stages.StoreConfig, "stores", "frame stores", {"out": "store.json"}),
+    "boxes": Stage(stages.BoxesConfig, "boxes", "person boxes", {"out": "boxes.parquet"}),
+    "masks": Stage(stages.MaskCheckConfig, "mask_checks", "mask checks", {"picture": "check.png", "out": "check.json"}),
+    "pretrain": Stage(stages.PretrainConfig, "pretrainings", "pretraining", SEGMENT, is_training=True, by_epoch=True),
+    "finetune": Stage(stages.FinetuneConfig, "finetunings", "finetuning", CLASSIFIER | TESTED, is_training=True),
+    "probe": Stage(stages.ProbeConfig, "probes", "probes", TESTED),
 }
 RECORDED = [name for name, stage in STAGES.items() if stage.kept]  # in MLflow; finetunings stand under pretrainings
 
 
 def runs_of(plan: Any, stage: str) -> dict[str, Any]:
-    """A plan's runs of a stage, by id: configurations, or what the plan says of a training besides."""
+    """A plan's runs of a stage, by id: configurations of data and mask checks, :class:`mac.planned.Run` of others."""
     return getattr(plan, STAGES[stage].plan)
 
 
-def configs_of(plan: Any) -> dict[str, dict[str, Strict]]:
+def configs_of(plan: Any) -> dict[str, dict[str, stages.Strict]]:
     """The configuration of every run of a plan, by stage and id."""
     return {
         stage: {run_id: getattr(run, "config", run) for run_id, run in runs_of(plan, stage).items()} for stage in STAGES
@@ -104,7 +95,7 @@ def reads(config: Any, results: Path) -> dict[str, Path]:
     Left out are its configuration and, of a pretraining, the state it continues from.
     """
 
-    def made(stage: str, config: Strict) -> Path:
+    def made(stage: str, config: stages.Strict) -> Path:
         return results / stage / config.identify() / list(STAGES[stage].files.values())[-1]
 
     files = {"store": made("store", config.store)}

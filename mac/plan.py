@@ -48,10 +48,8 @@ def load(folder: Path, scale: str) -> Plan:
         named = (isinstance(content, dict) and content.get("scales")) or []
         if named and not set(named) & set(scales(folder)):  # a scale may be deleted, a table must not get lost
             problems.append(f"{folder}/tables.yaml: {name}: scales: none of {named}{nearest(named[0], scales(folder))}")
-    try:
+    with collect(problems):
         tables = parse_tables(merge(known, table_overrides), f"{folder}/tables.yaml")
-    except ConfigError as error:
-        problems += error.problems
     if problems:
         raise ConfigError(problems)
     plan = Plan(scale, default)

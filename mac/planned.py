@@ -3,16 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from mac import config as stages
 from mac.claims import Claim
-from mac.config import (
-    BoxesConfig,
-    DatasetConfig,
-    FinetuneConfig,
-    MaskCheckConfig,
-    PretrainConfig,
-    ProbeConfig,
-    StoreConfig,
-)
 from mac.experiment import Experiment
 from mac.tables import Reference
 
@@ -73,7 +65,7 @@ class Run:
 class Pretraining(Run):
     """A distinct pretraining, and the epochs to keep."""
 
-    config: PretrainConfig
+    config: stages.PretrainConfig
     epochs: set[int] = field(default_factory=set)
 
 
@@ -81,7 +73,7 @@ class Pretraining(Run):
 class Finetuning(Run):
     """A distinct finetuning, and the probe of the weights it starts from."""
 
-    config: FinetuneConfig
+    config: stages.FinetuneConfig
     probe: str | None = None
 
 
@@ -89,7 +81,7 @@ class Finetuning(Run):
 class Probing(Run):
     """A distinct probe."""
 
-    config: ProbeConfig
+    config: stages.ProbeConfig
 
 
 @dataclass
@@ -102,10 +94,10 @@ class Plan:
     pretrainings: dict[str, Pretraining] = field(default_factory=dict)
     finetunings: dict[str, Finetuning] = field(default_factory=dict)
     probes: dict[str, Probing] = field(default_factory=dict)
-    datasets: dict[str, DatasetConfig] = field(default_factory=dict)
-    stores: dict[str, StoreConfig] = field(default_factory=dict)
-    boxes: dict[str, BoxesConfig] = field(default_factory=dict)
-    mask_checks: dict[str, MaskCheckConfig] = field(default_factory=dict)
+    datasets: dict[str, stages.DatasetConfig] = field(default_factory=dict)
+    stores: dict[str, stages.StoreConfig] = field(default_factory=dict)
+    boxes: dict[str, stages.BoxesConfig] = field(default_factory=dict)
+    mask_checks: dict[str, stages.MaskCheckConfig] = field(default_factory=dict)
     default: str | None = None  # the finetuning of the rows that override nothing, at the first seed and split
     supervised: str | None = None  # likewise of the figures' supervised model
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
+import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -49,12 +50,12 @@ class ConfigError(Exception):
 
 
 @contextmanager
-def collect(problems: list[str], source: str) -> Iterator[None]:
+def collect(problems: list[str], source: str = "") -> Iterator[None]:
     """Add the problems of a ConfigError that is raised within to a list, each with its source, and go on."""
     try:
         yield
     except ConfigError as error:
-        problems += [f"{source}: {problem}" for problem in error.problems]
+        problems += [f"{source}: {problem}" if source else problem for problem in error.problems]
 
 
 def nearest(word: str, allowed: Any) -> str:
@@ -164,12 +165,9 @@ def _phrase(model: type[BaseModel], error: Any) -> str:
         return f"{where}: {message}" if where else message
     if isinstance(found, str) and error["type"].startswith(("float", "int")):
         try:
-            number = float(found)
+            written = np.format_float_scientific(float(found), trim="0", exp_digits=1)
         except ValueError:
             return f"{where}: found the text {found!r} — a number is wanted"
-        mantissa, _, exponent = f"{number:e}".partition("e")
-        written = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-        written = written if "." in written else written.replace("e", ".0e")
         return f"{where}: found {found!r}, which YAML reads as text — write {written}, with a decimal point"
     close = ""
     if error["type"] == "literal_error" and isinstance(found, str):
@@ -181,9 +179,7 @@ def _phrase(model: type[BaseModel], error: Any) -> str:
 def _fields_at(model: Any, location: tuple) -> list[str]:
     """Names of the fields a (possibly nested) location of a model may have."""
     for part in location:
-        annotation = (
-            model.model_fields[part].annotation if isinstance(part, str) and part in model.model_fields else None
-        )
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
         options = [annotation, *getattr(annotation, "__args__", ())]
         inner = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
         model = inner[0] if inner else model

@@ -59,15 +59,15 @@ def report(
 def learning(plan: "Plan", svg: bool, paths: SimpleNamespace) -> None:
     """Draw the learning curves of every table's rows."""
     from mac import pictures
+    from mac.pipeline import writes
     from mac.report.figures import draw_learning
     from mac.tracking import journal
 
     def events(stage: str, run_id: str) -> list[dict[str, Any]]:
         """Read a run's journals, of all its segments or its only one; a damaged one is named and left out."""
-        epochs = sorted(plan.pretrainings[run_id].epochs) if stage == "pretrain" else []
-        names = [f"epoch_{epoch}.jsonl" for epoch in epochs] or ["journal.jsonl"]
+        epochs = sorted(plan.pretrainings[run_id].epochs) if stage == "pretrain" else [None]
         found = []
-        for path in (paths.results / stage / run_id / name for name in names):
+        for path in (writes(stage, run_id, paths.results, epoch)["journal"] for epoch in epochs):
             try:
                 found += [event for event in journal.read(path) if event["event"]] if path.is_file() else []
             except (ValueError, KeyError, TypeError) as error:

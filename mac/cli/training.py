@@ -20,7 +20,7 @@ theme = Group("training", help="Training")
 
 
 def _is_launched(processes: int) -> bool:
-    """Run the same words in several processes where this process is to start them; False where it is one itself."""
+    """Start the processes that share the training, with the same command line; False if this process is to train."""
     from mac.training import launch
 
     if not launch.is_due(processes):
@@ -31,24 +31,12 @@ def _is_launched(processes: int) -> bool:
 
 @contextmanager
 def _start(
-    config: "PretrainConfig | FinetuneConfig",
-    views: int,
-    store: Path,
-    boxes: Path | None,
-    attempt: Attempt,
-    machine: Machine,
+    config: "PretrainConfig | FinetuneConfig", views: int, paths: SimpleNamespace, attempt: Attempt, machine: Machine
 ) -> Iterator[SimpleNamespace]:
     """Set up a training; from now on a SIGTERM makes it save itself and leave.
 
-    A GPU without the memory that one process needs at least is refused.
-
-    Args:
-        config: of the run.
-        views: of a clip that the backbone is trained on in a step.
-        store: ``store.json`` of its frames.
-        boxes: person boxes, if the masks are made from them.
-        attempt: where and how often it saves itself.
-        machine: what computes.
+    A GPU is refused that lacks the memory that one process needs at least; ``views`` are those that the backbone is
+    trained on in a step.
 
     Yields:
         What stages take: ``store`` (frames), ``folder``, ``device``, ``loader_workers``, ``facts`` and ``world``.
@@ -64,7 +52,7 @@ def _start(
         shape = (config.optimiser.batch_size // world.size, 3, clip.num_frames, clip.size, clip.size)
         least = gpu_memory.least_bytes(network.backbone, network.width, shape, views, config.precision)
         gpu_memory.check(device, least)
-        frames = FrameStore(store.parent, boxes)
+        frames = FrameStore(paths.store.parent, getattr(paths, "boxes", None))
         run = f"{config.identify()} on data {frames.digest}"
         yield SimpleNamespace(
             store=frames,
@@ -114,8 +102,7 @@ def pretrain(config: "PretrainConfig", paths: SimpleNamespace, until: int, attem
     from mac.methods import method_of
     from mac.stages import pretrain
 
-    views = method_of(config).trained_views
-    with _start(config, views, paths.store, paths.boxes, attempt, machine) as job:
+    with _start(config, method_of(config).trained_views, paths, attempt, machine) as job:
         began = time.monotonic()
         outputs = pretrain.Outputs(paths.backbone, paths.state, paths.journal)
         final = pretrain.run(config, until=until, previous=paths.previous, outputs=outputs, **vars(job))
@@ -138,7 +125,7 @@ def finetune(config: "FinetuneConfig", paths: SimpleNamespace, attempt: Attempt,
     from mac.stages import evaluate, finetune
     from mac.training import checkpoint, processor
 
-    with _start(config, 1, paths.store, None, attempt, machine) as job:
+    with _start(config, 1, paths, attempt, machine) as job:
         began = time.monotonic()
         frames, run = job.store, job.folder
         model = finetune.run(config, backbone=paths.backbone, **vars(job))

@@ -33,7 +33,7 @@ class ClipConfig(Strict):
 
 
 class ColourConfig(Strict):
-    """Chances of colour jitter (each of its three parts) and of grayscale, per clip."""
+    """Probabilities of colour jitter (each of its three parts) and of grayscale, per clip."""
 
     jitter_probability: Probability
     gray_probability: Probability

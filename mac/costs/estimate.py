@@ -155,7 +155,7 @@ def hours(
 
     Returns:
         ``work`` with ``hours``, ``left`` and their ``source``, by the names of
-        :data:`mac.costs.throughput.SOURCES`; missing where nothing says so.
+        :data:`mac.costs.throughput.SOURCES`; missing where they aren't known.
     """
     unknown = Pace(math.nan, math.nan, None)
     paces = {kind: pace(device, kind, known, listed) or unknown for kind in work["kind"].unique()}

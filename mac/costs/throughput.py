@@ -26,9 +26,9 @@ SOURCES = {
 
 
 class Kind(Strict):
-    """What is done to one clip, and so how long it takes on a device.
+    """What the time depends on that a device takes for one clip.
 
-    ``passes``: forward passes it costs, a backward pass counting two.
+    ``passes``: forward passes it costs; a backward pass counts as two.
     """
 
     stage: Literal["pretrain", "finetune", "test"]
@@ -64,7 +64,7 @@ class Measurement(Kind):
 
 
 class Assumption(Strict):
-    """A device nobody has measured: its peak [TFLOP/s], the share of it we assume, and the least a step takes [s]."""
+    """A device that wasn't measured: its peak [TFLOP/s], the share of it we assume, and the shortest step [s]."""
 
     device: str
     peak: dict[Precision, PositiveFloat]
@@ -91,7 +91,7 @@ class ThroughputFile(Strict):
     seconds_per_wait: PositiveFloat
 
     def of_a_frame(self, fact: Literal["bytes", "clips_per_core_second"], pixels: int) -> float:
-        """What is known of the nearest frame size, as it would be at so many pixels."""
+        """The fact for frames of so many pixels, scaled from the nearest size that is listed."""
         known = [(getattr(f, fact), f.width * f.height) for f in self.frames if getattr(f, fact)]
         value, size = min(known, key=lambda entry: abs(math.log(entry[1] / pixels)))
         return value * pixels / size if fact == "bytes" else value * size / pixels
@@ -113,7 +113,7 @@ class Observed(NamedTuple):
 
 
 class Pace(NamedTuple):
-    """Seconds a clip takes on one device, and the least a step takes; ``source`` is one of :data:`SOURCES`."""
+    """Seconds that a clip takes on one device, and at least a step; ``source`` is one of :data:`SOURCES`."""
 
     seconds_per_clip: float
     seconds_per_step: float
@@ -175,7 +175,7 @@ def measurements(listed: ThroughputFile) -> list[Observed]:
 
 
 def pace(device: str, kind: Kind, known: list[Observed], listed: ThroughputFile) -> Pace | None:
-    """How fast a device does a kind of work, by the best of :data:`SOURCES`; None where nothing known says so."""
+    """How fast a device does a kind of work, by the best of :data:`SOURCES`; None if it isn't known."""
     kind = kind.on(device)
     similar = [o for o in known if o.device == device and o.kind.precision == kind.precision]
     if same := [o for o in similar if o.kind == kind]:
@@ -206,7 +206,7 @@ def own_rates(results: Path) -> list[Observed]:
 
 
 def _rates(config: PretrainConfig | FinetuneConfig, final: dict, events: list[dict]) -> list[Observed]:
-    """Clips a second of one device, training and (finetuning) testing; a test that began anew would look slow."""
+    """Clips a second of one device, in training and (finetuning) in testing, unless the test was interrupted."""
     count, device = split_device(final["device"])
     training, testing = (kind.on(device) for kind in kinds_of(config))
     epochs = [event for event in events if event.get("clips_per_second")]

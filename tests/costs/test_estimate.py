@@ -140,6 +140,14 @@ def test_a_contrast_costs_what_its_passes_are(root):
     assert passes["demo", "F2-F4: Supervised pretraining"] == 3
 
 
+def test_a_supervised_pretraining_trains_on_one_view_whatever_its_section_contrast_says(root):
+    paper, demo = (plan.load(root / "config", scale).pretrainings.values() for scale in ("paper", "demo"))
+    symmetric = next(p.config.contrast for p in paper if p.config.contrast and p.config.contrast.symmetric)
+    config = next(p.config for p in demo if p.config.task == "supervised")
+    method = method_of(config.model_copy(update={"contrast": symmetric}))
+    assert (method.trained_views, method.passes) == (1, 3)
+
+
 def test_work_is_counted_from_the_official_lists(root):
     work, planned = reckon(root / "config", "paper").work, plan.load(root / "config", "paper")
     uses = {use: i for i, p in planned.pretrainings.items() for use in p.used_by}
