@@ -17,7 +17,7 @@ STAGES = {"pretrain": "pretraining", "finetune": "finetuning", "test": "testing"
 
 @dataclass(frozen=True)
 class Costs:
-    """All that is printed of a plan: its work, the hours of the work by device, disk, and how videos were counted."""
+    """All that is printed of a plan: its work, the hours by device, the disk, and by what its videos were counted."""
 
     plan: planning.Plan
     work: pd.DataFrame
@@ -39,15 +39,13 @@ def reckon(
     Args:
         config_dir: the configuration folder.
         scale: a file in its ``scales``.
-        results: what is done there is subtracted, and its speed is reckoned with.
-        device: only this one (a part of its name).
-        gpus_per_run: devices that share each training.
+        results: results folder; what is done there is subtracted, and the speed of its runs is used.
+        device: only the devices with this in their name.
+        gpus_per_run: devices that share each training, at least 1.
 
     Raises:
         ConfigError: a file of the configuration is wrong, or nothing is known of the device asked for.
     """
-    if gpus_per_run < 1:
-        raise ConfigError([f"--gpus-per-run {gpus_per_run}: allowed are whole numbers from 1 on"])
     plan = planning.load(config_dir, scale)
     results = results or estimate.NOWHERE
     path = config_dir / "throughput.yaml"
