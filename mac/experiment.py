@@ -23,14 +23,14 @@ class _Store(Strict):
 
 
 class MaskLimits(Strict):
-    """The mean foreground share a mask setting may have; outside, it is degenerate."""
+    """The mean share of foreground that a mask setting may have; outside of it, the setting is degenerate."""
 
     min_foreground: stages.Probability
     max_foreground: stages.Probability
 
 
 class VerdictSettings(Strict):
-    """What a report's verdicts assume [points of top-1]; no part of any run."""
+    """What a report's verdicts assume [points of top-1]; not part of any run."""
 
     margin: PositiveFloat
     seed_sd: PositiveFloat
@@ -60,15 +60,8 @@ class _Pretrain(
         return self
 
 
-class _Finetune(Strict):
+class _Finetune(stages.FinetuneSections):
     dataset: str
-    videos_per_class: PositiveInt | None
-    shuffle_labels: bool
-    dropout: stages.Probability
-    clip: stages.ClipConfig
-    colour: stages.ColourConfig
-    optimiser: stages.OptimiserConfig
-    evaluate: stages.EvaluateConfig
 
 
 class Experiment(Strict):
@@ -103,46 +96,23 @@ class Experiment(Strict):
     def pretraining(self, seed: int, split: int, task: str | None = None) -> stages.PretrainConfig:
         """Resolve the pretraining stage for one seed and split, by the method ``task`` or the configured one."""
         p = self.pretrain
-        task, store = task or p.method, self._store(p.dataset)
+        task, run = task or p.method, self._run(p.dataset, seed, split)
         sections = {name: getattr(p, name) for name in stages.PretrainSections.model_fields}
         sections["pretext"] = getattr(p, task) if task in _OTHER_METHODS else p.pretext
         boxes = None
         if not METHODS[task].has_mask_section:
             sections["mask"] = None
         elif p.mask.source == "person_boxes":
-            boxes = stages.BoxesConfig(dataset=store.dataset, **self.person_boxes.model_dump())
-        return stages.PretrainConfig(
-            task=task,
-            seed=seed,
-            split=split if split in store.dataset.splits else 1,
-            store=store,
-            boxes=boxes,
-            model=self.model,
-            precision=self.precision,
-            **sections,
-        )
+            boxes = stages.BoxesConfig(dataset=run["store"].dataset, **self.person_boxes.model_dump())
+        return stages.PretrainConfig(task=task, boxes=boxes, **run, **sections)
 
     def finetuning(
         self, seed: int, split: int, initial: str, pretrain_id: str | None = None, epoch: int | None = None
     ) -> stages.FinetuneConfig:
         """Resolve the finetuning stage for one seed, split and starting point."""
-        f = self.finetune
-        store = self._store(f.dataset)
-        sections = {
-            name: getattr(f, name)
-            for name in ("videos_per_class", "shuffle_labels", "dropout", "clip", "colour", "optimiser", "evaluate")
-        }
-        return stages.FinetuneConfig(
-            seed=seed,
-            split=split if split in store.dataset.splits else 1,
-            store=store,
-            model=self.model,
-            precision=self.precision,
-            initial=initial,
-            pretrain_id=pretrain_id,
-            epoch=epoch,
-            **sections,
-        )
+        sections = {name: getattr(self.finetune, name) for name in stages.FinetuneSections.model_fields}
+        start = {"initial": initial, "pretrain_id": pretrain_id, "epoch": epoch}
+        return stages.FinetuneConfig(**self._run(self.finetune.dataset, seed, split), **start, **sections)
 
     def probing(self, finetuning: stages.FinetuneConfig) -> stages.ProbeConfig | None:
         """Resolve the probe of the weights a finetuning starts from, on the same data; None where none is wanted."""
@@ -155,10 +125,12 @@ class Experiment(Strict):
             **dict(self.probe),
         )
 
-    def _store(self, name: str) -> stages.StoreConfig:
-        spec = self.datasets[name]
-        dataset = stages.DatasetConfig(name=name, **dict(spec))
-        return stages.StoreConfig(dataset=dataset, **dict(self.store))
+    def _run(self, dataset: str, seed: int, split: int) -> dict[str, Any]:
+        """Settings that every run on frames has; if the data set has no such split, its first one is taken."""
+        data = stages.DatasetConfig(name=dataset, **dict(self.datasets[dataset]))
+        store = stages.StoreConfig(dataset=data, **dict(self.store))
+        split = split if split in data.splits else 1
+        return {"seed": seed, "split": split, "store": store, "model": self.model, "precision": self.precision}
 
 
 def check_epochs(epochs: list[int], last: int, what: str) -> None:
@@ -174,7 +146,7 @@ def check_epochs(epochs: list[int], last: int, what: str) -> None:
 
 
 def merge(base: dict, overrides: dict) -> dict:
-    """Lay a tree of overrides over a tree; mappings merge, everything else is replaced."""
+    """Apply a tree of overrides to a tree; mappings are merged, everything else is replaced."""
     merged = copy.copy(base)
     for key, value in overrides.items():
         old = merged.get(key)

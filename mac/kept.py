@@ -1,4 +1,4 @@
-"""Results that are kept beside a report, stand in for their runs, and come back; known by ids and names. No torch."""
+"""Results that are kept beside a report and restored instead of running; known by their ids. No torch."""
 
 import fcntl
 import hashlib
@@ -15,11 +15,11 @@ from mac.plan import Plan
 from mac.runtime.atomic import replace, write_json
 
 PROVENANCE = "provenance.json"
-MADE_ON = ("device", "commit", "torch", "index_digest")  # what kept runs say of themselves
+MADE_ON = ("device", "commit", "torch", "index_digest")  # facts in the metrics of kept runs
 
 
 class KeptError(Exception):
-    """A kept result is not what its provenance says; the message names the file and the way out."""
+    """A kept result differs from its provenance; the message names the file and the way out."""
 
     def __init__(self, path: Path, found: str, kept: Path) -> None:
         super().__init__(f"{path}: {found}; restore it, or delete {kept} to run everything")
@@ -27,7 +27,7 @@ class KeptError(Exception):
 
 @dataclass(frozen=True)
 class Product:
-    """A part of a report that takes videos or checkpoints to make: the ids it is made of, its files in the report."""
+    """A part of a report that is made of videos or checkpoints: the ids of those, and its files in the report."""
 
     of: tuple[str, ...]
     files: tuple[str, ...]
@@ -35,7 +35,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Restorable:
-    """Which of a plan's runs need not run, by id, and which of its report's products stand as they are, by name."""
+    """The runs of a plan that need not run, by id, and the products of its report that needn't be made, by name."""
 
     pretrainings: frozenset[str] = frozenset()
     finetunings: frozenset[str] = frozenset()
@@ -45,28 +45,28 @@ class Restorable:
 
 def products(plan: Plan) -> dict[str, Product]:
     """List a report's data cards, mask figures and figures 2–4, by name."""
-    found = {
-        f"data/{dataset.name}": Product((i,), _endings(f"data/{dataset.name}", "md", "json", "png"))
-        for i, dataset in plan.datasets.items()
-    }
+    found = {}
+    for i, dataset in plan.datasets.items():
+        files = tuple(f"data/{dataset.name}.{ending}" for ending in ("md", "json", "png"))
+        found[f"data/{dataset.name}"] = Product((i,), files)
     if plan.shown_check:
-        pictures = ("figures/mask_check.png", "figures/mask_foreground.png")
-        found["figures/mask"] = Product((plan.shown_check,), _endings("figures/mask_sweep", "json", "png") + pictures)
+        files = tuple(f"figures/mask_{name}" for name in ("sweep.json", "sweep.png", "check.png", "foreground.png"))
+        found["figures/mask"] = Product((plan.shown_check,), files)
     if plan.gradcam_pair:
-        pictures = tuple(f"figures/F{n}.png" for n in (2, 3, 4))
-        found["figures/gradcam"] = Product(plan.gradcam_pair, ("figures/gradcam.json", *pictures))
+        files = tuple(f"figures/{name}" for name in ("gradcam.json", "F2.png", "F3.png", "F4.png"))
+        found["figures/gradcam"] = Product(plan.gradcam_pair, files)
     return found
 
 
 def restorable(plan: Plan, kept: Path) -> Restorable:
     """Find a plan's runs and products among what was kept.
 
-    A pretraining is restored if all its planned epochs are there and nothing that is still to run starts from it; a
-    product stands if its files are there, as they were kept, and it was made of the same data, setting or runs.
+    A pretraining is restored if all its planned epochs are kept and no run that is still to run starts from it. A
+    product is used again if its files are unchanged and it was made of the same data, mask setting or runs.
 
     Args:
         plan: what is wanted.
-        kept: ``REPORTS/SCALE/kept``; nothing is restored where it has no provenance.
+        kept: ``REPORTS/SCALE/kept``; without a provenance in it, nothing is restored.
 
     Raises:
         KeptError: the provenance can't be read, or a file that it lists is missing.
@@ -100,12 +100,12 @@ def restorable(plan: Plan, kept: Path) -> Restorable:
 
 
 def made(plan: Plan, report: Path, before: dict[str, Any]) -> dict[str, Any]:
-    """What a report's folder holds of its plan's products: the ids each is made of, and its files' digests.
+    """Describe the products in a report's folder: the ids that each is made of, and its files' digests.
 
     Args:
         plan: of the scale.
         report: ``REPORTS/SCALE``.
-        before: the same, as it was kept last: files that haven't changed since are still made of what they were.
+        before: the description of last time; a product whose files haven't changed since keeps its entry.
     """
     found = {name: (product, digests(product, report)) for name, product in products(plan).items()}
     return {
@@ -116,7 +116,7 @@ def made(plan: Plan, report: Path, before: dict[str, Any]) -> dict[str, Any]:
 
 
 def digests(product: Product, report: Path) -> dict[str, str]:
-    """Digests of a product's files by name; none if one of them is missing."""
+    """Digests of a product's files, by name; empty if one of them is missing."""
     paths = [report / name for name in product.files]
     if not all(path.is_file() for path in paths):
         return {}
@@ -129,7 +129,7 @@ def digest(content: bytes) -> str:
 
 
 def read_provenance(kept: Path) -> dict[str, Any]:
-    """Read what was kept: ``runs``, their files' digests by name, and ``report``, what its products are made of.
+    """Read what was kept: ``runs`` (their files' digests, by name) and ``report`` (what its products are made of).
 
     Raises:
         KeptError: it isn't the JSON that ``keep`` writes.
@@ -146,9 +146,9 @@ def read_provenance(kept: Path) -> dict[str, Any]:
 
 
 def keep(plan: Plan, finished: Collection[str], results: Path, report: Path) -> int:
-    """Copy the small files of finished runs into ``REPORT/kept``, with digests and where they ran.
+    """Copy the small files of finished runs into ``REPORT/kept``, with digests and the machines they ran on.
 
-    What was kept before stays, unless the plan no longer has it.
+    Runs that were kept before stay, unless they are no longer part of the plan.
 
     Args:
         plan: of the scale.
@@ -183,10 +183,10 @@ def keep(plan: Plan, finished: Collection[str], results: Path, report: Path) -> 
 
 
 def restore(kept: Path, run: str, results: Path) -> None:
-    """Put a kept run's files into a results folder, if they are what was kept.
+    """Copy a kept run's files into a results folder, after checking them.
 
     Raises:
-        KeptError: one is missing or not what was kept; no file is written.
+        KeptError: a file is missing or has changed since it was kept; nothing is written.
     """
     listed = read_provenance(kept)["runs"].get(run)
     if listed is None:
@@ -203,7 +203,7 @@ def restore(kept: Path, run: str, results: Path) -> None:
 
 
 def _made_on(kept: Path, runs: Collection[str]) -> dict[str, list[str]]:
-    """Devices, commits, torch versions and contents of the data that the kept runs say of themselves, each once."""
+    """Devices, commits, torch versions and index digests in the metrics of the kept runs, each once."""
     files = (next(name for name in files_of(run) if name.endswith(".json")) for run in runs)
     facts = [json.loads((kept / name).read_text(encoding="utf-8")) for name in files]
     return {name: sorted({str(run[name]) for run in facts if name in run}) for name in MADE_ON}
@@ -212,7 +212,3 @@ def _made_on(kept: Path, runs: Collection[str]) -> dict[str, list[str]]:
 def _write(folder: Path, contents: dict[str, bytes]) -> None:
     for name, content in contents.items():
         replace(folder / name, lambda partial, content=content: partial.write_bytes(content))
-
-
-def _endings(stem: str, *endings: str) -> tuple[str, ...]:
-    return tuple(f"{stem}.{ending}" for ending in endings)

@@ -1,7 +1,7 @@
 """Results that no table refers to any more, and how to delete them without touching anything else.
 
-Only what a run's id names is listed: folders ``STAGE/ID``, receipts ``tracking/STAGE/ID…``, logs ``logs/RULE/ID…``.
-MLflow's database and artifacts, and whatever else lies in a results folder, are none of it.
+Only files that carry a run's id in their name are listed: folders ``STAGE/ID``, receipts ``tracking/STAGE/ID…``, logs
+``logs/RULE/ID…``. MLflow's database and artifacts, and all other files of a results folder, are never listed.
 """
 
 import fcntl
@@ -19,11 +19,11 @@ from pathlib import Path
 from mac import plan as planning
 from mac.pipeline import STAGES, configs_of
 from mac.plan import Plan
-from mac.validation import ConfigError, read_yaml, validate
+from mac.validation import ConfigError, collect, read_yaml, validate
 
 TRAINED = [name for name, stage in STAGES.items() if stage.is_training]
 RECORDS = ("tracking", "logs")
-RECENT = 24 * 3600.0  # seconds: what was changed later and isn't finished may be at work, whatever locks say
+RECENT = 24 * 3600.0  # seconds; an unfinished run that was changed within this time may still be running, see `at_work`
 _ID = re.compile(r"[0-9a-f]{10}")
 
 
@@ -33,7 +33,7 @@ class NoResultsError(Exception):
 
 @dataclass(frozen=True)
 class Leftover:
-    """What may go: some paths that belong together, and why."""
+    """Paths that belong together and may be deleted, and why."""
 
     name: str
     paths: tuple[Path, ...]
@@ -46,20 +46,20 @@ class Leftover:
 
 
 class Folder:
-    """A results folder as its runs' ids divide it up; links are never followed."""
+    """A results folder: its runs and their records by id; links are never followed."""
 
     def __init__(self, results: Path) -> None:
-        """Look at ``results``.
+        """Check that ``results`` is a results folder.
 
         Raises:
-            NoResultsError: it is no folder, or has none of a results folder's parts.
+            NoResultsError: it is no folder, or has no folder of any stage.
         """
         if not results.is_dir() or not any((results / stage).is_dir() for stage in STAGES):
             raise NoResultsError(f"{results}: no results folder (it would hold {', '.join(STAGES)}); see --results")
         self.results = results
 
     def links(self) -> list[str]:
-        """Links to stages and to runs: what they lead to is left alone."""
+        """Symbolic links to stages and to runs; their targets are never deleted."""
         tops = [self.results / name for name in (*STAGES, *RECORDS)]
         parts = [*tops, *(path for top in tops if _is_own(top) for path in sorted(top.iterdir()))]
         return [str(path.relative_to(self.results)) for path in parts if path.is_symlink()]
@@ -71,7 +71,7 @@ class Folder:
         return sorted(path.name for path in found if _ID.fullmatch(path.name) and _is_own(path))
 
     def records(self) -> dict[str, list[Path]]:
-        """Receipts and logs by the id that their name begins with."""
+        """Receipts and logs, by the id with which their names begin."""
         found = defaultdict(list)
         for top in (self.results / name for name in RECORDS):
             for path in sorted(top.glob("*/*")) if _is_own(top) else ():
@@ -81,36 +81,38 @@ class Folder:
         return found
 
     def at_work(self) -> Iterator[tuple[str, str, str]]:
-        """Stage, id and reason of the runs that something is working on, or may be where locks don't reach."""
+        """Stage, id and reason of the runs that a process is working on.
+
+        Locks may not work between machines, so a run that was changed recently counts, too.
+        """
         for stage, facts in STAGES.items():
             for run_id in self.ids(stage):
                 run = self.results / stage / run_id
-                if not facts.is_training and not (run / facts.last).exists() and _was_changed(run):
+                is_finished = (run / list(facts.files.values())[-1]).exists()
+                if not facts.is_training and not is_finished and _was_changed(run):
                     yield stage, run_id, "not finished and changed within a day: something may be making it"
                 if facts.is_training and (not _can_hold(_locks(run)) or any(map(_was_changed, run.glob("running*")))):
                     yield stage, run_id, "is being trained now, or was within a day; so what it was made from stays too"
 
 
 def load_plans(config_dir: Path, scales: tuple[str, ...]) -> list[Plan]:
-    """Plan the scales whose results stay; none named are all.
+    """Plan the scales whose results stay; all of them if none is named.
 
     Raises:
-        ConfigError: one has a problem, or isn't there; nothing may be deleted on the word of such a configuration.
+        ConfigError: a scale has a problem or doesn't exist; with such a configuration nothing may be deleted.
     """
     names = scales or planning.scales(config_dir)
     plans, problems = [], [] if names else [f"{config_dir}/scales: no scale, so nothing says what is needed"]
     for scale in names:
-        try:
+        with collect(problems, f"scale {scale}"):
             plans.append(planning.load(config_dir, scale))
-        except ConfigError as error:
-            problems += [f"scale {scale}: {problem}" for problem in error.problems]
     if problems:
         raise ConfigError([*problems, "nothing was deleted: mend it, or name the scales that count with --scale"])
     return plans
 
 
 def find(folder: Folder, plans: list[Plan]) -> tuple[list[Leftover], dict[str, str]]:
-    """List what no plan refers to, and what stays although none does, with the reason.
+    """List what no plan refers to, and by name what stays all the same, with the reason.
 
     A run that is being trained stays, with all it was made from.
     """
@@ -135,7 +137,7 @@ def find(folder: Folder, plans: list[Plan]) -> tuple[list[Leftover], dict[str, s
 
 
 def find_states(folder: Folder, plans: list[Plan]) -> list[Leftover]:
-    """List what is referred to but only serves to train on: states of finished pretrainings, abandoned snapshots."""
+    """List what is referred to but only needed to continue training: states of finished pretrainings, old snapshots."""
     busy, listed = {run_id for _, run_id, _ in folder.at_work()}, []
     referred, epochs = _referred(plans), _epochs(plans)
     for run_id in (i for i in folder.ids("pretrain") if i in epochs and i not in busy):
@@ -154,7 +156,7 @@ def find_states(folder: Folder, plans: list[Plan]) -> list[Leftover]:
 
 
 def remove(found: Leftover, results: Path) -> bool:
-    """Delete what was listed; False, and nothing deleted, if some process has begun to train it since.
+    """Delete what was listed; returns False and deletes nothing if a process has begun to train it meanwhile.
 
     Raises:
         ValueError: a path leads out of the results folder (nothing is deleted).
@@ -176,7 +178,7 @@ def remove(found: Leftover, results: Path) -> bool:
 
 
 def size(path: Path) -> int:
-    """Weigh a file, or the files of a folder, in bytes; links are not followed."""
+    """Bytes of a file, or of all files in a folder; links are not followed."""
     if not _is_own(path):
         return path.lstat().st_size
     return sum(os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names)
@@ -194,8 +196,8 @@ def _locks(path: Path) -> list[Path]:
 
 
 def _can_hold(locks: list[Path], held: ExitStack | None = None) -> bool:
-    """Take trainings' locks (POSIX record locks, :mod:`mac.training.run_folder`), for as long as ``held`` lasts."""
-    with ExitStack() as own, suppress(OSError):  # held, or a file system without locks, where nobody can tell
+    """Take trainings' locks (POSIX record locks, :mod:`mac.training.run_folder`), until ``held`` closes."""
+    with ExitStack() as own, suppress(OSError):  # another process holds it, or the file system has no locks
         for lock in locks:
             file = (held or own).enter_context(lock.open("r+b"))
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -222,7 +224,7 @@ def _epochs(plans: list[Plan]) -> dict[str, set[int]]:
 
 
 def _upstream(path: Path, stage: str) -> set[str]:
-    """Ids of what a training is made from: its own configuration says so, which must be there and whole."""
+    """Ids of what a training is made from, by its own configuration, which must be readable."""
     if stage not in TRAINED:
         return set()
     config = validate(STAGES[stage].config, read_yaml(path))

@@ -20,6 +20,7 @@ def formats(stem: Path, svg: bool) -> list[Path]:
 def save(figure: Figure, paths: list[Path]) -> None:
     """Save a figure as PNG or SVG, by each path's ending, without dates and versions; then close it."""
     for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".svg":
             figure.savefig(path, dpi=150, metadata={"Date": None})
         else:

@@ -11,20 +11,8 @@ from mac.config import FinetuneConfig
 from mac.experiment import Experiment, check_epochs, merge, parse, unfold
 from mac.models.backbones import BACKBONES, FULL_WIDTH
 from mac.planned import Cell, Finetuning, Plan, PlannedRow, PlannedTable, Pretraining, Probing
-from mac.tables import Row, Table, claim_problems, elsewhere, kept_claims, parse_tables
-from mac.validation import ConfigError, nearest, read_yaml
-
-__all__ = [
-    "Cell",
-    "Finetuning",
-    "Plan",
-    "PlannedRow",
-    "PlannedTable",
-    "Pretraining",
-    "Probing",
-    "load",
-    "scales",
-]
+from mac.tables import Column, Row, Table, claim_problems, elsewhere, kept_claims, parse_tables
+from mac.validation import ConfigError, collect, nearest, read_yaml
 
 
 def scales(folder: Path) -> list[str]:
@@ -48,11 +36,8 @@ def load(folder: Path, scale: str) -> Plan:
     table_overrides = overrides.pop("tables", {})
     problems: list[str] = []
     tree = merge(read_yaml(folder / "default.yaml"), overrides)
-    try:
+    with collect(problems, f"{folder}/default.yaml" + (f" with scales/{scale}.yaml" if overrides else "")):
         default = parse(tree)
-    except ConfigError as error:
-        source = f"{folder}/default.yaml" + (f" with scales/{scale}.yaml" if overrides else "")
-        problems += [f"{source}: {problem}" for problem in error.problems]
     every = read_yaml(folder / "tables.yaml")
     known = _of_scale(every, scale)
     for name in table_overrides:
@@ -63,16 +48,14 @@ def load(folder: Path, scale: str) -> Plan:
         named = (isinstance(content, dict) and content.get("scales")) or []
         if named and not set(named) & set(scales(folder)):  # a scale may be deleted, a table must not get lost
             problems.append(f"{folder}/tables.yaml: {name}: scales: none of {named}{nearest(named[0], scales(folder))}")
-    try:
+    with collect(problems):
         tables = parse_tables(merge(known, table_overrides), f"{folder}/tables.yaml")
-    except ConfigError as error:
-        problems += error.problems
     if problems:
         raise ConfigError(problems)
     plan = Plan(scale, default)
     for name, table in tables.items():
-        planner = _Planner(plan, tree, default, name, f"{folder}/tables.yaml")
-        plan.tables[name] = planner.table(table, kept_claims(table, tables))
+        planner = _Planner(plan, tree, name, table, f"{folder}/tables.yaml")
+        plan.tables[name] = planner.plan_table(kept_claims(table, tables))
         problems += planner.problems
     problems += claim_problems(tables, known, f"{folder}/tables.yaml")
     if problems:
@@ -95,96 +78,93 @@ def _of_scale(tables: dict, scale: str) -> dict:
 class _Planner:
     """Resolves one table's rows into a plan, collecting problems instead of stopping at the first."""
 
-    def __init__(self, plan: Plan, tree: dict, default: Experiment, name: str, source: str) -> None:
-        self.plan, self.tree, self.default, self.name, self.source = plan, tree, default, name, source
+    def __init__(self, plan: Plan, tree: dict, name: str, table: Table, source: str) -> None:
+        self.plan, self.tree, self.name, self.table, self.source = plan, tree, name, table, source
         self.problems: list[str] = []
 
-    def table(self, table: Table, claims: list[Claim]) -> PlannedTable:
-        rows, seen = [], {}
+    def plan_table(self, claims: list[Claim]) -> PlannedTable:
+        rows, seen, table = [], {}, self.table
         labels = [row.label for row in table.all_rows()]
         epochs = dict(zip(labels, table.curve.epochs, strict=True)) if table.curve else {}
         for row in table.kept_rows():
-            epoch = epochs.get(row.label)
             cells = []
             for column, printed in zip(table.columns, row.printed, strict=True):
-                where = f"{self.source}: {self.name}, row {row.label!r}"
-                overrides = row.set | column.set | (table.curve.set if table.curve else {})
-                try:
-                    finetunes = () if row.cited else self._trainings(overrides, row, table, epoch, column.set)
-                except ConfigError as error:
-                    self.problems += [f"{where}: {problem}" for problem in error.problems]
-                    finetunes = ()
-                if finetunes and table.supervised:
-                    self.plan.supervised = self.plan.supervised or finetunes[0]
-                elif finetunes and not (overrides or table.curve or row.random):
-                    self.plan.default = finetunes[0]
+                where, finetunes = f"{self.source}: {self.name}, row {row.label!r}", ()
+                if not row.cited:
+                    with collect(self.problems, where):
+                        finetunes = self._finetunings(row, column, epochs.get(row.label))
                 if finetunes and finetunes in seen:
                     self.problems.append(f"{where}: trains exactly what row {seen[finetunes]!r} trains; delete one")
                 seen[finetunes] = row.label
                 cells.append(Cell(column.label, printed, finetunes))
-            rows.append(PlannedRow(row.label, tuple(cells), row.cited, epoch))
+            rows.append(PlannedRow(row.label, tuple(cells), row.cited, epochs.get(row.label)))
         columns = tuple(column.label for column in table.columns)
         about = (tuple(claims), tuple(table.references), table.curve is not None)
         return PlannedTable(self.name, table.title, columns, tuple(rows), *about)
 
-    def _trainings(
-        self, overrides: dict, row: Row, table: Table, epoch: int | None, of_column: dict
-    ) -> tuple[str, ...]:
-        experiment = parse(merge(self.tree, unfold(overrides))) if overrides else self.default
-        if row.set and experiment == (parse(merge(self.tree, unfold(of_column))) if of_column else self.default):
+    def _experiment(self, overrides: dict) -> Experiment:
+        return parse(merge(self.tree, unfold(overrides))) if overrides else self.plan.experiment
+
+    def _finetunings(self, row: Row, column: Column, epoch: int | None) -> tuple[str, ...]:
+        """Plan the finetunings of a cell, and what each of them starts from; their ids."""
+        curve = self.table.curve
+        overrides = row.set | column.set | (curve.set if curve else {})
+        experiment = self._experiment(overrides)
+        if row.set and experiment == self._experiment(column.set):
             raise ConfigError(["overrides nothing: every value is the default's; mark it `default: true` or delete it"])
-        if table.curve:
+        if curve:
             try:
-                check_epochs(table.curve.epochs, experiment.pretrain.optimiser.epochs, "curve.epochs")
+                check_epochs(curve.epochs, experiment.pretrain.optimiser.epochs, "curve.epochs")
             except ValueError as error:
                 raise ConfigError([str(error)]) from None
-        use = f"{self.name}: {row.label}"
-        pairs = [(seed, split) for seed in experiment.seeds for split in experiment.splits]
-        trainings = (self._training(experiment, pair, table, epoch, use, row.random) for pair in pairs)
-        return tuple(dict.fromkeys(trainings))
+        found = {}
+        for pair in ((seed, split) for seed in experiment.seeds for split in experiment.splits):
+            config = experiment.finetuning(*pair, *self._start(experiment, pair, row, epoch))
+            found[self._finetune(experiment, config, f"{self.name}: {row.label}")] = None
+        first = next(iter(found))
+        if self.table.supervised:
+            self.plan.supervised = self.plan.supervised or first
+        elif not (overrides or curve or row.random):
+            self.plan.default = first
+        return tuple(found)
 
-    def _training(
-        self,
-        experiment: Experiment,
-        pair: tuple[int, int],
-        table: Table,
-        epoch: int | None,
-        use: str,
-        is_random: bool,
-    ) -> str:
-        if epoch == 0 or is_random:
-            return self._finetune(experiment, experiment.finetuning(*pair, "random"), use)
-        if table.supervised and experiment.supervised_baseline == "weights":
-            if experiment.model.width != FULL_WIDTH or not BACKBONES[experiment.model.backbone].is_published:
-                found = f"{experiment.model.backbone} of width {experiment.model.width}"
+    def _start(
+        self, experiment: Experiment, pair: tuple[int, int], row: Row, epoch: int | None
+    ) -> tuple[str, str | None, int | None]:
+        """Plan the pretraining of a finetuning; its ``initial``, ``pretrain_id`` and ``epoch``."""
+        supervised = self.table.supervised
+        if epoch == 0 or row.random:
+            return "random", None, None
+        if supervised and experiment.supervised_baseline == "weights":
+            model = experiment.model
+            if model.width != FULL_WIDTH or not BACKBONES[model.backbone].is_published:
+                found = f"{model.backbone} of width {model.width}"
                 lacking = f"supervised_baseline: no Kinetics-400 weights are published of {found}"
                 raise ConfigError([f"{lacking} — write `pretrain`"])
-            return self._finetune(experiment, experiment.finetuning(*pair, "kinetics400"), use)
-        if table.supervised:
-            stand_in = parse(merge(self.tree, unfold(table.supervised.set)))
+            return "kinetics400", None, None
+        if supervised:
+            stand_in = self._experiment(supervised.set)
             if stand_in.pretrain.pretext is None:
                 needed = "the supervised pretraining takes its head's dropout from there"
-                raise ConfigError([f"pretrain.pretext: is null, and {needed} — give it in {table.title!r}'s `set`"])
+                where = f"give it in {self.table.title!r}'s `set`"
+                raise ConfigError([f"pretrain.pretext: is null, and {needed} — {where}"])
             pretraining = stand_in.pretraining(*pair, task="supervised")
         else:
             pretraining = experiment.pretraining(*pair)
-        pretrain_id = pretraining.identify()
+        pretrain_id, last = pretraining.identify(), epoch or pretraining.optimiser.epochs
         planned = self.plan.pretrainings.setdefault(pretrain_id, Pretraining(pretraining))
-        last = epoch or pretraining.optimiser.epochs
         planned.epochs |= {last, *(e for e in experiment.pretrain.checkpoints if e <= last)}
-        if use not in planned.used_by:
-            planned.used_by.append(use)
-        return self._finetune(experiment, experiment.finetuning(*pair, "pretrained", pretrain_id, last), use)
+        planned.share(f"{self.name}: {row.label}")
+        return "pretrained", pretrain_id, last
 
     def _finetune(self, experiment: Experiment, config: FinetuneConfig, use: str) -> str:
+        """Plan a finetuning and its probe; the finetuning's id."""
         finetune_id = config.identify()
-        planned: list[Finetuning | Probing] = [self.plan.finetunings.setdefault(finetune_id, Finetuning(config))]
+        planned = self.plan.finetunings.setdefault(finetune_id, Finetuning(config))
+        planned.share(use)
         if probe := experiment.probing(config):
-            planned[0].probe = probe.identify()
-            planned.append(self.plan.probes.setdefault(planned[0].probe, Probing(probe)))
-        for one in planned:
-            if use not in one.used_by:
-                one.used_by.append(use)
+            planned.probe = probe.identify()
+            self.plan.probes.setdefault(planned.probe, Probing(probe)).share(use)
         return finetune_id
 
 

@@ -1,17 +1,10 @@
 """What a scale needs, as planned: tables with their cells, distinct runs by id, and the data under them. No torch."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from mac import config as stages
 from mac.claims import Claim
-from mac.config import (
-    BoxesConfig,
-    DatasetConfig,
-    FinetuneConfig,
-    MaskCheckConfig,
-    PretrainConfig,
-    ProbeConfig,
-    StoreConfig,
-)
 from mac.experiment import Experiment
 from mac.tables import Reference
 
@@ -56,29 +49,39 @@ class PlannedTable:
 
 
 @dataclass
-class Pretraining:
-    """A distinct pretraining, the epochs to keep, and the rows that share it."""
+class Run:
+    """A distinct run, and the rows that share it."""
 
-    config: PretrainConfig
-    epochs: set[int] = field(default_factory=set)
+    config: Any
     used_by: list[str] = field(default_factory=list)
+
+    def share(self, use: str) -> None:
+        """Note that a row, ``TABLE: ROW``, uses the run."""
+        if use not in self.used_by:
+            self.used_by.append(use)
 
 
 @dataclass
-class Finetuning:
-    """A distinct finetuning, the rows that share it, and the probe of the weights it starts from."""
+class Pretraining(Run):
+    """A distinct pretraining, and the epochs to keep."""
 
-    config: FinetuneConfig
-    used_by: list[str] = field(default_factory=list)
+    config: stages.PretrainConfig
+    epochs: set[int] = field(default_factory=set)
+
+
+@dataclass
+class Finetuning(Run):
+    """A distinct finetuning, and the probe of the weights it starts from."""
+
+    config: stages.FinetuneConfig
     probe: str | None = None
 
 
 @dataclass
-class Probing:
-    """A distinct probe and the rows that share it."""
+class Probing(Run):
+    """A distinct probe."""
 
-    config: ProbeConfig
-    used_by: list[str] = field(default_factory=list)
+    config: stages.ProbeConfig
 
 
 @dataclass
@@ -91,10 +94,10 @@ class Plan:
     pretrainings: dict[str, Pretraining] = field(default_factory=dict)
     finetunings: dict[str, Finetuning] = field(default_factory=dict)
     probes: dict[str, Probing] = field(default_factory=dict)
-    datasets: dict[str, DatasetConfig] = field(default_factory=dict)
-    stores: dict[str, StoreConfig] = field(default_factory=dict)
-    boxes: dict[str, BoxesConfig] = field(default_factory=dict)
-    mask_checks: dict[str, MaskCheckConfig] = field(default_factory=dict)
+    datasets: dict[str, stages.DatasetConfig] = field(default_factory=dict)
+    stores: dict[str, stages.StoreConfig] = field(default_factory=dict)
+    boxes: dict[str, stages.BoxesConfig] = field(default_factory=dict)
+    mask_checks: dict[str, stages.MaskCheckConfig] = field(default_factory=dict)
     default: str | None = None  # the finetuning of the rows that override nothing, at the first seed and split
     supervised: str | None = None  # likewise of the figures' supervised model
 

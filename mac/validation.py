@@ -3,10 +3,12 @@
 import difflib
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
+import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -45,6 +47,15 @@ class ConfigError(Exception):
         count = len(self.problems)
         head = "The configuration has a problem:" if count == 1 else f"The configuration has {count} problems:"
         super().__init__("\n".join([head, *(f"  • {problem}" for problem in self.problems)]))
+
+
+@contextmanager
+def collect(problems: list[str], source: str = "") -> Iterator[None]:
+    """Add the problems of a ConfigError that is raised within to a list, each with its source, and go on."""
+    try:
+        yield
+    except ConfigError as error:
+        problems += [f"{source}: {problem}" if source else problem for problem in error.problems]
 
 
 def nearest(word: str, allowed: Any) -> str:
@@ -94,16 +105,17 @@ def read_yaml(path: Path) -> dict:
     return content or {}
 
 
-def validate(model: type[Model], tree: dict) -> Model:
+def validate(model: type[Model], tree: dict, source: str = "") -> Model:
     """Parse a tree into a model, phrasing pydantic's errors for a person.
 
     Raises:
-        ConfigError: every problem, as "key: what was found — what is allowed".
+        ConfigError: every problem, as "source: key: what was found — what is allowed".
     """
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError([_phrase(model, found) for found in error.errors()]) from None
+        prefix = f"{source}: " if source else ""
+        raise ConfigError([prefix + _phrase(model, found) for found in error.errors()]) from None
 
 
 def read_config(path: Path, model: type[Config]) -> Config:
@@ -133,10 +145,8 @@ def validate_each(parse: Callable[[Any], Model], entries: dict, source: str) -> 
     """
     parsed, problems = {}, []
     for name, entry in entries.items():
-        try:
+        with collect(problems, f"{source}: {name}"):
             parsed[name] = parse(entry)
-        except ConfigError as error:
-            problems += [f"{source}: {name}: {problem}" for problem in error.problems]
     if problems:
         raise ConfigError(problems)
     return parsed
@@ -155,12 +165,9 @@ def _phrase(model: type[BaseModel], error: Any) -> str:
         return f"{where}: {message}" if where else message
     if isinstance(found, str) and error["type"].startswith(("float", "int")):
         try:
-            number = float(found)
+            written = np.format_float_scientific(float(found), trim="0", exp_digits=1)
         except ValueError:
             return f"{where}: found the text {found!r} — a number is wanted"
-        mantissa, _, exponent = f"{number:e}".partition("e")
-        written = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-        written = written if "." in written else written.replace("e", ".0e")
         return f"{where}: found {found!r}, which YAML reads as text — write {written}, with a decimal point"
     close = ""
     if error["type"] == "literal_error" and isinstance(found, str):
@@ -172,9 +179,7 @@ def _phrase(model: type[BaseModel], error: Any) -> str:
 def _fields_at(model: Any, location: tuple) -> list[str]:
     """Names of the fields a (possibly nested) location of a model may have."""
     for part in location:
-        annotation = (
-            model.model_fields[part].annotation if isinstance(part, str) and part in model.model_fields else None
-        )
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
         options = [annotation, *getattr(annotation, "__args__", ())]
         inner = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
         model = inner[0] if inner else model

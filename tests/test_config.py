@@ -33,6 +33,7 @@ def problems(folder, scale="smoke"):
         ),
         ({"pretrian.mask.threshold": 20}, "pretrian: unknown key — did you mean 'pretrain'?"),
         ({"pretrain.optimiser.lr": "1e-3"}, "found '1e-3', which YAML reads as text — write 1.0e-3"),
+        ({"pretrain.optimiser.lr": "1e5"}, "write 1.0e+5"),
         ({"pretrain.optimiser.lr": "fast"}, "pretrain.optimiser.lr: found the text 'fast' — a number is wanted"),
         ({"pretrain.optimiser.epochs": 2.5}, "pretrain.optimiser.epochs: found 2.5"),
         ({"pretrain.contrast.symmetric": "yes"}, "pretrain.contrast.symmetric: found 'yes'"),
@@ -51,6 +52,7 @@ def problems(folder, scale="smoke"):
         ({"splits": [4]}, "splits.0: found 4"),
         ({"pretrain.mask.threshold": None}, "pretrain.mask.threshold: found None"),
         ({"pretrain.pretext.segments": 3}, "pretext.segments 3 must divide clip.num_frames 8"),
+        ({"finetune.evaluate.scale": [8, 8]}, "finetune: evaluate.scale [8, 8] is smaller than clip.size 16"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(folder, dotted, message):

@@ -31,7 +31,7 @@ def test_a_result_names_its_small_files(result, files):
 
 
 def test_a_new_stage_is_an_entry_of_the_table(root, tmp_path, monkeypatch):
-    monkeypatch.setitem(STAGES, "dummy", Stage(StoreConfig, "dummies", "dummies", "dummy.json"))
+    monkeypatch.setitem(STAGES, "dummy", Stage(StoreConfig, "dummies", "dummies", {"out": "dummy.json"}))
     planned = plan.load(root / "config", "smoke")
     planned.dummies = planned.stores
     assert configs_of(planned)["dummy"] == planned.stores

@@ -5,16 +5,18 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # imported where it is used: help must not wait for torch or pydantic
     import torch
 
+    from mac.config import Strict
+    from mac.plan import Plan
+
 PATH = click.Path(path_type=Path)
-Paths = tuple[Path, ...]
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Command(click.Command):
@@ -53,7 +55,7 @@ class Group(click.Group):
 
 @dataclass(frozen=True)
 class Machine:
-    """What computes, as the user wants it: device, CPU threads, reading processes, and the job's CPU cores."""
+    """What computes, as the user wants it: device, CPU threads, processes that read clips, and the job's CPU cores."""
 
     device: str
     threads: int
@@ -83,7 +85,7 @@ class Attempt:
 
 
 class WholeOrAuto(click.ParamType):
-    """A whole number from ``least`` on, or ``auto``, which becomes ``default``."""
+    """A whole number, at least ``least``, or ``auto``, which becomes ``default``."""
 
     name = "N"
 
@@ -101,28 +103,62 @@ class WholeOrAuto(click.ParamType):
         return self.default if found == "auto" else found
 
 
-def together(*options: Callable[[Function], Function]) -> Callable[[Function], Function]:
-    """Join options into one decorator."""
+def gathered(name: str, make: Callable[..., Any], **options: Callable) -> Callable[[Callable], Callable]:
+    """Join options into one decorator; the function gets what ``make`` makes of their values as the argument ``name``.
 
-    def add(function: Function) -> Function:
-        for option in reversed(options):
-            function = option(function)
-        return function
+    Args:
+        name: the argument that the function takes instead of the options.
+        make: takes the options' values by name.
+        options: click's decorators, by the name of the parameter that each adds.
+    """
 
-    return add
+    def decorate(function: Callable) -> Callable:
+        @wraps(function)
+        def call(**values: Any) -> Any:
+            own = make(**{option: values.pop(option) for option in options})
+            return function(**{name: own}, **values)
+
+        for option in reversed(options.values()):
+            call = option(call)
+        return call
+
+    return decorate
 
 
-def paths(*names: str) -> Callable[[Function], Function]:
-    """Ask for a path by each name."""
-    return together(*(click.option(f"--{name}", type=PATH, required=True) for name in names))
+def paths(*names: str, **optional: str) -> Callable[[Callable], Callable]:
+    """Ask for a path by each name, and for an optional one by each keyword (its value is the help text).
+
+    The function gets them as one argument ``paths``; an optional path that isn't given is None.
+    """
+    options = {name: click.option(f"--{name}", type=PATH, required=True) for name in names}
+    options |= {name: click.option(f"--{name}", type=PATH, help=text) for name, text in optional.items()}
+    return gathered("paths", SimpleNamespace, **options)
 
 
-def several_paths(name: str, text: str | None = None) -> Callable[[Function], Function]:
+def several_paths(name: str, text: str | None = None) -> Callable[[Callable], Callable]:
     """Ask for one path or more after a flag."""
     return click.option(f"--{name}", type=PATH, multiple=True, required=True, help=text)
 
 
-def read_shares(ctx: click.Context, param: click.Parameter, entries: tuple[str, ...]) -> dict[str, float]:
+def config_of(stage: str) -> Callable[[Callable], Callable]:
+    """Ask for the resolved configuration of a run of a stage; the function gets it, parsed, as ``config``."""
+
+    def read(config: Path) -> "Strict":
+        from mac.config import read_config
+        from mac.pipeline import STAGES
+
+        return read_config(config, STAGES[stage].config)
+
+    return gathered("config", read, config=click.option("--config", type=PATH, required=True))
+
+
+def _plan(scale: str, config_dir: Path) -> "Plan":
+    from mac import plan
+
+    return plan.load(config_dir, scale)
+
+
+def _read_shares(ctx: click.Context, param: click.Parameter, entries: tuple[str, ...]) -> dict[str, float]:
     """Read ``NAME=SHARE`` …, among them ``default=SHARE``."""
     try:
         shares = {name: float(share) for name, share in (entry.split("=") for entry in entries)}
@@ -131,73 +167,54 @@ def read_shares(ctx: click.Context, param: click.Parameter, entries: tuple[str, 
     return {"default": 0.0} | shares
 
 
+BOXES = "Person boxes, if the masks are made from them."
 config_dir = click.option(
     "--config-dir", type=PATH, default=Path("config"), metavar="CONFIG", help="Folder of the configuration."
 )
-scaled = together(click.option("--scale", required=True, help="A file in CONFIG/scales."), config_dir)
-scales = click.option("--scale", "scales", multiple=True, help="Files in CONFIG/scales (default: all).")
-workers = click.option("--workers", type=int, default=1, help="Processes that read videos.")
+scale = click.option("--scale", required=True, help="Name of a file in CONFIG/scales.")
+scales = click.option("--scale", "scales", multiple=True, help="Names of files in CONFIG/scales (default: all).")
+workers = click.option("--workers", type=int, default=1, help="Number of processes that read videos.")
 shard = click.option(
-    "--shard", type=int, nargs=2, default=(0, 1), metavar="NUMBER SHARDS", help="Which part of the work to do."
+    "--shard", type=int, nargs=2, default=(0, 1), metavar="NUMBER SHARDS", help="Which part of the videos to work on."
 )
 max_unusable = click.option(
     "--max-unusable",
     multiple=True,
     default=["default=0"],
-    callback=read_shares,
+    callback=_read_shares,
     metavar="NAME=SHARE",
     help="Share of a data set's videos that may be unusable.",
 )
-boxes = click.option("--boxes", type=PATH, help="Person boxes, where the masks are made of them.")
+svg = click.option("--svg", is_flag=True, help="Write curves as SVG too, beside the PNG.")
 runs_page = click.option("--runs-page", metavar="ADDRESS", help="Address of the runs in MLflow's pages, for links.")
-tracking_uri = click.option("--tracking-uri", required=True, metavar="URI", help="MLflow's store.")
-_of_attempt = together(
-    paths("folder"),
-    click.option("--save-minutes", type=float, default=10.0, help="Between two snapshots within an epoch."),
-    click.option("--processes", type=int, default=1, help="Processes that share each batch, a GPU each."),
-)
-_of_machine = together(
-    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="What computes."),
-    click.option("--threads", type=WholeOrAuto(1, default=1), default=1, help="CPU threads; auto is 1."),
-    click.option(
-        "--loader-workers",
-        type=WholeOrAuto(0, default=None),
-        help="Processes that read clips; 0 reads in this one (default and auto: 0 on a CPU, else the other cores).",
+tracking_uri = click.option("--tracking-uri", required=True, metavar="URI", help="Address of MLflow's tracking store.")
+planned = gathered("plan", _plan, scale=scale, config_dir=config_dir)
+on_machine = gathered(
+    "machine",
+    Machine,
+    device=click.option(
+        "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Device to compute on."
     ),
-    click.option("--cores", type=click.IntRange(min=1), help="CPU cores of the job (default: all it may use)."),
+    threads=click.option("--threads", type=WholeOrAuto(1, 1), default=1, help="CPU threads; auto is 1."),
+    loader_workers=click.option(
+        "--loader-workers",
+        type=WholeOrAuto(0, None),
+        help="Processes that read clips; 0: the training reads them itself (default and auto: 0 on a CPU, else the"
+        " other cores).",
+    ),
+    cores=click.option("--cores", type=click.IntRange(min=1), help="CPU cores of the job (default: all it may use)."),
 )
-
-
-def planned(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Ask for a scale; the function gets its plan as ``plan``."""
-
-    @wraps(function)
-    def load(scale: str, config_dir: Path, **others: Any) -> Any:
-        from mac import plan as planning
-
-        return function(plan=planning.load(config_dir, scale), **others)
-
-    return scaled(load)
-
-
-def on_machine(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let the user choose what computes; the function gets it as ``machine``."""
-
-    @wraps(function)
-    def gather(device: str, threads: int, loader_workers: int | None, cores: int | None, **others: Any) -> Any:
-        return function(machine=Machine(device, threads, loader_workers, cores), **others)
-
-    return _of_machine(gather)
-
-
-def resumable(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Ask for what a training that can be killed needs; the function gets it as ``attempt``."""
-
-    @wraps(function)
-    def gather(folder: Path, save_minutes: float, processes: int, **others: Any) -> Any:
-        return function(attempt=Attempt(folder, save_minutes, processes), **others)
-
-    return _of_attempt(gather)
+resumable = gathered(
+    "attempt",
+    Attempt,
+    folder=click.option("--folder", type=PATH, required=True, help="Where the training saves itself."),
+    save_minutes=click.option(
+        "--save-minutes", type=float, default=10.0, help="Minutes between two snapshots within an epoch."
+    ),
+    processes=click.option(
+        "--processes", type=int, default=1, help="Processes that share each batch, each with a GPU of its own."
+    ),
+)
 
 
 def _repeat(words: list[str], several: Collection[str]) -> Iterator[str]:

@@ -3,11 +3,12 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import click
 
-from mac.cli.options import PATH, Group, config_dir, paths, planned, runs_page, scaled, scales, tracking_uri
+from mac.cli.options import PATH, Group, config_dir, paths, planned, runs_page, scale, scales, tracking_uri
 from mac.runtime.atomic import write_json
 
 if TYPE_CHECKING:  # imported where it is used: help must not wait for pydantic
@@ -17,13 +18,14 @@ theme = Group("runs", help="Runs")
 
 
 @theme.command()
-@scaled
-@click.option("--results", type=PATH, help="Subtract what is done there, and reckon with its speed.")
-@click.option("--device", help="Only this one (a part of its name).")
+@scale
+@config_dir
+@click.option("--results", type=PATH, help="Results folder: what is done there is subtracted, its speed is used.")
+@click.option("--device", help="Only the devices with this in their name.")
 @click.option("--gpus-per-run", type=click.IntRange(min=1), default=1, help="Devices that share each training.")
-@click.option("--json", is_flag=True, help="For programs.")
+@click.option("--json", is_flag=True, help="Print JSON instead of text.")
 def plan(scale: str, config_dir: Path, results: Path | None, device: str | None, gpus_per_run: int, json: bool) -> None:
-    """Show what a scale trains, which rows share it, and what it costs, beforehand."""
+    """Show what a scale trains, which rows share each training, and what it will cost."""
     from mac.costs import text
 
     costs = text.reckon(config_dir, scale, results, device, gpus_per_run)
@@ -33,14 +35,14 @@ def plan(scale: str, config_dir: Path, results: Path | None, device: str | None,
 @theme.command()
 @planned
 @paths("results")
-def resolve(plan: "Plan", results: Path) -> None:
+def resolve(plan: "Plan", paths: SimpleNamespace) -> None:
     """Write the resolved configuration of every run of a scale, RESULTS/STAGE/ID/config.yaml, where it is missing."""
     from mac.config import write_config
     from mac.pipeline import configs_of
 
     for stage, configs in configs_of(plan).items():
         for run_id, config in configs.items():
-            path = results / stage / run_id / "config.yaml"
+            path = paths.results / stage / run_id / "config.yaml"
             if not path.exists():
                 write_config(path, config)
 
@@ -49,25 +51,25 @@ def resolve(plan: "Plan", results: Path) -> None:
 @planned
 @paths("results", "reports", "log")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
-def progress(plan: "Plan", results: Path, reports: Path, log: Path, command: tuple[str, ...]) -> None:
+def progress(plan: "Plan", paths: SimpleNamespace, command: tuple[str, ...]) -> None:
     """Run COMMAND (Snakemake) with its output in LOG, and show how far the scale's work is."""
     from mac.runtime.progress import follow
 
-    sys.exit(follow(plan, results, reports / plan.scale, log, list(command)))
+    sys.exit(follow(plan, paths.results, paths.reports / plan.scale, paths.log, list(command)))
 
 
 @theme.command()
 @paths("results")
 @scales
 @config_dir
-@click.option("--states", is_flag=True, help="Also what is only needed to train on.")
+@click.option("--states", is_flag=True, help="Also list what is only needed to continue a training.")
 @click.option("--yes", is_flag=True, help="Delete what is listed.")
-def clean(results: Path, scales: tuple[str, ...], config_dir: Path, states: bool, yes: bool) -> None:
-    """List results that no table of the scales refers to; delete them when told to."""
+def clean(paths: SimpleNamespace, scales: tuple[str, ...], config_dir: Path, states: bool, yes: bool) -> None:
+    """List results that no table of the scales refers to; delete them with --yes."""
     from mac import leftovers
 
     plans = leftovers.load_plans(config_dir, scales)
-    folder = leftovers.Folder(results)
+    folder = leftovers.Folder(paths.results)
     listed, kept = leftovers.find(folder, plans)
     more = leftovers.find_states(folder, plans) if states else []
     names = ", ".join(plan.scale for plan in plans)
@@ -83,7 +85,7 @@ def clean(results: Path, scales: tuple[str, ...], config_dir: Path, states: bool
         return
     deleted = 0
     for one in everything:
-        if leftovers.remove(one, results):
+        if leftovers.remove(one, paths.results):
             deleted += 1
         else:
             print(f"Kept: {one.name} — somebody has begun to train it")
@@ -115,59 +117,71 @@ def track() -> None:
     """Record runs in MLflow."""
 
 
+def _recorded(ctx: click.Context, param: click.Parameter, stage: str) -> str:
+    """Refuse a stage whose runs are not recorded."""
+    from mac.pipeline import RECORDED
+
+    return click.Choice(RECORDED).convert(stage, param, ctx)
+
+
 @track.command()
-@click.option("--stage", type=click.Choice(["pretrain", "finetune", "probe"]), required=True)
-@click.option("--id", "run_id", required=True, help="Of the run.")
-@paths("results", "receipt")
-@click.option("--report", type=PATH, metavar="OUT", help="Write the summary anew there, as `report` does.")
+@click.option("--stage", callback=_recorded, required=True, help="Stage of the run.")
+@click.option("--id", "run_id", required=True, help="Id of the run.")
+@paths("results", "receipt", report="Also write the summary of the report, into this folder.")
 @runs_page
 @tracking_uri
 @planned
 def run(
-    stage: str,
-    run_id: str,
-    results: Path,
-    receipt: Path,
-    report: Path | None,
-    runs_page: str | None,
-    tracking_uri: str,
-    plan: "Plan",
+    stage: str, run_id: str, paths: SimpleNamespace, runs_page: str | None, tracking_uri: str, plan: "Plan"
 ) -> None:
     """Record a run that has results in MLflow, and write a receipt with MLflow's run id."""
     from mac.report import writing
     from mac.report.results import from_folder
     from mac.tracking import follow, store
 
-    if report:  # in this process: another one would take a second to start
-        writing.write_summary(writing.read(plan, from_folder(results), runs_page), report)
-    own = follow.record(store.connect(tracking_uri), tracking_uri, plan, results, stage, run_id)
-    write_json(receipt, {"id": run_id, "mlflow_run_id": own, "tracking_uri": tracking_uri})
+    if paths.report:  # in this process: another one would take a second to start
+        writing.write_summary(writing.read(plan, from_folder(paths.results), runs_page), paths.report)
+    own = follow.record(store.connect(tracking_uri), tracking_uri, plan, paths.results, stage, run_id)
+    write_json(paths.receipt, {"id": run_id, "mlflow_run_id": own, "tracking_uri": tracking_uri})
 
 
 @track.command()
 @paths("results")
-@click.option("--while-pid", type=int, required=True, metavar="PID", help="Until this process has ended.")
-@click.option("--since", type=float, default=0.0, metavar="TIME", help="Leave alone what was last written before.")
-@click.option("--every", type=float, default=5.0, show_default=True, metavar="SECONDS", help="Between two looks.")
+@click.option("--while-pid", type=int, required=True, metavar="PID", help="Stop when this process has ended.")
+@click.option(
+    "--since",
+    type=float,
+    default=0.0,
+    metavar="TIME",
+    help="Ignore files last written before this time [s since 1970].",
+)
+@click.option(
+    "--every",
+    type=float,
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between two checks for new data.",
+)
 @tracking_uri
 @planned
-def follow(results: Path, while_pid: int, since: float, every: float, tracking_uri: str, plan: "Plan") -> None:
+def follow(paths: SimpleNamespace, while_pid: int, since: float, every: float, tracking_uri: str, plan: "Plan") -> None:
     """Send what runs write while they train to MLflow; wait for a store that is down."""
-    from mac.tracking import follow as following
+    from mac.tracking import follow
 
-    following.follow(plan, results, tracking_uri, since, while_pid, every)
+    follow.follow(plan, paths.results, tracking_uri, since, while_pid, every)
 
 
 @track.command()
 @paths("results")
 @tracking_uri
 @planned
-def sync(results: Path, tracking_uri: str, plan: "Plan") -> None:
+def sync(paths: SimpleNamespace, tracking_uri: str, plan: "Plan") -> None:
     """Bring a tracking store up to date with all runs of a scale."""
     from mac.tracking import follow, store
 
     client = store.connect(tracking_uri)
-    print(f"{tracking_uri}: {follow.sync(client, tracking_uri, plan, results)}")
+    print(f"{tracking_uri}: {follow.sync(client, tracking_uri, plan, paths.results)}")
 
 
 @theme.command()

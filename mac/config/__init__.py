@@ -4,14 +4,17 @@ The fields are exactly what can change a result: devices, paths, workers and tit
 excluded from an id. A default, with its unit and the section it comes from, stands in ``config/default.yaml`` alone.
 """
 
+# ruff: noqa: F401 (everything is imported from here)
+
 from mac.config.data import BoxesConfig, DatasetConfig, DetectorConfig, LayoutName, StoreConfig, Synthetic
-from mac.config.probing import RETRIEVAL_KS, ProbeConfig, ProbeSections
 from mac.config.training import (
+    RETRIEVAL_KS,
     ClipConfig,
     ColourConfig,
     ContrastConfig,
     EvaluateConfig,
     FinetuneConfig,
+    FinetuneSections,
     MaskCheckConfig,
     MaskConfig,
     ModelConfig,
@@ -19,36 +22,8 @@ from mac.config.training import (
     Precision,
     PretrainConfig,
     PretrainSections,
+    ProbeConfig,
+    ProbeSections,
     StartConfig,
 )
 from mac.validation import Probability, Strict, Weight, read_config, write_config
-
-__all__ = [
-    "RETRIEVAL_KS",
-    "BoxesConfig",
-    "ClipConfig",
-    "ColourConfig",
-    "ContrastConfig",
-    "DatasetConfig",
-    "DetectorConfig",
-    "EvaluateConfig",
-    "FinetuneConfig",
-    "LayoutName",
-    "MaskCheckConfig",
-    "MaskConfig",
-    "ModelConfig",
-    "OptimiserConfig",
-    "Precision",
-    "PretrainConfig",
-    "PretrainSections",
-    "Probability",
-    "ProbeConfig",
-    "ProbeSections",
-    "StartConfig",
-    "StoreConfig",
-    "Strict",
-    "Synthetic",
-    "Weight",
-    "read_config",
-    "write_config",
-]

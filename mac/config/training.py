@@ -1,4 +1,4 @@
-"""Configurations of what runs on frames: mask check, pretraining, finetuning with its evaluation."""
+"""Configurations of what runs on frames: mask check, pretraining, finetuning with its evaluation, probe."""
 
 from typing import Annotated, Literal, Self, Union
 
@@ -33,7 +33,7 @@ class ClipConfig(Strict):
 
 
 class ColourConfig(Strict):
-    """Chances of colour jitter (each of its three parts) and of grayscale, per clip."""
+    """Probabilities of colour jitter (each of its three parts) and of grayscale, per clip."""
 
     jitter_probability: Probability
     gray_probability: Probability
@@ -67,6 +67,7 @@ class ModelConfig(Strict):
     width: Annotated[int, Field(ge=4)]
 
 
+RETRIEVAL_KS = (1, 5, 10, 20, 50)  # of retrieval: how many neighbours are looked at, as the field reports it
 Precision = Literal["fp32", "tf32", "bf16"]  # IEEE float32; TF32 products on GPUs that have it; bfloat16 autocast
 
 
@@ -198,22 +199,43 @@ class StartConfig(Strict):
     evaluate: EvaluateConfig
 
 
-class FinetuneConfig(StartConfig):
-    """A finetuning and its evaluation.
+class FinetuneSections(Strict):
+    """The sections of a finetuning, as ``default.yaml`` writes them and as a resolved stage holds them.
 
     ``shuffle_labels`` permutes the training videos' labels: a control, whose test is at chance.
     """
 
-    version: int = 1
     videos_per_class: PositiveInt | None
     shuffle_labels: bool
     clip: ClipConfig
     colour: ColourConfig
     dropout: Probability
     optimiser: OptimiserConfig
+    evaluate: EvaluateConfig
 
     @model_validator(mode="after")
     def _scale_fits(self) -> Self:
         if min(self.evaluate.scale) < self.clip.size:
             raise ValueError(f"evaluate.scale {self.evaluate.scale} is smaller than clip.size {self.clip.size}")
         return self
+
+
+class FinetuneConfig(StartConfig, FinetuneSections):
+    """A finetuning and its evaluation."""
+
+    version: int = 1
+
+
+class ProbeSections(Strict):
+    """How the linear probe chooses its penalty: among ``penalties``, by ``folds`` parts of the training groups."""
+
+    penalties: Annotated[list[PositiveFloat], Field(min_length=1)]
+    folds: Annotated[int, Field(ge=2)]
+
+
+class ProbeConfig(StartConfig, ProbeSections):
+    """A linear probe and a retrieval on one backbone's frozen features; clips are those that finetuning tests on."""
+
+    version: int = 1
+    num_frames: PositiveInt
+    size: PositiveInt

@@ -8,13 +8,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from mac.config import DatasetConfig, FinetuneConfig, PretrainConfig, StoreConfig
-from mac.costs.throughput import PROBED_AT_ONCE, Kind, Throughput, ThroughputFile, kinds_of, network
+from mac.costs.throughput import Kind, Observed, Pace, ThroughputFile, clips_at_once, kinds_of, network, pace
 from mac.data import catalog
 from mac.data.check import USABLE
 from mac.methods import method_of
+from mac.pipeline import RECORDED, runs_of, writes
 from mac.plan import Plan
 from mac.tracking import journal
 from mac.validation import ConfigError
@@ -24,7 +26,7 @@ NUMBER = 4  # bytes of a float32
 
 
 class Size(NamedTuple):
-    """Of a data set: training and test videos by split, all frames, GB of downloads, and how they are known."""
+    """Size of a data set: training and test videos by split, all frames, GB of downloads, and its source."""
 
     sides: dict[int, tuple[int, int]]
     frames: int
@@ -33,7 +35,7 @@ class Size(NamedTuple):
 
 
 def sizes(plan: Plan, config_dir: Path, results: Path = NOWHERE) -> dict[str, Size]:
-    """Count the videos and frames of a plan's data sets, by id: by their indexes, else by the catalog's lists.
+    """Count the videos and frames of a plan's data sets, by id: from their indexes, else from the catalog's lists.
 
     Raises:
         ConfigError: neither an index nor the catalog says how many videos a data set has.
@@ -72,9 +74,9 @@ def _size(dataset: DatasetConfig, source: catalog.Source | None, config_dir: Pat
 def epochs_done(
     plan: Plan, results: Path, read: Callable[[Path], list[dict[str, Any]]] = journal.read_final
 ) -> dict[str, int]:
-    """Say how many epochs each pretraining and finetuning of a plan has behind it, by the run's id.
+    """Count the finished epochs of each pretraining and finetuning of a plan, by the run's id.
 
-    ``read`` reads a running training's journal: without what a crash can still take back, or with it.
+    ``read`` reads a running training's journal: either all of it, or only what a crash can't undo any more.
     """
 
     def last(path: Path) -> int:
@@ -85,18 +87,18 @@ def epochs_done(
 
     done = {}
     for i, p in plan.pretrainings.items():
-        folder = results / "pretrain" / i
-        kept = (epoch for epoch in p.epochs if (folder / f"epoch_{epoch}.json").exists())
-        done[i] = max(0, *kept, *(last(folder / f"running_{epoch}" / "journal.jsonl") for epoch in p.epochs))
+        kept = (epoch for epoch in p.epochs if writes("pretrain", i, results, epoch)["metrics"].exists())
+        running = (results / "pretrain" / i / f"running_{epoch}" / "journal.jsonl" for epoch in p.epochs)
+        done[i] = max(0, *kept, *map(last, running))
     for i, f in plan.finetunings.items():
-        folder = results / "finetune" / i
-        is_finished = (folder / "metrics.json").exists()
-        done[i] = f.config.optimiser.epochs if is_finished else last(folder / "running" / "journal.jsonl")
+        is_finished = writes("finetune", i, results)["metrics"].exists()
+        running = results / "finetune" / i / "running" / "journal.jsonl"
+        done[i] = f.config.optimiser.epochs if is_finished else last(running)
     return done
 
 
 def work(plan: Plan, known: dict[str, Size], results: Path = NOWHERE) -> pd.DataFrame:
-    """Count the work of every run of a plan, and how much of it the files of a results folder replace.
+    """Count the work of every run of a plan, and how much of it is done already.
 
     Args:
         plan: what is wanted.
@@ -109,86 +111,68 @@ def work(plan: Plan, known: dict[str, Size], results: Path = NOWHERE) -> pd.Data
         0 … 1; and ``clips_left`` and ``steps_left``.
     """
     rows, done = [], epochs_done(plan, results)
-    for run_id, p in plan.pretrainings.items():
-        config, last, (training, testing) = p.config, max(p.epochs), kinds_of(p.config)
-        videos, held_out = known[config.store.dataset.identify()].sides[config.split]
-        kept = sum((results / "pretrain" / run_id / f"epoch_{epoch}.json").exists() for epoch in p.epochs)
-        state, batch = _state(kept == len(p.epochs), done[run_id], last), config.optimiser.batch_size
-        rows.append((run_id, "pretrain", state, training, *_train(videos, batch, last), done[run_id] / last))
-        tests = _test(held_out, 1, batch, len(p.epochs))
-        rows.append((run_id, "test", state, testing, *tests, kept / len(p.epochs)))
-    for run_id, f in plan.finetunings.items():
-        config, o, (training, testing) = f.config, f.config.optimiser, kinds_of(f.config)
-        videos, tested = known[config.store.dataset.identify()].sides[config.split]
-        if config.videos_per_class and config.store.dataset.synthetic:
-            videos = min(videos, config.videos_per_class * config.store.dataset.synthetic.classes)
-        is_finished = (results / "finetune" / run_id / "metrics.json").exists()
-        state, share = _state(is_finished, done[run_id], o.epochs), done[run_id] / o.epochs
-        rows.append((run_id, "finetune", state, training, *_train(videos, o.batch_size, o.epochs), share))
-        tests = _test(tested, config.evaluate.num_clips, o.batch_size)
-        rows.append((run_id, "test", state, testing, *tests, is_finished))
-    for run_id, probe in plan.probes.items():
-        config = probe.config
-        videos = sum(known[config.store.dataset.identify()].sides[config.split])
-        is_finished = (results / "probe" / run_id / "metrics.json").exists()
-        tests = _test(videos, config.evaluate.num_clips, PROBED_AT_ONCE)
-        rows.append((run_id, "probe", _state(is_finished, 0, 1), kinds_of(config)[1], *tests, is_finished))
+    runs = [(stage, *item) for stage in RECORDED for item in runs_of(plan, stage).items()]
+    for stage, run_id, run in runs:
+        config, (training, testing) = run.config, kinds_of(run.config)
+        dataset, batch = config.store.dataset, clips_at_once(config)
+        videos, tested = known[dataset.identify()].sides[config.split]
+        epochs = sorted(run.epochs) if stage == "pretrain" else [None]
+        finished = [writes(stage, run_id, results, epoch)["metrics"].exists() for epoch in epochs]
+        last = 1 if stage == "probe" else epochs[-1] or config.optimiser.epochs
+        begun = f"epoch {done[run_id]} of {last}" if done.get(run_id) else "open"
+        state = "done" if all(finished) else begun
+        if stage == "probe":
+            tested += videos
+        else:
+            if stage == "finetune" and config.videos_per_class and dataset.synthetic:
+                videos = min(videos, config.videos_per_class * dataset.synthetic.classes)
+            # An epoch leaves out the videos that don't fill a batch, unless there is only one batch.
+            steps = max(videos // batch, 1) * last
+            rows.append((run_id, stage, state, training, steps * min(batch, videos), steps, done[run_id] / last))
+        clips = 1 if stage == "pretrain" else config.evaluate.num_clips
+        steps = math.ceil(tested / max(batch // clips, 1))  # the clips of a video stay together
+        counts = tested * clips * len(epochs), steps * len(epochs)
+        name = "probe" if stage == "probe" else "test"
+        rows.append((run_id, name, state, testing, *counts, sum(finished) / len(finished)))
     found = pd.DataFrame(rows, columns=["run", "stage", "state", "kind", "clips", "steps", "done"])
-    found["done"] = found["done"].astype(float)
+    found = found.astype({"clips": int, "steps": int, "done": float})
     left = found[["clips", "steps"]].mul(1 - found["done"], axis=0).round().astype(int)
     return found.join(left.add_suffix("_left"))
 
 
-def _state(is_finished: bool, epoch: int, epochs: int) -> str:
-    return "done" if is_finished else f"epoch {epoch} of {epochs}" if epoch else "open"
-
-
-def _train(videos: int, batch: int, epochs: int) -> tuple[int, int]:
-    """Clips and steps; an epoch leaves out the videos that don't fill a batch, unless there is only one batch."""
-    steps = max(videos // batch, 1) * epochs
-    return steps * min(batch, videos), steps
-
-
-def _test(videos: int, clips: int, batch: int, times: int = 1) -> tuple[int, int]:
-    """Clips and steps; the clips of a video stay together."""
-    return videos * clips * times, math.ceil(videos / max(batch // clips, 1)) * times
-
-
 def hours(
-    work: pd.DataFrame, throughput: Throughput, device: str, sharing: int = 1, waiting: float = 0.0
+    work: pd.DataFrame, device: str, known: list[Observed], listed: ThroughputFile, sharing: int = 1
 ) -> pd.DataFrame:
     """Estimate the hours of all work on one kind of device.
 
     Args:
         work: of :func:`work`.
-        throughput: of the device.
         device: its name.
-        sharing: devices that share each training; all of them are counted.
-        waiting: seconds they take to wait for each other once (the batch normalisation is taken over all clips).
+        known: what has been observed of any device.
+        listed: ``throughput.yaml``.
+        sharing: devices that share each training; all of them are counted. They wait for each other, because the batch
+            normalisation is taken over all clips.
 
     Returns:
         ``work`` with ``hours``, ``left`` and their ``source``, by the names of
-        :data:`mac.costs.throughput.SOURCES`; missing where nothing says so.
+        :data:`mac.costs.throughput.SOURCES`; missing where they aren't known.
     """
-    paces = {kind: throughput.pace(device, kind) for kind in work["kind"].unique()}
-    found = []
-    for row in work.itertuples():
-        if (pace := paces[row.kind]) is None:
-            found.append((math.nan, None))
-            continue
-        seconds = max(row.clips * pace.seconds_per_clip, row.steps * pace.seconds_per_step)
-        if sharing > 1 and pace.source != "own runs":  # whose speed has the waiting in it
-            seconds += sharing * waiting * row.steps * waits(row.kind)
-        found.append((seconds / 3600, pace.source))
-    spent = pd.DataFrame(found, columns=["hours", "source"], index=work.index)
-    return work.join(spent.assign(left=spent["hours"] * (1 - work["done"])))
+    unknown = Pace(math.nan, math.nan, None)
+    paces = {kind: pace(device, kind, known, listed) or unknown for kind in work["kind"].unique()}
+    own = pd.DataFrame([paces[kind] for kind in work["kind"]], columns=Pace._fields, index=work.index)
+    seconds = np.maximum(work["clips"] * own["seconds_per_clip"], work["steps"] * own["seconds_per_step"])
+    if sharing > 1:  # the speed of own runs has the waiting in it
+        waiting = sharing * listed.seconds_per_wait * work["steps"] * work["kind"].map(waits)
+        seconds += waiting.where(own["source"] != "own runs", 0.0)
+    return work.assign(hours=seconds / 3600, source=own["source"], left=seconds / 3600 * (1 - work["done"]))
 
 
 @cache
 def waits(kind: Kind) -> int:
     """How often processes that share a step wait for each other: at each normalisation, forward and backward.
 
-    A step of ``g`` views with gradient and ``k`` keys without has 3g + k passes; ``k`` is ``g`` or 0.
+    A step of ``g`` views with gradient and ``k`` keys without has 3g + k passes, of which g are backward passes that
+    count two; ``k`` is ``g`` or 0.
     """
     if kind.stage == "test":
         return 0
@@ -207,28 +191,29 @@ def disk(plan: Plan, known: dict[str, Size], listed: ThroughputFile, results: Pa
     Returns:
         A row for each kind of file: ``what``, bytes in ``total``, and those that are ``there``.
     """
-    kept = [(results / "pretrain" / i / f"epoch_{e}", p.config) for i, p in plan.pretrainings.items() for e in p.epochs]
-    tested = [(results / "finetune" / i / "classifier", f.config) for i, f in plan.finetunings.items()]
-    stores = {results / "store" / i / "store.json": config for i, config in plan.stores.items()}
+
+    def file(path: Path, size: int) -> tuple[int, int]:
+        return size, path.stat().st_size if path.exists() else 0
+
+    def store(run_id: str, config: StoreConfig) -> tuple[int, int]:
+        if (facts := writes("store", run_id, results)["out"]).exists():
+            return (size := json.loads(facts.read_text(encoding="utf-8"))["bytes"]), size
+        of_a_frame = listed.of_a_frame("bytes", config.width * config.height)
+        return round(of_a_frame * known[config.dataset.identify()].frames), 0
+
+    segments = [
+        (writes("pretrain", i, results, epoch), p.config) for i, p in plan.pretrainings.items() for epoch in p.epochs
+    ]
+    finetunings = [(writes("finetune", i, results), f.config) for i, f in plan.finetunings.items()]
     files = {
         "downloads and videos": [(round(1e9 * sum(size.gigabytes for size in known.values())), 0)],
-        "frame stores": [_store(facts, config, known, listed) for facts, config in stores.items()],
-        "backbones": [_file(path.with_suffix(".safetensors"), backbone_bytes(config)) for path, config in kept],
-        "training states": [_file(path.with_suffix(".state.pt"), state_bytes(config)) for path, config in kept],
-        "classifiers": [_file(path.with_suffix(".safetensors"), backbone_bytes(config)) for path, config in tested],
+        "frame stores": [store(*item) for item in plan.stores.items()],
+        "backbones": [file(files["backbone"], backbone_bytes(config)) for files, config in segments],
+        "training states": [file(files["state"], state_bytes(config)) for files, config in segments],
+        "classifiers": [file(files["classifier"], backbone_bytes(config)) for files, config in finetunings],
     }
-    rows = [(what, *map(sum, zip(*each, strict=True))) if each else (what, 0, 0) for what, each in files.items()]
+    rows = [(what, *map(sum, zip((0, 0), *each, strict=True))) for what, each in files.items()]
     return pd.DataFrame(rows, columns=["what", "total", "there"])
-
-
-def _file(path: Path, size: int) -> tuple[int, int]:
-    return size, path.stat().st_size if path.exists() else 0
-
-
-def _store(facts: Path, config: StoreConfig, known: dict[str, Size], listed: ThroughputFile) -> tuple[int, int]:
-    if facts.exists():
-        return (size := json.loads(facts.read_text(encoding="utf-8"))["bytes"]), size
-    return round(listed.of_a_frame("bytes", config.width * config.height) * known[config.dataset.identify()].frames), 0
 
 
 def backbone_bytes(config: PretrainConfig | FinetuneConfig) -> int:

@@ -17,7 +17,7 @@ STAGES = {"pretrain": "pretraining", "finetune": "finetuning", "test": "testing"
 
 @dataclass(frozen=True)
 class Costs:
-    """All that is printed of a plan: its work, the hours of the work by device, disk, and how videos were counted."""
+    """All that is printed of a plan: its work, the hours by device, the disk, and by what its videos were counted."""
 
     plan: planning.Plan
     work: pd.DataFrame
@@ -39,31 +39,29 @@ def reckon(
     Args:
         config_dir: the configuration folder.
         scale: a file in its ``scales``.
-        results: what is done there is subtracted, and its speed is reckoned with.
-        device: only this one (a part of its name).
-        gpus_per_run: devices that share each training.
+        results: results folder; what is done there is subtracted, and the speed of its runs is used.
+        device: only the devices with this in their name.
+        gpus_per_run: devices that share each training, at least 1.
 
     Raises:
         ConfigError: a file of the configuration is wrong, or nothing is known of the device asked for.
     """
-    if gpus_per_run < 1:
-        raise ConfigError([f"--gpus-per-run {gpus_per_run}: allowed are whole numbers from 1 on"])
     plan = planning.load(config_dir, scale)
     results = results or estimate.NOWHERE
     path = config_dir / "throughput.yaml"
     listed = throughput.load(path)
-    known = throughput.Throughput(throughput.own_rates(results), listed)
-    devices = [name for name in known.devices if (device or "").lower() in name.lower()]
+    known = throughput.own_rates(results) + throughput.measurements(listed)
+    every = list(dict.fromkeys([*(o.device for o in known), *(assumption.device for assumption in listed.assumed)]))
+    devices = [name for name in every if (device or "").lower() in name.lower()]
     if not devices:
-        way_out = f"Known: {', '.join(known.devices)}; measure it and add it to {path}"
+        way_out = f"Known: {', '.join(every)}; measure it and add it to {path}"
         raise ConfigError([f"--device {device}: nothing is known of it. {way_out}"])
     sizes = estimate.sizes(plan, config_dir, results)
     work = estimate.work(plan, sizes, results)
-    sharing = gpus_per_run, listed.seconds_per_wait
     return Costs(
         plan,
         work,
-        {name: estimate.hours(work, known, name, *sharing) for name in devices},
+        {name: estimate.hours(work, name, known, listed, gpus_per_run) for name in devices},
         estimate.disk(plan, sizes, listed, results),
         {f"{d.name} ({d.subset})" if d.subset else d.name: sizes[i].origin for i, d in plan.datasets.items()},
     )

@@ -1,4 +1,4 @@
-"""How fast devices are: clips a second of finished runs, of the measured list, or what torch's counter suggests."""
+"""How fast devices are: by finished runs, by ``throughput.yaml``, or by the operations that torch counts."""
 
 import json
 import math
@@ -26,9 +26,9 @@ SOURCES = {
 
 
 class Kind(Strict):
-    """What is done to one clip, and so how long it takes on a device.
+    """What the time depends on that a device takes for one clip.
 
-    ``passes``: forward passes it costs, a backward pass counting two.
+    ``passes``: forward passes it costs; a backward pass counts as two.
     """
 
     stage: Literal["pretrain", "finetune", "test"]
@@ -47,8 +47,9 @@ class Kind(Strict):
     def on(self, device: str) -> "Kind":
         """The same with the precision that a device really has: a CPU has no TF32."""
         facts = {name: getattr(self, name) for name in Kind.model_fields}
-        is_fp32 = device.startswith("CPU") and self.precision == "tf32"
-        return Kind(**facts | ({"precision": "fp32"} if is_fp32 else {}))
+        if device.startswith("CPU") and self.precision == "tf32":
+            facts["precision"] = "fp32"
+        return Kind(**facts)
 
 
 class Measurement(Kind):
@@ -63,7 +64,7 @@ class Measurement(Kind):
 
 
 class Assumption(Strict):
-    """A device nobody has measured: its peak [TFLOP/s], the share of it we assume, and the least a step takes [s]."""
+    """A device that wasn't measured: its peak [TFLOP/s], the share of it we assume, and the shortest step [s]."""
 
     device: str
     peak: dict[Precision, PositiveFloat]
@@ -82,7 +83,7 @@ class StoredFrame(Strict):
 
 
 class ThroughputFile(Strict):
-    """``config/throughput.yaml``; ``seconds_per_wait``: processes that share a training wait for each other so long."""
+    """``config/throughput.yaml``; ``seconds_per_wait``: of processes that share a training, at each normalisation."""
 
     measured: list[Measurement]
     assumed: list[Assumption]
@@ -90,7 +91,7 @@ class ThroughputFile(Strict):
     seconds_per_wait: PositiveFloat
 
     def of_a_frame(self, fact: Literal["bytes", "clips_per_core_second"], pixels: int) -> float:
-        """What is known of the nearest frame size, as it would be at so many pixels."""
+        """The fact for frames of so many pixels, scaled from the nearest size that is listed."""
         known = [(getattr(f, fact), f.width * f.height) for f in self.frames if getattr(f, fact)]
         value, size = min(known, key=lambda entry: abs(math.log(entry[1] / pixels)))
         return value * pixels / size if fact == "bytes" else value * size / pixels
@@ -103,15 +104,16 @@ class ThroughputFile(Strict):
 
 
 class Observed(NamedTuple):
-    """A device's clips a second at one kind of step, by finished runs or by the list."""
+    """A device's clips a second at one kind of step; ``source`` is ``own runs`` or ``measured``."""
 
+    source: str
     device: str
     kind: Kind
     clips_per_second: float
 
 
 class Pace(NamedTuple):
-    """Seconds a clip takes on one device, and the least a step takes; ``source`` is one of :data:`SOURCES`."""
+    """Seconds that a clip takes on one device, and at least a step; ``source`` is one of :data:`SOURCES`."""
 
     seconds_per_clip: float
     seconds_per_step: float
@@ -140,15 +142,9 @@ def count_operations(backbone: str, width: int, num_frames: int, size: int) -> i
     return counter.get_total_flops()
 
 
-def passes_of(config: PretrainConfig) -> int:
-    """Forward passes one video of a pretraining costs (a backward pass counts two).
-
-    The method's view is trained on; each contrastive direction encodes a key without gradient, and the second
-    direction also trains on the natural view.
-    """
-    contrast = method_of(config).contrast
-    views = 2 if contrast and contrast.symmetric else 1
-    return 3 * views + (views if contrast else 0)
+def clips_at_once(config: Config) -> int:
+    """Clips that a step of a run takes."""
+    return PROBED_AT_ONCE if isinstance(config, ProbeConfig) else config.optimiser.batch_size
 
 
 def kinds_of(config: Config) -> tuple[Kind, Kind]:
@@ -160,84 +156,70 @@ def kinds_of(config: Config) -> tuple[Kind, Kind]:
     if isinstance(config, ProbeConfig):
         return test, test
     if isinstance(config, PretrainConfig):
-        return Kind(stage="pretrain", passes=passes_of(config), **facts), test
+        return Kind(stage="pretrain", passes=method_of(config).passes, **facts), test
     return Kind(stage="finetune", passes=3, **facts), test
 
 
 def load(path: Path) -> ThroughputFile:
-    """Read the list.
+    """Read ``throughput.yaml``.
 
     Raises:
         ConfigError: every problem of the file.
     """
-    try:
-        return validate(ThroughputFile, read_yaml(path))
-    except ConfigError as error:
-        raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from None
+    return validate(ThroughputFile, read_yaml(path), str(path))
 
 
-class Throughput:
-    """Says how fast a device does a kind of work, by the best source there is."""
-
-    def __init__(self, own: list[Observed], listed: ThroughputFile) -> None:
-        """Take what finished runs say, and the list."""
-        measured = [Observed(m.device, m.on(m.device), m.clips_per_second) for m in listed.measured]
-        self._known = {"own runs": own, "measured": measured}
-        self._assumed = {assumption.device: assumption for assumption in listed.assumed}
-        self.devices = list(dict.fromkeys([*(o.device for o in own + measured), *self._assumed]))
-
-    def pace(self, device: str, kind: Kind) -> Pace | None:
-        """How fast a device does a kind of work; None where nothing known says so."""
-        kind, similar = kind.on(device), []
-        for source, known in self._known.items():
-            similar += [o for o in known if o.device == device and o.kind.precision == kind.precision]
-            if rates := [o.clips_per_second for o in similar if o.kind == kind]:
-                return Pace(1 / statistics.median(rates), 0.0, source)
-        if similar:
-            nearest = max(similar, key=lambda o: _likeness(o.kind, kind))
-            return Pace(kind.operations / nearest.kind.operations / nearest.clips_per_second, 0.0, "scaled")
-        if assumed := self._assumed.get(device):
-            rate = 1e12 * assumed.peak[kind.precision] * assumed.utilisation
-            return Pace(kind.operations / rate, assumed.seconds_per_step, "assumed")
-        return None
+def measurements(listed: ThroughputFile) -> list[Observed]:
+    """What ``throughput.yaml`` lists as measured."""
+    return [Observed("measured", m.device, m.on(m.device), m.clips_per_second) for m in listed.measured]
 
 
-def _likeness(a: Kind, b: Kind) -> int:
-    """In how many of its facts one kind of step is like another."""
-    return sum(getattr(a, name) == getattr(b, name) for name in Kind.model_fields)
+def pace(device: str, kind: Kind, known: list[Observed], listed: ThroughputFile) -> Pace | None:
+    """How fast a device does a kind of work, by the best of :data:`SOURCES`; None if it isn't known."""
+    kind = kind.on(device)
+    similar = [o for o in known if o.device == device and o.kind.precision == kind.precision]
+    if same := [o for o in similar if o.kind == kind]:
+        source = same[0].source
+        return Pace(1 / statistics.median(o.clips_per_second for o in same if o.source == source), 0.0, source)
+    if similar:
+        nearest = max(similar, key=lambda o: sum(getattr(o.kind, name) == value for name, value in kind))
+        return Pace(kind.operations / nearest.kind.operations / nearest.clips_per_second, 0.0, "scaled")
+    for assumption in listed.assumed:
+        if assumption.device == device:
+            rate = 1e12 * assumption.peak[kind.precision] * assumption.utilisation
+            return Pace(kind.operations / rate, assumption.seconds_per_step, "assumed")
+    return None
 
 
 def own_rates(results: Path) -> list[Observed]:
-    """Read the rates of all finished runs in a results folder; what another version wrote is passed over."""
+    """Read the rates of all finished runs in a results folder; a run that can't be read is passed over."""
     found = []
     for metrics in sorted([*results.glob("pretrain/*/epoch_*.json"), *results.glob("finetune/*/metrics.json")]):
-        is_pretraining = metrics.parts[-3] == "pretrain"
-        events = metrics.with_suffix(".jsonl") if is_pretraining else metrics.with_name("journal.jsonl")
+        model = PretrainConfig if metrics.parts[-3] == "pretrain" else FinetuneConfig
+        events = metrics.with_suffix(".jsonl") if model is PretrainConfig else metrics.with_name("journal.jsonl")
         try:
-            config = validate(
-                PretrainConfig if is_pretraining else FinetuneConfig, read_yaml(metrics.with_name("config.yaml"))
-            )
+            config = validate(model, read_yaml(metrics.with_name("config.yaml")))
             found += _rates(config, json.loads(metrics.read_text(encoding="utf-8")), journal.read(events))
         except (ConfigError, OSError, KeyError, TypeError, ValueError):
-            continue  # damaged: the report says so
+            continue  # damaged, or written by another version: the report names it
     return found
 
 
 def _rates(config: PretrainConfig | FinetuneConfig, final: dict, events: list[dict]) -> list[Observed]:
-    """Clips a second of one device, training and (finetuning) testing; a test that began anew would look slow."""
+    """Clips a second of one device, in training and (finetuning) in testing, unless the test was interrupted."""
     count, device = split_device(final["device"])
     training, testing = (kind.on(device) for kind in kinds_of(config))
     epochs = [event for event in events if event.get("clips_per_second")]
     if not epochs:
         return []
     mean = statistics.harmonic_mean([event["clips_per_second"] for event in epochs])
-    trained, last = max(event["time"] for event in epochs), events[-1]
+    found = [Observed("own runs", device, training, mean / count)]
+    trained = max(event["time"] for event in epochs)
     after = [event["event"] for event in events if event["time"] > trained]
-    if isinstance(config, PretrainConfig) or last["event"] != "end" or "continued" in after or not after:
-        return [Observed(device, training, mean / count)]
-    clips = final["videos"] * config.evaluate.num_clips
-    tested = Observed(device, testing, clips / (last["time"] - trained) / count)
-    return [Observed(device, training, mean / count), tested]
+    if isinstance(config, FinetuneConfig) and after and after[-1] == "end" and "continued" not in after:
+        clips = final["videos"] * config.evaluate.num_clips
+        found.append(Observed("own runs", device, testing, clips / (events[-1]["time"] - trained) / count))
+    return found
 
 
 def split_device(description: str) -> tuple[int, str]:

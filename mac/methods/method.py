@@ -89,6 +89,19 @@ class Method:
         return self.config.contrast if self.uses_contrast else None
 
     @property
+    def trained_views(self) -> int:
+        """Views of a clip that the backbone is trained on in a step: with symmetric contrast also the natural one."""
+        return 2 if self.contrast and self.contrast.symmetric else 1
+
+    @property
+    def passes(self) -> int:
+        """Forward passes that one video costs in a step.
+
+        A trained view costs three (the backward pass counts two), and with contrast one more, for its key.
+        """
+        return self.trained_views * (4 if self.contrast else 3)
+
+    @property
     def weight(self) -> float:
         """Weight of its loss in the sum with the contrastive loss."""
         return self.settings.weight

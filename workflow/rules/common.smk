@@ -8,6 +8,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import ExecMode
 
+from mac import pipeline
 from mac import plan as planning
 from mac.costs import machine, throughput
 from mac.data import catalog

@@ -129,19 +129,12 @@ def is_needed(stage, run_id, name):
 
 def reads(stage, wildcards):
     """The files a job reads, by the option that names them to its command."""
-    config = CONFIGS[stage][wildcards.run_id]
-    files = {"store": run_file("store", config.store.identify(), "store.json")}
-    if getattr(config, "boxes", None):
-        files["boxes"] = run_file("boxes", config.boxes.identify(), "boxes.parquet")
+    files = pipeline.reads(CONFIGS[stage][wildcards.run_id], Path(RESULTS))
     if stage == "pretrain":  # a segment that has ended did not go on from epochs added since
         epoch, ends = int(wildcards.epoch), segments(wildcards)
         before = [e for e in ends if e < epoch and (exist(ends[e]) or not exist(ends[epoch]))]
         files |= {"previous": run_file("pretrain", wildcards.run_id, f"epoch_{e}.state.pt") for e in before[-1:]}
-    if (start := getattr(config, "initial", "random")) == "pretrained":
-        files["backbone"] = run_file("pretrain", config.pretrain_id, f"epoch_{config.epoch}.safetensors")
-    elif start != "random":
-        files["backbone"] = f"{RESULTS}/weights/{config.model.backbone}.safetensors"
-    return files
+    return {option: str(path) for option, path in files.items()}
 
 
 def segments(wildcards, endings=("json",)):

@@ -4,9 +4,9 @@
 
 rule restore:
     input:
-        ancient([f"{KEPT}/{{stage}}/{{run_id}}/{file}" for file in TESTED]),
+        ancient([f"{KEPT}/{{stage}}/{{run_id}}/{file}" for file in TESTED.values()]),
     output:
-        [f"{RESULTS}/{{stage}}/{{run_id}}/{file}" for file in TESTED],
+        [f"{RESULTS}/{{stage}}/{{run_id}}/{file}" for file in TESTED.values()],
     log:
         f"{RESULTS}/logs/restore/{{stage}}_{{run_id}}.log",
     wildcard_constraints:
