@@ -10,7 +10,6 @@ import torch
 from benchmarks.harness import ROOT
 from mac import plan
 from mac.config import FinetuneConfig, PretrainConfig
-from mac.methods import Videos
 from mac.methods.learner import Learner
 from mac.stages.finetune import ActionLearner
 from mac.training import processor
@@ -58,7 +57,7 @@ class NoFolder:
 def learner_of(config: PretrainConfig | FinetuneConfig, store: Any, device: torch.device) -> torch.nn.Module:
     """Build what a stage trains, as it does."""
     if isinstance(config, PretrainConfig):
-        return Learner(config, Videos.of(store), device)
+        return Learner(config, store.videos["label_index"].to_numpy(), device)
     learner = ActionLearner(config, store, device)
     processor.to_fast_layout(learner.classifier, device)
     return learner

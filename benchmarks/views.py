@@ -15,7 +15,6 @@ from benchmarks.stand_ins import default_row
 from mac.augment.blend import blend
 from mac.augment.colour import BRIGHTNESS, CONTRAST, HUE, MEAN, SATURATION, STD
 from mac.augment.views import make_views
-from mac.methods import Videos
 from mac.methods.learner import Learner
 from mac.models.operators import declare_missing_operators
 from mac.training import processor
@@ -70,7 +69,7 @@ def run(data: Path) -> None:
 def _ours(frames: torch.Tensor) -> Callable[[int], tuple[torch.Tensor, torch.Tensor]]:
     config, _ = default_row("paper")
     assert config.clip.scales == [list(scale) for scale in SCALES]
-    learner = Learner(config, Videos(np.zeros(1, np.int64), np.full(1, 300)), torch.device("cpu"))
+    learner = Learner(config, np.zeros(1, np.int64), torch.device("cpu"))
     batch = Batch(np.arange(CLIPS), frames, None)
 
     def views(turn: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,11 +6,11 @@ Reading the table needs no torch.
 from typing import Any
 
 from mac.methods.mac import Mac
-from mac.methods.method import Method, MethodSettings, Videos
+from mac.methods.method import Method, MethodSettings
 from mac.methods.pace import Pace
 from mac.methods.supervised import Supervised
 
-__all__ = ["METHODS", "Mac", "Method", "MethodSettings", "Videos", "method_of"]
+__all__ = ["METHODS", "Mac", "Method", "MethodSettings", "method_of"]
 
 METHODS: dict[str, type[Method]] = {
     "mac": Mac,

@@ -8,7 +8,7 @@ from torch import nn
 
 from mac.augment.views import ViewRecipe, make_views, sample_views
 from mac.methods import method_of
-from mac.methods.method import HELD_OUT, Videos
+from mac.methods.method import HELD_OUT
 from mac.models.backbones import build
 from mac.models.heads import DropoutLinear, projector
 from mac.models.moco import MomentumContrast
@@ -23,19 +23,19 @@ Drawn = dict[str, Any]  # the random parameters of a batch, by name: tensors, or
 class Learner(nn.Module):
     """The losses of one step of a pretraining, and its pretext's score on held-out clips."""
 
-    def __init__(self, config: Any, videos: Videos, device: torch.device, world: World = ALONE) -> None:
+    def __init__(self, config: Any, labels: np.ndarray, device: torch.device, world: World = ALONE) -> None:
         """Build the networks.
 
         Args:
             config: of the pretraining (:class:`mac.config.PretrainConfig`).
-            videos: labels and lengths of all the store's videos.
+            labels: the class index of each video of the store, int64 (N,).
             device: where the networks are.
             world: the processes that share each batch.
         """
         super().__init__()
-        self.config, self.videos, self.device, self.world = config, videos, device, world
+        self.config, self.labels, self.device, self.world = config, labels, device, world
         self.method, self.recipe = method_of(config), ViewRecipe.of(config.clip, config.colour)
-        c, outputs = self.method.contrast, self.method.outputs(videos)
+        c, outputs = self.method.contrast, self.method.outputs(labels)
         with seeded((config.seed, "weights")):
             self.backbone = build(config.model.backbone, config.model.width)
             features = self.backbone.num_features
@@ -61,7 +61,7 @@ class Learner(nn.Module):
         keys, count = self.method.keys(epoch, videos), len(videos)
         drawn: Drawn = {"view": sample_views(count, self.recipe, keys)}
         if self.head:
-            drawn["pretext"] = self.method.draw(epoch, videos, self.videos)
+            drawn["pretext"] = self.method.draw(epoch, videos, self.labels)
         if epoch == HELD_OUT:
             return drawn
         keys = (self.config.seed, epoch, videos)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from mac.methods.method import Method, MethodSettings, Videos, lazy
+from mac.methods.method import Method, MethodSettings, lazy
 
 if TYPE_CHECKING:
     from mac.augment.views import ViewRecipe
@@ -68,12 +68,12 @@ class Mac(Method):
         """Accuracy of guessing all segments, in [0, 1]; None where α is continuous."""
         return None if self.settings.objective == "mse_n" else float(self.settings.k) ** -self.settings.segments
 
-    def outputs(self, videos: Videos) -> int:
+    def outputs(self, labels: np.ndarray) -> int:
         """A class for each combination of α's, or a number for each segment."""
         s = self.settings
         return s.k**s.segments if s.objective == "cross_entropy" else s.segments
 
-    def draw(self, epoch: int | str, videos: np.ndarray, known: Videos) -> Attenuation:
+    def draw(self, epoch: int | str, videos: np.ndarray, labels: np.ndarray) -> Attenuation:
         """Draw the α's of videos (B,)."""
         s, count, keys = self.settings, len(videos), ("alpha", *self.keys(epoch, videos))
         if s.objective == "mse_n":

@@ -5,7 +5,7 @@ needs torch, with :func:`lazy`.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import PositiveFloat
@@ -45,18 +45,6 @@ class MethodSettings(Strict):
         Raises:
             ValueError: they don't fit; the message says what is allowed.
         """
-
-
-class Videos(NamedTuple):
-    """What is known of all N videos of a store: ``labels`` (class indices) and ``lengths`` [frames], int64 (N,)."""
-
-    labels: np.ndarray
-    lengths: np.ndarray
-
-    @classmethod
-    def of(cls, store: Any) -> Self:
-        """Read them off a frame store."""
-        return cls(store.videos["label_index"].to_numpy(), store.lengths)
 
 
 class Method:
@@ -111,8 +99,8 @@ class Method:
         """Accuracy of guessing, in [0, 1]; None where there is none."""
         return None
 
-    def outputs(self, videos: Videos) -> int:
-        """Outputs of the head on the features; 0 for a method without a pretext."""
+    def outputs(self, labels: np.ndarray) -> int:
+        """Outputs of the head, given the labels (N,) of all videos; 0 for a method without a pretext."""
         return 0
 
     def keys(self, epoch: int | str, videos: np.ndarray) -> tuple[Key, ...]:
@@ -126,8 +114,8 @@ class Method:
         clip = self.config.clip
         return training_frames(lengths, clip.num_frames, clip.strides, (self.config.seed, "frames", epoch, videos))
 
-    def draw(self, epoch: int | str, videos: np.ndarray, known: Videos) -> Any:
-        """Draw what the pretext asks for of videos (B,): a tree of CPU tensors."""
+    def draw(self, epoch: int | str, videos: np.ndarray, labels: np.ndarray) -> Any:
+        """Draw what the pretext asks for of videos (B,): a tree of CPU tensors; ``labels`` (N,) of all videos."""
         return None
 
     def view(self, batch: "Batch", drawn: dict[str, Any], recipe: "ViewRecipe") -> "torch.Tensor":

@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, PositiveInt, field_validator
 
-from mac.methods.method import LabelMethod, MethodSettings, Videos, lazy
+from mac.methods.method import LabelMethod, MethodSettings, lazy
 from mac.randomness import choose, uniform
 
 torch = lazy("torch")
@@ -45,7 +45,7 @@ class Pace(LabelMethod):
         """Accuracy of guessing, in [0, 1]."""
         return 1 / len(self.settings.paces)
 
-    def outputs(self, videos: Videos) -> int:
+    def outputs(self, labels: np.ndarray) -> int:
         """A number for each pace."""
         return len(self.settings.paces)
 
@@ -56,7 +56,7 @@ class Pace(LabelMethod):
         start = choose(uniform((self.config.seed, "frames", epoch, videos), 1)[:, 0], room)
         return (start[:, None] + pace[:, None] * np.arange(count)) % lengths[:, None]
 
-    def draw(self, epoch: int | str, videos: np.ndarray, known: Videos) -> torch.Tensor:
+    def draw(self, epoch: int | str, videos: np.ndarray, labels: np.ndarray) -> torch.Tensor:
         """Give the pace's index of videos (B,)."""
         return torch.from_numpy(self._answer(epoch, videos))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mac.methods.mac import Mac
-from mac.methods.method import LabelMethod, Videos, lazy
+from mac.methods.method import LabelMethod, lazy
 
 torch = lazy("torch")
 
@@ -30,10 +30,10 @@ class Supervised(LabelMethod):
         """Nothing is added to its loss."""
         return 1.0
 
-    def outputs(self, videos: Videos) -> int:
+    def outputs(self, labels: np.ndarray) -> int:
         """A number for each class."""
-        return int(videos.labels.max()) + 1
+        return int(labels.max()) + 1
 
-    def draw(self, epoch: int | str, videos: np.ndarray, known: Videos) -> torch.Tensor:
+    def draw(self, epoch: int | str, videos: np.ndarray, labels: np.ndarray) -> torch.Tensor:
         """Look up the labels of videos (B,)."""
-        return torch.from_numpy(known.labels[videos])
+        return torch.from_numpy(labels[videos])

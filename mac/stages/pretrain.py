@@ -11,7 +11,7 @@ import torch
 from mac.config import PretrainConfig
 from mac.data.store import FrameStore
 from mac.methods.learner import Learner
-from mac.methods.method import HELD_OUT, Videos
+from mac.methods.method import HELD_OUT
 from mac.training import batches, checkpoint
 from mac.training.batches import Batch
 from mac.training.distributed import ALONE, World
@@ -67,7 +67,7 @@ def run(
     """
     o = config.optimiser
     train, test = store.select(config.split, "train"), store.select(config.split, "test")
-    learner = Learner(config, Videos.of(store), device, world)
+    learner = Learner(config, store.videos["label_index"].to_numpy(), device, world)
     optimiser = build_optimiser(learner.trained, o.name, o.lr, o.sgd_momentum, o.weight_decay)
     run_id = config.identify()
     rate = schedule_of(o.lr, o.epochs, o.schedule, o.milestones, o.gamma, o.warmup_epochs)

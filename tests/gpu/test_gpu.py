@@ -18,7 +18,6 @@ from kinds import KINDS, assert_equal, build, experiment, loop_of, reader, train
 from benchmarks.stand_ins import RandomStore, default_row
 from mac.config import write_config
 from mac.masks.frame_difference import foreground_masks
-from mac.methods import Videos
 from mac.methods.learner import Learner
 from mac.models.cam import class_activation_maps
 from mac.runtime import lease
@@ -116,7 +115,7 @@ def test_the_papers_own_network_repeats_bit_for_bit():
     states = []
     for _ in range(2):
         store = RandomStore(16, 192, 144)
-        learner = Learner(config, Videos.of(store), GPU)
+        learner = Learner(config, store.videos["label_index"].to_numpy(), GPU)
         loop = loop_of(config, learner)
         loop.train(2, lambda _: [np.arange(8), np.arange(8, 16)], reader(store, 16, pinned=True))
         states.append({name: value.cpu() for name, value in learner.state_dict().items() if torch.is_tensor(value)})
@@ -262,7 +261,7 @@ def test_the_least_memory_of_a_training_is_less_than_it_takes_but_not_by_much(pr
     processor.prepare("cuda", 1, precision)
     torch.cuda.empty_cache()
     before, store, journal = torch.cuda.memory_allocated(), RandomStore(8, 192, 144), []
-    loop = loop_of(config, Learner(config, Videos.of(store), GPU))
+    loop = loop_of(config, Learner(config, store.videos["label_index"].to_numpy(), GPU))
     loop.folder.write = lambda _, **values: journal.append(values)
     loop.train(1, lambda _: [np.arange(8)], reader(store, 16))
     taken = 2**20 * journal[0]["system/gpu_memory_peak_megabytes"] - before

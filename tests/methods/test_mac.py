@@ -8,10 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from mac.methods.mac import Attenuation, Mac
-from mac.methods.method import Videos
 
 VIDEOS = np.arange(400)
-KNOWN = Videos(VIDEOS, VIDEOS)
 
 
 def mac(objective, k, segments, preset="paper"):
@@ -22,9 +20,9 @@ def mac(objective, k, segments, preset="paper"):
 
 def test_cross_entropy_has_one_class_per_combination():
     objective = mac("cross_entropy", 4, 2)
-    assert objective.outputs(KNOWN) == 16
+    assert objective.outputs(VIDEOS) == 16
     assert objective.chance == pytest.approx(1 / 16)
-    drawn = objective.draw(0, VIDEOS, KNOWN)
+    drawn = objective.draw(0, VIDEOS, VIDEOS)
     assert set(drawn.labels.tolist()) == set(range(16))
     digits = torch.stack([drawn.labels // 4, drawn.labels % 4], 1)
     values = torch.tensor([1 / 6, 1 / 2, 5 / 6, 1])
@@ -35,13 +33,13 @@ def test_cross_entropy_has_one_class_per_combination():
 
 
 def test_four_segments_make_256_classes():
-    assert mac("cross_entropy", 4, 4).outputs(KNOWN) == 256
+    assert mac("cross_entropy", 4, 4).outputs(VIDEOS) == 256
 
 
 def test_mse_regresses_preset_alphas_and_is_scored_by_the_nearest():
     objective = mac("mse", 4, 2)
-    assert objective.outputs(KNOWN) == 2
-    drawn = objective.draw(0, VIDEOS, KNOWN)
+    assert objective.outputs(VIDEOS) == 2
+    drawn = objective.draw(0, VIDEOS, VIDEOS)
     outputs = torch.logit(drawn.alphas.clamp(0.01, 0.99) - 0.005)
     expected = ((outputs.sigmoid() - drawn.alphas) ** 2).mean()
     torch.testing.assert_close(objective.loss(outputs, drawn), expected)
@@ -56,7 +54,7 @@ def test_mse_regresses_preset_alphas_and_is_scored_by_the_nearest():
 
 def test_mse_n_draws_alphas_uniformly():
     objective = mac("mse_n", 4, 2)
-    drawn = objective.draw(0, VIDEOS, KNOWN)
+    drawn = objective.draw(0, VIDEOS, VIDEOS)
     assert drawn.labels is None
     assert objective.chance is None
     assert objective.correct(torch.zeros(400, 2), drawn) is None

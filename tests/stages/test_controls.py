@@ -6,7 +6,6 @@ import torch
 
 from mac.experiment import merge, parse, unfold
 from mac.masks.frame_difference import foreground_masks
-from mac.methods import Videos
 from mac.methods.learner import Learner
 from mac.methods.method import HELD_OUT
 from mac.stages import finetune
@@ -25,7 +24,7 @@ def experiment(root, **overrides):
 
 def learner_and_batch(root, store, **overrides):
     config = experiment(root, **overrides).pretraining(1, 1)
-    learner = Learner(config, Videos.of(store), CPU)
+    learner = Learner(config, store.videos["label_index"].to_numpy(), CPU)
     frames = np.tile(np.arange(config.clip.num_frames), (4, 1))
     return learner, Batch(np.arange(4), torch.from_numpy(store.clips(np.arange(4), frames)), None)
 

@@ -8,7 +8,6 @@ import torch
 from mac.augment import blend
 from mac.data.clips import training_frames
 from mac.experiment import merge, parse
-from mac.methods import Videos
 from mac.methods.learner import Learner
 from mac.training import batches, processor
 from mac.validation import read_yaml
@@ -31,7 +30,7 @@ def note(seen, name, module, inputs, output):
 
 def step(config, store, seen=None):
     """One forward and backward pass."""
-    learner = Learner(config, Videos.of(store), CPU)
+    learner = Learner(config, store.videos["label_index"].to_numpy(), CPU)
     if seen is not None:
         for name in ("backbone.layer4", "projector", "head"):
             learner.get_submodule(name).register_forward_hook(partial(note, seen, name))
