@@ -10,7 +10,7 @@ from mac.methods.method import HELD_OUT
 from mac.stages import evaluate
 from mac.stages.finetune import ActionLearner
 from mac.training.batches import Batch
-from mac.training.packing import pack, unpack
+from mac.training.snapshots import pack, unpack
 from mac.training.transfer import send
 from mac.validation import read_yaml
 

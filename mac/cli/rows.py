@@ -38,7 +38,7 @@ def rows(ctx: click.Context, paths: SimpleNamespace, data_root: Path, **others: 
     workflow.
     """
     from mac import plan as planning
-    from mac.runtime.folders import dataset_root
+    from mac.runtime.user import dataset_root
 
     def run(command: click.Command, **files: object) -> None:
         began, takes = time.monotonic(), {parameter.name for parameter in command.params}

@@ -189,12 +189,12 @@ def sync(paths: SimpleNamespace, tracking_uri: str, plan: "Plan") -> None:
 @click.option("--port", type=int, default=5000, show_default=True)
 def ui(tracking_uri: str, port: int) -> None:
     """Open MLflow's browser on a tracking store, on this machine only."""
-    from mac.tracking import store, view
+    from mac.tracking import store
 
     client = store.connect(tracking_uri)
     experiment = client.get_experiment_by_name(store.EXPERIMENT).experiment_id
-    view.describe(client, experiment)
-    page = view.page(experiment)
+    store.describe(client, experiment)
+    page = store.page(experiment)
     if tracking_uri.startswith("http"):
         print(f"The server runs already: {tracking_uri}/{page}")
         return

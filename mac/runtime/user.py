@@ -1,19 +1,24 @@
-"""The user's own choices, ``config/config.yaml``: machine and places, never part of a run's identity."""
+"""The user's own choices, ``config/config.yaml``: machine and folders, never part of a run's identity."""
 
 import os
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PositiveFloat, PositiveInt, field_validator
 
-from mac.config import Probability, Strict
+from mac.config import DatasetConfig, Probability, Strict
 from mac.costs.machine import Settings
 from mac.plan import Plan
 from mac.validation import ConfigError, whole_or_auto
 
 
+class UnwritableError(Exception):
+    """A folder can't be made or written; the message names it and the setting to change."""
+
+
 def _normal(path: str) -> str:
-    """One spelling of a path, as Snakemake compares them as text: no ``~``, no ``./`` before and no ``/`` behind."""
+    """Spell a path in one way, as Snakemake compares paths as text: no ``~``, no leading ``./``, no final ``/``."""
     return os.path.normpath(os.path.expanduser(path))
 
 
@@ -80,3 +85,29 @@ def check_gpus_per_run(plan: Plan, gpus: int) -> None:
     if problems := {size: row for size, row in sizes.items() if size % gpus}:
         found = "gpus_per_run: {} doesn't divide the batch of {} videos ({}, …); change it in config/config.yaml"
         raise ConfigError([found.format(gpus, size, row) for size, row in problems.items()])
+
+
+def dataset_root(data_root: Path, dataset: DatasetConfig) -> Path:
+    """Find a data set's folder: its generated videos, else the user's own copy of a subset, else the whole set."""
+    if dataset.synthetic:
+        return data_root / "synthetic" / dataset.identify()
+    own = data_root / dataset.subset if dataset.subset else None
+    return own if own and own.is_dir() else data_root / dataset.name
+
+
+def check_writable(folder: Path, setting: str) -> None:
+    """Refuse a folder that can't be made or written, without making it.
+
+    Raises:
+        UnwritableError: naming the folder, what is in the way, and the key in ``config/config.yaml``.
+    """
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        reason = f"{existing} is a file"
+    elif not os.access(existing, os.W_OK | os.X_OK):
+        reason = f"no permission to write in {existing.resolve()}"
+    else:
+        return
+    raise UnwritableError(f"{folder}: can't be written, {reason}; change `{setting}` in config/config.yaml")

@@ -13,7 +13,7 @@ from mac.config import FinetuneConfig
 from mac.data.clips import training_frames
 from mac.data.store import FrameStore
 from mac.methods.learner import Drawn, Metrics
-from mac.models.classifier import ActionClassifier
+from mac.models.heads import ActionClassifier
 from mac.randomness import uniform
 from mac.training import batches, checkpoint
 from mac.training.batches import Batch

@@ -19,7 +19,7 @@ from mac.masks.frame_difference import foreground_masks
 from mac.masks.overlap import compare, describe
 from mac.models.cam import class_activation_maps
 from mac.models.cam_figure import Row, choose_rows, draw, explain, group
-from mac.models.classifier import ActionClassifier
+from mac.models.heads import ActionClassifier
 from mac.randomness import uniform
 from mac.training import batches, checkpoint
 from mac.training.processor import to_fast_layout

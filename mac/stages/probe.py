@@ -8,9 +8,8 @@ import torch
 
 from mac.config import RETRIEVAL_KS, ProbeConfig
 from mac.data.store import FrameStore
-from mac.models.classifier import ActionClassifier
-from mac.models.linear_probe import choose_penalty, fit_linear, score_linear, standardise
-from mac.models.retrieval import first_matches
+from mac.models.heads import ActionClassifier
+from mac.models.probe import choose_penalty, first_matches, fit_linear, score_linear, standardise
 from mac.training import checkpoint
 from mac.training.evaluation_views import read_test_views
 from mac.training.processor import autocast, seeded, to_fast_layout

@@ -1,7 +1,8 @@
-"""MLflow tracking stores: opening one, keeping parallel writers apart, and reading results back."""
+"""MLflow tracking stores: opening one, how it shows runs, keeping parallel writers apart, reading results back."""
 
 import fcntl
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +16,29 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from mac.tracking import view
-
 EXPERIMENT = "mac"
 ID, STAGE, COMPLETE, CONTENT = "mac.id", "mac.stage", "mac.complete", "mac.content"
 FINAL = (".json", ".parquet")  # artifacts of a run that reports are made of
+
+NOTE = (
+    "Runs of the MAC pipeline. A run is known by the hash of its configuration (tag `mac.id`); finetunings and"
+    " probes stand under the pretraining they start from; `rows` names the table rows that share it; `final_top1` is"
+    " what the reports show."
+)
+VIEW = "mac"  # name of the shared view in addresses
+COLUMNS = [
+    "metrics.`final_top1`",
+    "metrics.`final_pretext_top1_held_out`",
+    "metrics.`loss`",
+    "attributes.`Duration`",
+    "tags.`rows`",
+    "tags.`scale`",
+    "params.`model.backbone`",
+    "params.`seed`",
+    "params.`split`",
+    "attributes.`Dataset`",
+    "attributes.`Models`",
+]
 
 
 class TrackingError(Exception):
@@ -38,11 +57,48 @@ def connect(uri: str) -> MlflowClient:
         with one_at_a_time(uri):
             client = MlflowClient(tracking_uri=uri)
             if client.get_experiment_by_name(EXPERIMENT) is None:
-                view.describe(client, client.create_experiment(EXPERIMENT, artifact_location=_artifact_root(uri)))
+                describe(client, client.create_experiment(EXPERIMENT, artifact_location=_artifact_root(uri)))
     except (MlflowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise TrackingError(f"{uri}: MLflow can't be used there — {reason}. Start it, or change tracking_uri") from None
     return client
+
+
+def describe(client: MlflowClient, experiment: str) -> None:
+    """Set an experiment's note, its kind (machine learning, not agents), and the columns that :func:`page` shows."""
+    state = {
+        "searchFilter": "",
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": True,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "modelVersionFilter": "All Runs",
+        "datasetsFilter": [],
+        "selectedColumns": COLUMNS,
+        "columnOrder": COLUMNS,
+        "columnWidths": {},
+        "runsExpanded": {},
+        "runsPinned": [],
+        "runsHidden": [],
+        "runsVisibilityMap": {},
+        "runsHiddenMode": "FIRST_10_RUNS",
+        "viewMaximized": False,
+        "runListHidden": False,
+        "isAccordionReordered": False,
+        "useGroupedValuesInCharts": True,
+        "hideEmptyCharts": True,
+        "groupBy": None,
+        "groupsExpanded": {},
+        "autoRefreshEnabled": True,
+    }
+    client.set_experiment_tag(experiment, "mlflow.note.content", NOTE)
+    client.set_experiment_tag(experiment, "mlflow.experimentKind", "custom_model_development")
+    client.set_experiment_tag(experiment, f"mlflow.sharedViewState.{VIEW}", json.dumps(state))
+
+
+def page(experiment: str) -> str:
+    """Give the address of the experiment's runs within a server."""
+    return f"#/experiments/{experiment}/runs?viewStateShareKey={VIEW}&workflowType=machine_learning"
 
 
 def find(client: MlflowClient, query: str) -> list[Run]:

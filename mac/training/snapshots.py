@@ -1,7 +1,11 @@
-"""Snapshots of a running training: two generations, each with its checksum, so that a torn file costs nothing."""
+"""Snapshots of a running training: two generations, each with its checksum, so that a torn file costs nothing.
+
+A state is written as one JSON text and a few large tensors, which is much faster than a thousand small tensors.
+"""
 
 import hashlib
 import io
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,6 @@ import torch
 
 from mac.runtime.atomic import place
 from mac.training.checkpoint import CheckpointError
-from mac.training.packing import pack, unpack
 
 NAMES = ("a.snapshot", "b.snapshot")
 DIGEST = 32  # bytes of the SHA-256 that a file begins with
@@ -77,3 +80,61 @@ class Snapshots:
         if hashlib.sha256(content[DIGEST:]).digest() != content[:DIGEST]:
             return None  # torn, as by a failing disk; the other generation stands in
         return unpack(torch.load(io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True))
+
+
+def pack(state: Any) -> dict[str, Any]:
+    """Copy a tree of dicts, lists and tuples, with tensors and plain values as leaves, to the CPU.
+
+    Returns:
+        ``tree``, JSON in which a tensor stands as its place in a block, its shape and its strides; and ``blocks``, one
+        tensor (N,) for each dtype and device.
+
+    Raises:
+        TypeError: a leaf is neither a tensor nor a plain value.
+    """
+    parts: dict[tuple[torch.dtype, torch.device], list[torch.Tensor]] = {}
+    filled: dict[tuple[torch.dtype, torch.device], int] = {}
+
+    def encode(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            flat, strides = _flatten(value.detach())
+            key = (value.dtype, value.device)
+            number, start = list(parts).index(key) if key in parts else len(parts), filled.get(key, 0)
+            parts.setdefault(key, []).append(flat)
+            filled[key] = start + len(flat)
+            return {"tensor": [number, start, list(value.shape), strides]}
+        if isinstance(value, dict):
+            return {"dict": [[key, encode(item)] for key, item in value.items()]}
+        if isinstance(value, list | tuple):
+            return {type(value).__name__: [encode(item) for item in value]}
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        raise TypeError(f"a state holds a {type(value).__name__}; allowed are tensors, numbers, texts, lists, dicts")
+
+    tree = json.dumps(encode(state))
+    return {"tree": tree, "blocks": [torch.cat(flats).cpu() for flats in parts.values()]}
+
+
+def unpack(packed: dict[str, Any]) -> Any:
+    """Give the state back: equal values, shapes and strides, every tensor with memory of its own, on the CPU."""
+    blocks = packed["blocks"]
+
+    def decode(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        ((kind, content),) = value.items()
+        if kind == "tensor":
+            number, start, shape, strides = content
+            return blocks[number].as_strided(shape, strides, start).clone(memory_format=torch.preserve_format)
+        if kind == "dict":
+            return {key: decode(item) for key, item in content}
+        return {"list": list, "tuple": tuple}[kind](decode(item) for item in content)
+
+    return decode(json.loads(packed["tree"]))
+
+
+def _flatten(tensor: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
+    """View a tensor as one row in the order of its memory; copy one that has gaps or overlaps."""
+    if not torch.ops.aten.is_non_overlapping_and_dense(tensor):
+        tensor = tensor.contiguous()
+    return tensor.as_strided((tensor.numel(),), (1,), tensor.storage_offset()), list(tensor.stride())

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from mac.models.cam import class_activation_maps
-from mac.models.classifier import ActionClassifier
+from mac.models.heads import ActionClassifier
 
 
 class Weighed(nn.Module):

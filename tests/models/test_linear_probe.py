@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 import torch
 
-from mac.models.linear_probe import choose_penalty, fit_linear, score_linear, standardise
+from mac.models.probe import choose_penalty, fit_linear, score_linear, standardise
 
 CLASSES, WIDTH = 3, 5
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from mac.models.retrieval import first_matches
+from mac.models.probe import first_matches
 
 
 def drawn(count, seed):

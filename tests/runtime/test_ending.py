@@ -8,7 +8,7 @@ import pytest
 # An object of a module outlives main and is destroyed while the interpreter ends: here it would wait for ever.
 PROGRAM = """
 import atexit, sys, time
-from mac.runtime.ending import end_with
+from mac.runtime.signals import end_with
 
 class Stuck:
     def __del__(self):

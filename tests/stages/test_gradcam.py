@@ -21,7 +21,7 @@ from mac.masks.overlap import compare
 from mac.masks.person_boxes import box_masks
 from mac.models.cam import class_activation_maps
 from mac.models.cam_figure import Row, choose_rows, draw, group
-from mac.models.classifier import ActionClassifier
+from mac.models.heads import ActionClassifier
 from mac.stages import evaluate, finetune, gradcam
 from mac.training import checkpoint
 from mac.training.processor import seeded

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mac.training.packing import pack, unpack
+from mac.training.snapshots import pack, unpack
 
 
 def tensors():

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from mac.models.backbones import build
-from mac.models.classifier import ActionClassifier
+from mac.models.heads import ActionClassifier
 from mac.training import batches, checkpoint
 from mac.training.optim import build_optimiser, learning_rate, schedule_of
 from mac.training.processor import seeded

@@ -15,8 +15,7 @@ from mac.data import catalog
 from mac.kept import KeptError, products, restorable
 from mac.pipeline import TESTED, configs_of, files_of
 from mac.runtime import lease
-from mac.runtime.folders import UnwritableError, check_writable, dataset_root
-from mac.runtime.user import UserConfig, check_gpus_per_run
+from mac.runtime.user import UnwritableError, UserConfig, check_gpus_per_run, check_writable, dataset_root
 from mac.validation import ConfigError, validate
 
 

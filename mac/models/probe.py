@@ -1,10 +1,11 @@
-"""A linear classifier on frozen features."""
+"""Two measures of frozen features: a linear classifier, and retrieval of the nearest training videos."""
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 ITERATIONS, TOLERANCE = 2000, 1e-7  # of L-BFGS; the largest entry of the gradient at its end
+QUERIES_AT_ONCE = 256
 
 
 class NotConvergedError(Exception):
@@ -82,3 +83,25 @@ def choose_penalty(
             weights = fit_linear(features[kept], labels[kept], classes, penalty)
             correct[penalty] += int((score_linear(features[held], weights).argmax(1) == labels[held]).sum())
     return max(correct, key=lambda penalty: correct[penalty])
+
+
+def first_matches(
+    queries: torch.Tensor, query_labels: torch.Tensor, gallery: torch.Tensor, gallery_labels: torch.Tensor
+) -> torch.Tensor:
+    """Rank, from 1, of each query's nearest gallery video of its own class; gallery size + 1 where there is none.
+
+    Args:
+        queries: features (Q, D).
+        query_labels: (Q,).
+        gallery: features (N, D); distance is one minus the cosine, equal ones stand in the gallery's order.
+        gallery_labels: (N,).
+
+    Returns:
+        int64 (Q,); recall at k is the share of ranks ≤ k.
+    """
+    known, ranks = F.normalize(gallery.double(), dim=1), []
+    for some, labels in zip(queries.split(QUERIES_AT_ONCE), query_labels.split(QUERIES_AT_ONCE), strict=True):
+        order = (F.normalize(some.double(), dim=1) @ known.T).argsort(dim=1, descending=True, stable=True)
+        match = gallery_labels[order] == labels[:, None]
+        ranks.append(torch.where(match.any(1), match.int().argmax(1) + 1, len(gallery) + 1))
+    return torch.cat(ranks)
