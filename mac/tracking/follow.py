@@ -1,10 +1,10 @@
-"""Runs into MLflow: when they have ended, and while they train."""
+"""Send runs to MLflow when they have ended, and while they train."""
 
 import os
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,11 +15,11 @@ from mac.plan import Plan
 from mac.tracking import replay, store
 from mac.tracking.run_files import RunFiles, planned_runs
 
-LAST_LOOKS = 12  # at a store that is down when all has ended
+LAST_LOOKS = 12  # attempts to reach a store that is down when the work has ended
 
 
 def record(client: MlflowClient, uri: str, plan: Plan, results: Path, stage: str, run_id: str) -> str:
-    """Record a run that has results; returns MLflow's own id of it."""
+    """Record a run that has results; returns the id that MLflow gives it."""
     with TemporaryDirectory() as folder:
         return replay.record(client, uri, lambda: RunFiles(plan, results, stage, run_id).record(Path(folder)))
 
@@ -31,17 +31,16 @@ def sync(client: MlflowClient, uri: str, plan: Plan, results: Path) -> str:
         How many runs were recorded, were there already, are unfinished, have not begun.
     """
     recorded = current = unfinished = waiting = 0
-    for stage, run_id in planned_runs(plan):
-        files = RunFiles(plan, results, stage, run_id)
+    for files in planned_runs(plan, results):
         if files.has_results:
             if replay.is_recorded(client, files.record()):
                 current += 1
             else:
-                record(client, uri, plan, results, stage, run_id)
+                record(client, uri, plan, results, files.stage, files.run_id)
                 recorded += 1
         elif files.events:
             replay.send(client, uri, files.record)
-            replay.mark_killed(client, uri, run_id)  # if it does train, what follows it says so soon
+            replay.mark_killed(client, uri, files.run_id)  # if it is training, its follower marks it as running
             unfinished += 1
         else:
             waiting += 1
@@ -55,8 +54,8 @@ def follow(plan: Plan, results: Path, uri: str, since: float, pid: int, every: f
         plan: of the scale.
         results: the results folder.
         uri: of the tracking store.
-        since: leave alone what was last written before this time, seconds since 1970.
-        pid: the process (Snakemake) whose end ends the following.
+        since: ignore journals last written before this time, seconds since 1970: earlier attempts left them.
+        pid: the process (Snakemake) to follow until it ends.
         every: seconds between two looks.
     """
     follower = Follower(plan, results, uri, since)
@@ -64,27 +63,26 @@ def follow(plan: Plan, results: Path, uri: str, since: float, pid: int, every: f
         follower.look()
         time.sleep(every)
     for _ in range(LAST_LOOKS):
-        if follower.look() and follower.leave():
+        if follower.look(is_last=True):
             return
         time.sleep(every)
 
 
 class Follower:
-    """Sends on what the runs of a plan write from now on."""
+    """Sends what the runs of a plan write from now on; the arguments are those of :func:`follow`."""
 
     def __init__(self, plan: Plan, results: Path, uri: str, since: float) -> None:
-        """Follow what is written from ``since`` on, seconds since 1970; what earlier attempts left isn't training."""
         self._plan, self._results, self._uri, self._since = plan, results, uri, since
         self._client: MlflowClient | None = None
         self._sent: dict[str, int] = {}
         self._complained: set[str] = set()
 
-    def look(self) -> bool:
-        """Send what is new; False if the store can't be reached."""
-        for run_id, files in self._files():
+    def look(self, is_last: bool = False) -> bool:
+        """Send what is new, and at the last look mark the runs that have not ended; False without the store."""
+        steps = (self._send, self._mark) if is_last else (self._send,)
+        for files, step in product(planned_runs(self._plan, self._results), steps):
             try:
-                if files.written >= self._since:
-                    self._send(run_id, files)
+                step(files)
             except FileNotFoundError:
                 continue  # it has just ended: its journal has moved
             except (store.TrackingError, MlflowException, OSError) as error:
@@ -92,37 +90,29 @@ class Follower:
                 self._complain("store", error)
                 return False
             except Exception as error:  # one run's broken files must not silence the others
-                self._complain(run_id, error)
+                self._complain(files.run_id, error)
         return True
 
-    def leave(self) -> bool:
-        """Mark what was followed and hasn't ended; False if the store can't be reached."""
-        try:
-            for run_id, files in self._files():
-                if run_id in self._sent and not files.is_finished:
-                    replay.mark_killed(self._client or store.connect(self._uri), self._uri, run_id)
-        except (store.TrackingError, MlflowException, OSError) as error:
-            self._complain("store", error)
-            return False
-        return True
-
-    def _send(self, run_id: str, files: RunFiles) -> None:
-        if files.is_finished or len(files.events) == self._sent.get(run_id, 0):
+    def _send(self, files: RunFiles) -> None:
+        if files.written < self._since or files.is_finished:
+            return
+        known, count = self._sent.get(files.run_id, 0), len(files.events)
+        if count == known:
             return
         self._client = self._client or store.connect(self._uri)
-        known = self._sent.get(run_id, 0)
-        skip = known if known < len(files.events) else 0  # fewer than before: it went back
+        skip = known if known < count else 0  # fewer events than before: the run went back to an older snapshot
 
-        def read() -> replay.RunRecord:
-            return RunFiles(self._plan, self._results, files.stage, run_id).record()
+        def read() -> replay.RunRecord:  # anew: what ``files`` has read may be old when the store is free
+            return RunFiles(self._plan, self._results, files.stage, files.run_id).record()
 
         replay.send(self._client, self._uri, read, skip)
-        self._sent[run_id] = len(files.events)
+        self._sent[files.run_id] = count
         self._complained.discard("store")
 
-    def _files(self) -> Iterator[tuple[str, RunFiles]]:
-        for stage, run_id in planned_runs(self._plan):
-            yield run_id, RunFiles(self._plan, self._results, stage, run_id)
+    def _mark(self, files: RunFiles) -> None:
+        if files.run_id in self._sent and not files.is_finished:
+            self._client = self._client or store.connect(self._uri)
+            replay.mark_killed(self._client, self._uri, files.run_id)
 
     def _complain(self, about: str, error: Exception) -> None:
         if about not in self._complained:

@@ -1,4 +1,4 @@
-"""The journal of a run: one JSON object a line, appended as things happen. All a training ever imports for tracking."""
+"""The journal of a run: one JSON object a line, appended as things happen. Trainings import only this of tracking."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 class Journal:
     """Writes events; a line is complete or absent.
 
-    Events: ``start`` (what runs where), ``metrics`` (values at an epoch), ``saved`` (all before it is final),
+    Events: ``start`` (what runs where), ``metrics`` (values at an epoch), ``saved`` (a snapshot covers all before it),
     ``continued``, ``end`` (final metrics). Each has ``time``, seconds since 1970.
     """
 

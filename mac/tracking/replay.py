@@ -1,7 +1,7 @@
 """Replay of journals into MLflow, while runs train and when they have ended. One MLflow run per run id.
 
-A journal's points have times of their own, so the store knows a point that it is sent twice; and what a journal no
-longer holds (a snapshot was damaged and the run went back further) is found by comparison, and its run is made anew.
+Every point of a journal has its own time, so the store recognises a point that is sent twice. If the store holds a
+point that the journal has lost (a snapshot was damaged and the run went back further), the run is recorded anew.
 """
 
 import hashlib
@@ -37,19 +37,19 @@ class RunRecord:
     """What is known of a run.
 
     Attributes:
-        run_id: our id; MLflow's own is nobody's business.
+        run_id: the pipeline's id (tag ``mac.id``), not the one that MLflow gives.
         stage: ``pretrain``, ``finetune`` or ``probe``.
-        name: for people.
+        name: what MLflow's pages show.
         params: the resolved configuration, flat.
-        tags: besides those the replay sets.
+        tags: besides those that this module sets.
         events: of all its journals, in order.
         files: configuration, journals and results so far, kept as artifacts.
-        pictures: more artifacts, made of those.
+        pictures: further artifacts, drawn from the files.
         parent: id of the run it starts from.
         dataset: name, digest and sizes of what it trains on.
         checkpoints: file of the backbone at each epoch kept.
         start: id and epoch of the checkpoint it starts from.
-        is_finished: whether nothing is to follow.
+        is_finished: whether the run has reached its end.
     """
 
     run_id: str
@@ -87,11 +87,11 @@ def send(client: MlflowClient, uri: str, read: Callable[[], RunRecord], skip: in
     Args:
         client: of the store.
         uri: of the store.
-        read: reads the run's files; called when no one else writes to the store, so that what is sent is the newest.
-        skip: events that were sent before.
+        read: reads the run's files; called when no other process writes to the store, so that the newest are sent.
+        skip: number of events that were sent before.
 
     Returns:
-        MLflow's own run id; None, and nothing is sent, if the run has ended meanwhile.
+        The run's id in MLflow; None, and nothing is sent, if the run has ended meanwhile.
     """
     with one_at_a_time(uri):
         run = read()
@@ -106,7 +106,7 @@ def send(client: MlflowClient, uri: str, read: Callable[[], RunRecord], skip: in
 
 
 def mark_killed(client: MlflowClient, uri: str, run_id: str) -> None:
-    """Say that a run has stopped before its end, if the store thinks that it trains."""
+    """Mark a run as killed if the store shows it as running."""
     with one_at_a_time(uri):
         for run in _find(client, run_id):
             if run.info.status == "RUNNING":
@@ -122,7 +122,7 @@ def record(client: MlflowClient, uri: str, read: Callable[[], RunRecord]) -> str
         read: reads the run's files, as for :func:`send`.
 
     Returns:
-        MLflow's own run id.
+        The run's id in MLflow.
     """
     with one_at_a_time(uri):
         run = read()
@@ -142,7 +142,7 @@ def record(client: MlflowClient, uri: str, read: Callable[[], RunRecord]) -> str
 
 
 def _replace(client: MlflowClient, old: Run, own: str) -> None:
-    """Delete a run and its models; the runs under it move."""
+    """Delete a run and its models; the runs under it move to ``own``."""
     for child in find(client, f"tags.`{PARENT}` = '{old.info.run_id}'"):
         client.set_tag(child.info.run_id, PARENT, own)
     for model in _models(client, old.info.experiment_id, old.info.run_id):
@@ -172,7 +172,7 @@ def _parent(client: MlflowClient, run: RunRecord) -> dict[str, str]:
 
 
 def _describe(client: MlflowClient, own: str, run: RunRecord) -> None:
-    """Bring up to date what may have changed since the run began, and name its data and models."""
+    """Update tags and name, which may have changed since the run began, and link its data and models."""
     tags = run.tags | {NAME: run.name} | _parent(client, run)
     client.log_batch(own, tags=[RunTag(key, value) for key, value in tags.items()])
     _send_params(client, own, run)  # again: a sender may have ended between the run and its parameters
@@ -186,7 +186,7 @@ def _describe(client: MlflowClient, own: str, run: RunRecord) -> None:
 
 
 def _log_models(client: MlflowClient, known: Run, run: RunRecord) -> None:
-    """Name the run's backbones as models, each once, and the one it starts from."""
+    """Register the run's backbones as models, each once, and link the one it starts from."""
     own, experiment = known.info.run_id, known.info.experiment_id
     linked = {model.model_id for model in known.outputs.model_outputs} if known.outputs else set()
     made = {model.name: model.model_id for model in _models(client, experiment, own)} if run.checkpoints else {}
@@ -217,7 +217,7 @@ def model_name(pretrain_id: str, epoch: int) -> str:
 
 
 def _agrees(client: MlflowClient, old: Run, run: RunRecord) -> bool:
-    """Whether the store holds no point that the journals don't."""
+    """Whether every point in the store is in the journals."""
     expected = {(point.key, point.step, point.timestamp, point.value) for point in _points(run.events)}
     return all(
         (name, point.step, point.timestamp, point.value) in expected

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,6 @@ from mac.tracking import journal
 from mac.tracking.replay import RunRecord
 
 Config = PretrainConfig | FinetuneConfig | ProbeConfig
-
-
-def planned_runs(plan: Plan) -> list[tuple[str, str]]:
-    """Every run of a plan, as stage and id; pretrainings first, for the others stand under them."""
-    return [(stage, run_id) for stage in RECORDED for run_id in runs_of(plan, stage)]
 
 
 class RunFiles:
@@ -113,6 +109,13 @@ class RunFiles:
         path = drawings / "confusion_matrix.png"
         draw_confusion(predictions, final["classes"], f"top-1 {final['top1']:.1f} % of {final['videos']} videos", path)
         return path
+
+
+def planned_runs(plan: Plan, results: Path) -> Iterator[RunFiles]:
+    """Look into every run of a plan; pretrainings come first, because MLflow shows the others under them."""
+    for stage in RECORDED:
+        for run_id in runs_of(plan, stage):
+            yield RunFiles(plan, results, stage, run_id)
 
 
 def _name(stage: str, used_by: list[str], config: Config) -> str:

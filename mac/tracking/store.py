@@ -146,9 +146,9 @@ def _artifact_root(uri: str) -> str | None:
 
 @contextmanager
 def one_at_a_time(uri: str) -> Iterator[None]:
-    """Let one of this machine's processes at a time write to a store.
+    """Let only one process of this machine at a time write to a store.
 
-    Parallel first migrations of a sqlite file break it, parallel writers stall, and two could make one run twice.
+    Processes that create a sqlite file at once break it, parallel writers stall, and two could create one run twice.
     """
     database = _sqlite_file(uri)
     if database is None:
