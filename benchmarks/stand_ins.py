@@ -14,7 +14,7 @@ from mac.methods.learner import Learner
 from mac.stages.finetune import ActionLearner
 from mac.training import processor
 from mac.training.loop import Loop
-from mac.training.optim import build_optimiser
+from mac.training.trainer import build_optimiser
 
 CLASSES = 101
 

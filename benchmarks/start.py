@@ -22,7 +22,7 @@ COMMANDS = {
     "track run": ["mac.report.writing", "mac.tracking.follow"],
     "masks check": ["mac.plan", "mac.stages.mask_check"],
     "pretrain": ["mac.stages.pretrain"],
-    "finetune": ["mac.stages.finetune", "mac.stages.evaluate"],
+    "finetune": ["mac.stages.finetune"],
     "gradcam": ["mac.stages.gradcam"],
 }
 

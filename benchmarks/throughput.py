@@ -20,7 +20,7 @@ from benchmarks.stand_ins import NoFolder, RandomStore, learner_of, loop_of
 from mac import plan
 from mac.config import FinetuneConfig, PretrainConfig
 from mac.costs.throughput import Kind, kinds_of
-from mac.stages import evaluate
+from mac.stages import finetune
 from mac.training.batches import Batch, Plan
 from mac.training.processor import describe, prepare
 
@@ -121,10 +121,10 @@ def _train(learner: torch.nn.Module, config: Config, store: RandomStore, batch: 
 
 def _test(learner: torch.nn.Module, config: Config, store: RandomStore, device: torch.device, batch: int) -> float:
     sample = RandomStore(max(batch // config.evaluate.num_clips, 1), config.store.width, config.store.height)
-    evaluate.run(config, sample, learner.classifier, device)
+    finetune.predict(config, sample, learner.classifier, device)
     rounds, began = 3, time.monotonic()
     for _ in range(rounds):
-        evaluate.run(config, sample, learner.classifier, device)
+        finetune.predict(config, sample, learner.classifier, device)
     return rounds * len(sample.videos) * config.evaluate.num_clips / (time.monotonic() - began)
 
 

@@ -52,6 +52,11 @@ def choose(draws: np.ndarray, options: int | np.ndarray) -> np.ndarray:
     return (draws * options).astype(np.int64)  # the largest draw is 1 − 2⁻⁵³: its product rounds to below `options`
 
 
+def shuffle(numbers: np.ndarray, keys: Sequence[Key]) -> np.ndarray:
+    """Put different whole numbers (N,), e.g. videos, in a random order."""
+    return numbers[np.argsort(uniform((*keys, numbers), 1)[:, 0], kind="stable")]
+
+
 def integer_seed(keys: Sequence[Key]) -> int:
     """Derive one 53-bit seed for a library generator (weight initialisation, NumPy) from named keys."""
     return int(uniform(keys, 1).ravel()[0] * 2**53)

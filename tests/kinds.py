@@ -7,11 +7,10 @@ from benchmarks.harness import ROOT
 from benchmarks.stand_ins import RandomStore, learner_of, loop_of
 from mac.experiment import merge, parse, unfold
 from mac.methods.method import HELD_OUT
-from mac.stages import evaluate
+from mac.stages import finetune
 from mac.stages.finetune import ActionLearner
-from mac.training.batches import Batch
+from mac.training.batches import Batch, send
 from mac.training.snapshots import pack, unpack
-from mac.training.transfer import send
 from mac.validation import read_yaml
 
 KINDS = {
@@ -79,7 +78,7 @@ def train(kind, settings, device, between=lambda: None, after=lambda: None):
     after()
     learner.eval()
     if isinstance(learner, ActionLearner):
-        logits = evaluate.run(config, store, learner.classifier, device)["logits"]
+        logits = finetune.predict(config, store, learner.classifier, device)["logits"]
         found = {"logits": torch.from_numpy(np.stack(logits.to_numpy()))}
     else:
         (batch,) = read([("held out", np.arange(4))])

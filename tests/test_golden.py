@@ -25,10 +25,10 @@ from mac.methods import method_of
 from mac.methods.learner import Learner
 from mac.methods.method import HELD_OUT
 from mac.models.cam import class_activation_maps
-from mac.stages import evaluate, finetune, mask_check, probe
+from mac.stages import finetune, mask_check, probe
 from mac.training import batches
 from mac.training.batches import Batch
-from mac.training.optim import build_optimiser
+from mac.training.trainer import build_optimiser
 
 CPU, VIDEOS, TOLERANCE = torch.device("cpu"), np.array([7, 2, 5, 11]), 1e-3
 METHODS = (
@@ -150,7 +150,7 @@ def classifier():
 
 
 def logits():
-    found = evaluate.run(finetuning(), Store(), classifier(), CPU)
+    found = finetune.predict(finetuning(), Store(), classifier(), CPU)
     numbers_of_frames = frames_of_tests(Store().lengths[VIDEOS], 8, 2, 3)
     return {"frames": numbers_of_frames[:, :, 0].ravel().tolist(), "logits": numbers(np.stack(found["logits"]))}
 

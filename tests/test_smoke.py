@@ -190,6 +190,6 @@ def test_a_lost_store_is_made_again_from_the_journals_and_a_second_sync_changes_
 
 
 def test_training_processes_import_neither_mlflow_nor_snakemake(root):
-    modules = "mac.cli, mac.stages.pretrain, mac.stages.finetune, mac.stages.evaluate, mac.stages.probe"
+    modules = "mac.cli, mac.stages.pretrain, mac.stages.finetune, mac.stages.probe"
     code = f"import sys, {modules}; sys.exit(any(m in sys.modules for m in ('mlflow', 'snakemake')))"
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -43,15 +43,15 @@ def _start(
     """
     from mac.data.store import FrameStore
     from mac.runtime import signals
-    from mac.training import distributed, gpu_memory, processor
+    from mac.training import distributed, processor, usage
     from mac.training.run_folder import RunFolder
 
     device = machine.prepare(config.precision)
-    with distributed.join(device) as world, gpu_memory.explained(device):
+    with distributed.join(device) as world, usage.explained(device):
         clip, network = config.clip, config.model
         shape = (config.optimiser.batch_size // world.size, 3, clip.num_frames, clip.size, clip.size)
-        least = gpu_memory.least_bytes(network.backbone, network.width, shape, views, config.precision)
-        gpu_memory.check(device, least)
+        least = usage.least_bytes(network.backbone, network.width, shape, views, config.precision)
+        usage.check(device, least)
         frames = FrameStore(paths.store.parent, getattr(paths, "boxes", None))
         run = f"{config.identify()} on data {frames.digest}"
         yield SimpleNamespace(
@@ -122,14 +122,14 @@ def finetune(config: "FinetuneConfig", paths: SimpleNamespace, attempt: Attempt,
     if _is_launched(attempt.processes):
         return
 
-    from mac.stages import evaluate, finetune
+    from mac.stages import finetune
     from mac.training import checkpoint, processor
 
     with _start(config, 1, paths, attempt, machine) as job:
         began = time.monotonic()
         frames, run = job.store, job.folder
         model = finetune.run(config, backbone=paths.backbone, **vars(job))
-        table = evaluate.run(config, frames, model, job.device, job.loader_workers, run.leave_if_asked, job.world)
+        table = finetune.predict(config, frames, model, job.device, job.loader_workers, run.leave_if_asked, job.world)
         correct = int((table["label"] == table["predicted"]).sum())
         final = {"top1": 100 * correct / len(table), "correct": correct, "videos": len(table)}
         run.write("end", epoch=config.optimiser.epochs, final=final)
@@ -137,7 +137,7 @@ def finetune(config: "FinetuneConfig", paths: SimpleNamespace, attempt: Attempt,
         if not job.world.is_first:
             return
         about = {"finetune_id": config.identify(), "classes": list(frames.labels), "index_digest": frames.digest}
-        checkpoint.save_classifier(paths.classifier, model, about)
+        checkpoint.save_weights(paths.classifier, model, about)
         place(paths.predictions, lambda partial: table.to_parquet(partial, index=False))
         device = processor.describe(job.device, job.world.size)
         _write_metrics(paths.metrics, "finetune", config, final, frames, device, began, job.facts)

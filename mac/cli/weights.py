@@ -27,7 +27,7 @@ def weights(backbone: str, paths: SimpleNamespace) -> None:
 
     network = backbones.build(backbone)
     network.load_state_dict(backbones.published_weights(backbone))
-    checkpoint.save_backbone(paths.out, network, {"source": "torchvision Kinetics-400"})
+    checkpoint.save_weights(paths.out, network, {"source": "torchvision Kinetics-400"})
 
 
 def pair(name: str, text: str) -> Callable[[Callable], Callable]:

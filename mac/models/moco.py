@@ -13,7 +13,7 @@ class MomentumContrast(nn.Module):
 
     ``queue`` is (K, Z) with unit rows, ``cursor`` the row the next key goes to; ``filled`` counts the rows that hold
     keys: empty rows take no part in the loss, so that a young queue adds no random negatives. Both are plain numbers:
-    reading them off a GPU would make every step wait for it.
+    if they were tensors on a GPU, every step would wait for it to read them.
     """
 
     def __init__(self, encoder: nn.Module, queue: int, dim: int, momentum: float, temperature: float) -> None:
@@ -29,7 +29,7 @@ class MomentumContrast(nn.Module):
         return {"cursor": self.cursor, "filled": self.filled}
 
     def set_extra_state(self, state: Any) -> None:
-        """Take them from a state."""
+        """Read cursor and filled rows from a state."""
         self.cursor, self.filled = state["cursor"], state["filled"]
 
     @torch.no_grad()

@@ -70,10 +70,10 @@ def choose_penalty(
     Args:
         features: (N, D) of the training videos, float64.
         labels: (N,).
-        groups: (N,) names; a group is held out as a whole, for its videos resemble each other.
+        groups: (N,) names; a group is held out as a whole, because its videos resemble each other.
         classes: C.
         penalties: to choose from.
-        folds: parts the groups are dealt into, one after the other in the order of their names.
+        folds: number of parts; the group at index i, in the order of the names, is in part i mod ``folds``.
     """
     part = torch.from_numpy(np.unique(groups, return_inverse=True)[1] % folds)
     correct = dict.fromkeys(sorted(penalties, reverse=True), 0)

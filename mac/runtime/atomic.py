@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whoever writes, reads or is killed in between."""
+"""Files that appear whole or not at all, even if a process reads, writes or is killed at the same time."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def place(path: Path, write: Callable[[Path], Any]) -> None:
 
 
 def replace(path: Path, write: Callable[[Path], Any]) -> None:
-    """Do the same for a small file that several processes may write at once and that is easily made again.
+    """Do the same without waiting for the disk, for a small file that several processes may write at once.
 
     Raises:
         OSError: as above.

@@ -4,9 +4,9 @@ Snakemake counts GPUs but never says *which* one a job may use. A lease is an ex
 device, held by the command's own process: the kernel releases it when that process ends, however it ends. Any number of
 Snakemakes, users' scripts and shells on one machine share the devices that way.
 
-Devices that SLURM granted are leased too, among the processes of that SLURM job alone: nobody else has them, and a
-Snakemake inside an interactive allocation runs several trainings in one grant. The locks are the job's own, because
-clusters may number each job's devices from 0.
+Devices that SLURM granted are leased too, but only among the processes of that SLURM job: a Snakemake inside an
+interactive allocation runs several trainings on them. Each SLURM job has its own locks, because clusters may number the
+devices of every job from 0.
 """
 
 import argparse
@@ -25,7 +25,7 @@ ONLY_NAMES = "MAC_PRETEND_GPUS"  # set where a cluster's devices exist in name o
 FOLDER = "MAC_LEASE_DIR"
 GRANTED = "CUDA_VISIBLE_DEVICES"
 CLUSTER_JOB = "SLURM_JOB_ID"
-LEASED = "MAC_LEASED"  # set for the command: what it starts under a lease of its own needs no second one
+LEASED = "MAC_LEASED"  # set for the command: a lease inside it takes no further devices
 DEVICE_FILES = Path("/dev")
 PAUSE = 0.2  # seconds between two looks at devices that are taken
 
@@ -124,8 +124,8 @@ def lock_folder() -> Path:
 def lease(count: int, available: list[str], folder: Path, per_device: int = 1) -> list[str]:
     """Take ``count`` devices, waiting until so many are free; they are this process's until it ends.
 
-    One process at a time takes devices, and keeps its turn until it has all it asked for: no two wait for each other's,
-    and a job of many devices is not passed by for ever.
+    Only one process at a time takes devices, until it has all that it asked for. So no two processes wait for each
+    other, and jobs of one device can't overtake a job of many for ever.
 
     Args:
         count: devices to take.

@@ -1,10 +1,10 @@
-"""How far a scale's work is, read off the files its runs leave behind, and shown while Snakemake does it."""
+"""How far the work of a scale is: read from the files that its runs write, and shown while Snakemake runs."""
 
 import math
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,27 +33,26 @@ class Bar:
 
 def bars(plan: Plan, results: Path, reports: Path) -> list[Bar]:
     """Measure each stage: stores, mask checks, pretraining epochs, finetuning epochs, tables."""
-    stores = sum((results / "store" / i / "store.json").exists() for i in plan.stores)
-    checks = sum((results / "masks" / i / "check.json").exists() for i in plan.mask_checks)
+
+    def there(paths: Iterable[Path]) -> int:
+        return sum(path.exists() for path in paths)
+
     done = epochs_done(plan, results, journal.read)
-    pretrained, to_pretrain = (
-        sum(done[i] for i in plan.pretrainings),
-        sum(max(p.epochs) for p in plan.pretrainings.values()),
-    )
-    finetuned = sum(done[i] for i in plan.finetunings)
+    stores = there(results / "store" / i / "store.json" for i in plan.stores)
+    checks = there(results / "masks" / i / "check.json" for i in plan.mask_checks)
+    to_pretrain = sum(max(p.epochs) for p in plan.pretrainings.values())
     to_finetune = sum(f.config.optimiser.epochs for f in plan.finetunings.values())
-    tables = sum((reports / "tables" / f"{name}.md").exists() for name in plan.tables)
     return [
         Bar("data sets", "sets", stores, len(plan.stores)),
         Bar("mask checks", "checks", checks, len(plan.mask_checks)),
-        Bar("pretraining", "epochs", pretrained, to_pretrain),
-        Bar("finetuning", "epochs", finetuned, to_finetune),
-        Bar("tables", "tables", tables, len(plan.tables)),
+        Bar("pretraining", "epochs", sum(done[i] for i in plan.pretrainings), to_pretrain),
+        Bar("finetuning", "epochs", sum(done[i] for i in plan.finetunings), to_finetune),
+        Bar("tables", "tables", there(reports / "tables" / f"{name}.md" for name in plan.tables), len(plan.tables)),
     ]
 
 
 def follow(plan: Plan, results: Path, reports: Path, log: Path, command: list[str]) -> int:
-    """Run a command, its output in a log file, and show bars (on a terminal) or a line now and then.
+    """Run a command with its output in a log file, and show bars on a terminal, else a line every half minute.
 
     Args:
         plan: the scale that the command works on.
@@ -96,7 +95,7 @@ def _watch(process: subprocess.Popen, measure: Callable[[], list[Bar]], console:
         tasks = {b.name: display.add_task(b.name, total=b.total, completed=b.done, unit=b.unit) for b in measured}
         whole = display.add_task("whole", total=100, completed=_percent(measured), unit="%")
         while is_running:
-            is_running = process.poll() is None  # asked first: what ended meanwhile is shown once more
+            is_running = process.poll() is None  # asked before measuring: the final state is always shown
             measured = measure()
             for b in measured:
                 display.update(tasks[b.name], completed=b.done)

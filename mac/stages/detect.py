@@ -1,9 +1,8 @@
 """Person boxes: run a detector over the videos of a data set, at their own size (supplementary §5)."""
 
-from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -38,21 +37,10 @@ def run(
     detector = PersonDetector(config.detector, weights, device)
     rows = []
     for row in videos.itertuples():
-        for numbers, frames in _batches(root / row.file, row.width, row.height, config.every):
-            for number, found in zip(numbers, detector.detect(frames, config.min_score), strict=True):
+        frames = islice(enumerate(video.read(root / row.file, row.width, row.height)), 0, None, config.every)
+        while batch := list(islice(frames, BATCH)):
+            numbers, images = zip(*batch, strict=True)
+            for number, found in zip(numbers, detector.detect(list(images), config.min_score), strict=True):
                 rows += [(row.path, number, *box) for box in found.tolist()]
     table = pd.DataFrame(rows, columns=boxes.COLUMNS)
     return boxes.hold(table, videos, config.every)
-
-
-def _batches(path: Path, width: int, height: int, every: int) -> Iterator[tuple[list[int], list[np.ndarray]]]:
-    numbers, frames = [], []
-    for number, frame in enumerate(video.read(path, width, height)):
-        if number % every == 0:
-            numbers.append(number)
-            frames.append(frame)
-        if len(frames) == BATCH:
-            yield numbers, frames
-            numbers, frames = [], []
-    if frames:
-        yield numbers, frames

@@ -11,8 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from mac.augment.colour import MEAN, STD
 from mac.config import FinetuneConfig, PretrainConfig, read_config
-from mac.models.backbones import build
-from mac.models.export import exported, is_torchvisions, loading_lines, use_lines
+from mac.models.backbones import build, exported, is_torchvisions, loading_lines, use_lines
 from mac.runtime.atomic import place
 from mac.training import checkpoint
 
@@ -49,7 +48,7 @@ def run(results: Path, run_id: str, epoch: int | None, out: Path) -> dict[str, A
         backbone = build(config.model.backbone, config.model.width)
         path = folder / f"epoch_{epoch}.safetensors"
         _check_origin(path, {"pretrain_id": run_id, "epoch": str(epoch)})
-        checkpoint.load_backbone(path, backbone)
+        checkpoint.load_weights(path, backbone)
         metrics = _read(folder / f"epoch_{epoch}.json")
     else:
         if epoch:

@@ -1,9 +1,11 @@
-"""Finetuning on action labels, from a pretrained backbone or from random weights."""
+"""Finetuning on action labels, from a pretrained backbone or from random weights, and its test (method §3)."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -14,13 +16,12 @@ from mac.data.clips import training_frames
 from mac.data.store import FrameStore
 from mac.methods.learner import Drawn, Metrics
 from mac.models.heads import ActionClassifier
-from mac.randomness import uniform
-from mac.training import batches, checkpoint
+from mac.randomness import shuffle
+from mac.training import batches, checkpoint, trainer
 from mac.training.batches import Batch
 from mac.training.distributed import ALONE, World
-from mac.training.loop import Loop
-from mac.training.optim import build_optimiser, schedule_of
-from mac.training.processor import autocast, describe, seeded, to_fast_layout
+from mac.training.evaluation import mean_outputs, table_of
+from mac.training.processor import autocast, seeded, to_fast_layout
 from mac.training.run_folder import RunFolder
 
 
@@ -96,39 +97,48 @@ def run(
     """
     if (backbone is None) != (config.initial == "random"):
         raise ValueError(f"finetuning from {config.initial!r} weights, but the backbone given is {backbone}")
-    o, run_id, train = config.optimiser, config.identify(), labelled(config, store)
     learner = ActionLearner(config, store, device)
     if backbone:
-        checkpoint.load_backbone(backbone, learner.classifier.backbone)
+        checkpoint.load_weights(backbone, learner.classifier.backbone)
     to_fast_layout(learner.classifier, device)
-    optimiser = build_optimiser(learner.trained, o.name, o.lr, o.sgd_momentum, o.weight_decay)
-    rate = schedule_of(o.lr, o.epochs, o.schedule, o.milestones, o.gamma, o.warmup_epochs)
-    loop = Loop(run_id, learner, optimiser, rate, o.gradient_clip, folder, world)
-    if not loop.resume():
-        folder.write(
-            "start",
-            stage="finetune",
-            id=run_id,
-            epoch=0,
-            until=o.epochs,
-            epochs=o.epochs,
-            device=describe(device, world.size),
-            index_digest=store.digest,
-            videos=len(train),
-            facts=facts or {},
-        )
-    loop.train(
-        o.epochs,
-        lambda epoch: batches.epoch_order(train, o.batch_size, (config.seed, "order", epoch)),
-        partial(
-            batches.read,
-            store,
-            choose=partial(_choose, config),
-            workers=loader_workers,
-            pinned=device.type == "cuda",
-        ),
-    )
+    pinned = device.type == "cuda"
+    read = partial(batches.read, store, choose=partial(_choose, config), workers=loader_workers, pinned=pinned)
+    videos, until = labelled(config, store), config.optimiser.epochs
+    trainer.train("finetune", config, learner, store, videos, until, read, folder, device, facts, world)
     return learner.classifier
+
+
+def predict(
+    config: FinetuneConfig,
+    store: FrameStore,
+    model: nn.Module,
+    device: torch.device,
+    loader_workers: int = 0,
+    before_batch: Callable[[], None] = lambda: None,
+    world: World = ALONE,
+) -> pd.DataFrame:
+    """Predict every test video of the split, by the mean logits of several clips spread over it (method §3).
+
+    Args:
+        config: the resolved stage; its ``evaluate`` section says how to test.
+        store: the frames.
+        model: maps clips (B, 3, T, H, W), normalised, to logits (B, classes).
+        device: where the model is.
+        loader_workers: reading processes.
+        before_batch: called before each batch; may raise to leave.
+        world: the processes that share the videos; all return the whole.
+
+    Returns:
+        One row per video in store order: ``path``, ``group``, ``label``, ``predicted`` (class indices), ``logits``
+        (list of float, the mean over clips).
+    """
+    videos = store.select(config.split, "test")
+    sizes = (config.clip.num_frames, config.clip.size, config.optimiser.batch_size)
+    model.eval()
+    own = mean_outputs(model, config, store, world.share(videos), *sizes, device, loader_workers, before_batch)
+    parts = world.collect(own)  # a process may have had no video
+    logits = torch.cat([part for part in parts if part is not None]).numpy()
+    return table_of(store, videos, logits.argmax(1), logits=list(logits))
 
 
 def learned_labels(config: FinetuneConfig, store: FrameStore) -> np.ndarray:
@@ -136,7 +146,7 @@ def learned_labels(config: FinetuneConfig, store: FrameStore) -> np.ndarray:
     labels = store.videos["label_index"].to_numpy().copy()
     if config.shuffle_labels:
         train = labelled(config, store)
-        labels[train] = labels[train][np.argsort(uniform((config.seed, "shuffled", train), 1)[:, 0], kind="stable")]
+        labels[train] = labels[shuffle(train, (config.seed, "shuffled"))]
     return labels
 
 
@@ -148,13 +158,12 @@ def labelled(config: FinetuneConfig, store: FrameStore) -> np.ndarray:
     """
     train = store.select(config.split, "train")
     label = store.videos["label_index"].to_numpy()[train]
-    draws = uniform((config.seed, "labelled", train), 1)[:, 0]
     chosen = []
     for index, name in enumerate(store.labels):
         own = train[label == index]
         if not len(own):
             raise ValueError(f"class {name!r} has no training video in split {config.split}")
-        chosen.append(own[np.argsort(draws[label == index], kind="stable")][: config.videos_per_class])
+        chosen.append(shuffle(own, (config.seed, "labelled"))[: config.videos_per_class])
     return np.sort(np.concatenate(chosen))
 
 

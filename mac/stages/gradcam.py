@@ -1,4 +1,4 @@
-"""Figures 2–4: where two finetuned models look, on test videos chosen by who is right, and what chance would give."""
+"""Figures 2–4: where two finetuned models look, on test videos that one, the other or none of them predicts rightly."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,13 +17,12 @@ from mac.data.clips import test_frames
 from mac.data.store import FrameStore
 from mac.masks.frame_difference import foreground_masks
 from mac.masks.overlap import compare, describe
-from mac.models.cam import class_activation_maps
-from mac.models.cam_figure import Row, choose_rows, draw, explain, group
+from mac.models.cam import Row, choose_rows, class_activation_maps, draw, explain, group
 from mac.models.heads import ActionClassifier
-from mac.randomness import uniform
+from mac.randomness import shuffle
 from mac.training import batches, checkpoint
+from mac.training.batches import send
 from mac.training.processor import to_fast_layout
-from mac.training.transfer import send
 
 FIGURES = ("F2", "F3", "F4")
 
@@ -71,7 +70,7 @@ def load(name: str, config: FinetuneConfig, weights: Path, predictions: Path, de
             f" {config.identify()}; give the files of one folder results/finetune/ID"
         )
     network = ActionClassifier(config.model.backbone, config.model.width, len(facts["classes"]))
-    checkpoint.load_classifier(weights, network)
+    checkpoint.load_weights(weights, network, "classifier")
     return Model(name, config, facts, to_fast_layout(network, device).eval(), pd.read_parquet(predictions))
 
 
@@ -85,7 +84,7 @@ def run(
     sample: int = 200,
     loader_workers: int = 0,
 ) -> dict:
-    """Draw the three figures and measure how the maps lie to the moving foreground.
+    """Draw the three figures and measure how much the maps overlap the moving foreground.
 
     A map explains the class its own model predicts, on the middle test clip; the frame shown is the one with the
     largest foreground.
@@ -210,7 +209,7 @@ def _middle_clip(config: FinetuneConfig, lengths: np.ndarray, _: int | str, vide
 
 
 def _rows(models: tuple[Model, Model], store: FrameStore, looks: Looks, chosen: np.ndarray) -> tuple[list[Row], list]:
-    """Take the frame with the largest foreground of each chosen test video; as pictures, and as facts for a page."""
+    """Choose the frame with the largest foreground of each chosen test video: pictures, and facts for a page."""
     shown, facts = [], []
     for i, position in enumerate(chosen):
         at = int(looks.masks[i].mean((1, 2)).argmax())
@@ -225,10 +224,10 @@ def _rows(models: tuple[Model, Model], store: FrameStore, looks: Looks, chosen: 
 
 
 def _measure(models: tuple[Model, Model], look: Callable[[np.ndarray], Looks], sample: int) -> dict:
-    """Compare the models' maps with the foreground on a sample of the test videos; with a sentence about it."""
+    """Compare the models' maps with the foreground on a sample of the test videos, and say the result in a sentence."""
     first, count = models[0], len(models[0].predictions)
     keys = (first.config.seed, "gradcam", "overlap")
-    chosen = np.sort(np.argsort(uniform((*keys, np.arange(count)), 1)[:, 0], kind="stable")[:sample])
+    chosen = np.sort(shuffle(np.arange(count), keys)[:sample])
     looks = look(chosen)
     groups = first.predictions["group"].to_numpy()[chosen]
     found = compare(looks.maps, looks.masks, groups, keys)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from mac import pictures
@@ -14,15 +13,15 @@ from mac.data.store import FrameStore
 from mac.masks import check
 from mac.masks.frame_difference import background_differences, foreground_masks, luma, threshold_differences
 from mac.masks.person_boxes import box_masks
-from mac.randomness import uniform
+from mac.randomness import shuffle
 
-CLIPS = 64  # clips a mask check looks at
-SHOWN = 4  # of which so many are shown
+CLIPS = 64  # clips of a mask check
+SHOWN = 4  # clips in its picture
 SWEEP_MOMENTA, SWEEP_THRESHOLDS = (0.1, 0.5, 1.0), (10.0, 30.0, 60.0)  # Tables 7 and 8
 
 
 def setting(config: MaskCheckConfig) -> str:
-    """Name a mask setting for a person."""
+    """Describe a mask setting in words."""
     m = config.mask
     where = f"on {config.store.dataset.name}, strides {config.clip.strides}"
     if m.source == "person_boxes":
@@ -69,8 +68,7 @@ def sweep(config: MaskCheckConfig, store: FrameStore, paths: list[Path]) -> list
 
 def _clips(config: MaskCheckConfig, store: FrameStore) -> tuple[torch.Tensor, torch.Tensor | None, object]:
     """Cut clips (V, 3, T, S, S) out of training videos chosen evenly at random."""
-    train = store.select(config.split, "train")
-    videos = train[np.argsort(uniform(("card", train), 1)[:, 0], kind="stable")][:CLIPS]
+    videos = shuffle(store.select(config.split, "train"), ("card",))[:CLIPS]
     clip = config.clip
     frames = training_frames(store.lengths[videos], clip.num_frames, clip.strides, ("card frames", videos))
     recipe = ViewRecipe(clip.scales, clip.size, 0.0, 0.0, 0.0)

@@ -12,14 +12,12 @@ from mac.config import PretrainConfig
 from mac.data.store import FrameStore
 from mac.methods.learner import Learner
 from mac.methods.method import HELD_OUT
-from mac.training import batches, checkpoint
-from mac.training.batches import Batch
+from mac.training import batches, checkpoint, trainer
+from mac.training.batches import Batch, send
 from mac.training.distributed import ALONE, World
 from mac.training.loop import Loop
-from mac.training.optim import build_optimiser, schedule_of
 from mac.training.processor import describe
 from mac.training.run_folder import RunFolder
-from mac.training.transfer import send
 
 
 @dataclass(frozen=True)
@@ -65,28 +63,9 @@ def run(
         mac.training.run_folder.Interrupted: the run was asked to leave, and has saved itself.
         mac.training.checkpoint.CheckpointError: ``previous`` or the folder belongs to another run or to other data.
     """
-    o = config.optimiser
+    run_id, size = config.identify(), config.optimiser.batch_size
     train, test = store.select(config.split, "train"), store.select(config.split, "test")
     learner = Learner(config, store.videos["label_index"].to_numpy(), device, world)
-    optimiser = build_optimiser(learner.trained, o.name, o.lr, o.sgd_momentum, o.weight_decay)
-    run_id = config.identify()
-    rate = schedule_of(o.lr, o.epochs, o.schedule, o.milestones, o.gamma, o.warmup_epochs)
-    loop = Loop(run_id, learner, optimiser, rate, o.gradient_clip, folder, world)
-    if not loop.resume():
-        if previous:
-            _restore_segment(loop, checkpoint.load_state(previous, run_id), store.digest, previous)
-        folder.write(
-            "start",
-            stage="pretrain",
-            id=run_id,
-            epoch=loop.position.epoch,
-            until=until,
-            epochs=o.epochs,
-            device=describe(device, world.size),
-            index_digest=store.digest,
-            videos=len(train),
-            facts=facts or {},
-        )
     read = partial(
         batches.read,
         store,
@@ -95,12 +74,13 @@ def run(
         workers=loader_workers,
         pinned=device.type == "cuda",
     )
-    loop.train(until, lambda epoch: batches.epoch_order(train, o.batch_size, (config.seed, "order", epoch)), read)
-    held_out = _held_out(learner, read, test, o.batch_size, folder, device, world)
+    begin = partial(_continue_segment, previous, run_id, store.digest)
+    loop = trainer.train("pretrain", config, learner, store, train, until, read, folder, device, facts, world, begin)
+    held_out = _held_out(learner, read, test, size, folder, device, world)
     folder.write("metrics", epoch=until, step=loop.position.step, **held_out)
     folder.write("end", epoch=until, final=held_out)
     if world.is_first:
-        checkpoint.save_backbone(outputs.backbone, learner.backbone, {"pretrain_id": run_id, "epoch": str(until)})
+        checkpoint.save_weights(outputs.backbone, learner.backbone, {"pretrain_id": run_id, "epoch": str(until)})
         state = {name: value for name, value in loop.state().items() if name != "position"}
         where = {"epoch": until, "step": loop.position.step, "index_digest": store.digest}
         checkpoint.save_state(outputs.state, run_id, where | state)
@@ -114,8 +94,11 @@ def run(
     }
 
 
-def _restore_segment(loop: Loop, state: dict, digest: str, path: Path) -> None:
-    """Continue where the segment before ended."""
+def _continue_segment(path: Path | None, run_id: str, digest: str, loop: Loop) -> None:
+    """Continue where the segment before ended, if there is one."""
+    if path is None:
+        return
+    state = checkpoint.load_state(path, run_id)
     if state["index_digest"] != digest:
         raise checkpoint.CheckpointError(
             f"{path}: trained on data with digest {state['index_digest']}, but the store's is {digest};"

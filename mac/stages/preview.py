@@ -11,7 +11,7 @@ from mac.masks import check
 from mac.masks.frame_difference import foreground_masks
 
 SHOWN = 8  # frames in a picture
-LONGEST = 3000  # frames: a preview is a look, not a conversion
+LONGEST = 3000  # frames of a video: longer previews would be conversions
 
 
 class PreviewError(Exception):

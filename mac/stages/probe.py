@@ -11,8 +11,8 @@ from mac.data.store import FrameStore
 from mac.models.heads import ActionClassifier
 from mac.models.probe import choose_penalty, first_matches, fit_linear, score_linear, standardise
 from mac.training import checkpoint
-from mac.training.evaluation_views import read_test_views
-from mac.training.processor import autocast, seeded, to_fast_layout
+from mac.training.evaluation import mean_outputs, table_of
+from mac.training.processor import seeded, to_fast_layout
 
 CLIPS_AT_ONCE = 32
 
@@ -31,9 +31,8 @@ def run(
 
     Returns:
         ``top1`` of the linear probe [percent], the ``penalty`` it chose, ``recall`` [percent] by k, and the number of
-        ``training_videos``; and one row a test
-        video in store order: ``path``, ``group``, ``label``, ``predicted`` (by the probe) and ``first_match``, the rank
-        of its nearest training video of the same class.
+        ``training_videos``; and one row a test video in store order: ``path``, ``group``, ``label``, ``predicted`` (by
+        the probe) and ``first_match``, the rank of its nearest training video of the same class.
 
     Raises:
         ValueError: weights are given for a random start or missing for another, or features are not finite.
@@ -52,22 +51,12 @@ def run(
     penalty = choose_penalty(known, own, groups, len(store.labels), config.penalties, config.folds)
     predicted = score_linear(new, fit_linear(known, own, len(store.labels), penalty)).argmax(1)
     matches = first_matches(test, asked, train, own)
-    rows = store.videos.iloc[sides[1]]
-    table = pd.DataFrame(
-        {
-            "path": rows["path"].to_numpy(),
-            "group": rows["group"].to_numpy(),
-            "label": asked.numpy(),
-            "predicted": predicted.numpy(),
-            "first_match": matches.numpy(),
-        }
-    )
+    table = table_of(store, sides[1], predicted.numpy(), first_match=matches.numpy())
     recall = {str(k): 100 * float((matches <= k).double().mean()) for k in RETRIEVAL_KS}
     top1 = 100 * float((predicted == asked).double().mean())
     return {"top1": top1, "penalty": penalty, "recall": recall, "training_videos": len(train)}, table
 
 
-@torch.no_grad()
 def features(
     config: ProbeConfig,
     store: FrameStore,
@@ -77,18 +66,13 @@ def features(
     loader_workers: int = 0,
 ) -> torch.Tensor:
     """Compute the features (N, D) of videos (N,), each the mean over its test clips."""
-    e, found = config.evaluate, []
-    views = dict(e, num_frames=config.num_frames, size=config.size, clips_at_once=CLIPS_AT_ONCE)
-    for view in read_test_views(store, videos, device, loader_workers, **views):
-        with autocast(config.precision, device):
-            own = backbone(view.contiguous(memory_format=torch.channels_last_3d)).float()
-        found.append(own.unflatten(0, (-1, e.num_clips)).mean(1))
-    return torch.cat(found).cpu()
+    sizes = (config.num_frames, config.size, CLIPS_AT_ONCE)
+    return mean_outputs(backbone, config, store, videos, *sizes, device, loader_workers)
 
 
 def _backbone(config: ProbeConfig, classes: int, weights: Path | None) -> torch.nn.Module:
     with seeded((config.seed, "classifier")):  # as finetuning builds it: random weights are the same ones
         backbone = ActionClassifier(config.model.backbone, config.model.width, classes).backbone
     if weights:
-        checkpoint.load_backbone(weights, backbone)
+        checkpoint.load_weights(weights, backbone)
     return backbone

@@ -1,18 +1,27 @@
-"""Batches of clips: which videos in which order, read by any number of worker processes with the same result."""
+"""Batches of clips: which videos in which order, how they are read, and what moves between host and device in a step.
+
+Any number of reading processes gives the same batches. A blocking copy would make the host wait until the device has
+finished all its work, and then the device wait until the host has launched more. So a step's random parameters go to
+the device in one copy that the host doesn't wait for, and its loss and metrics are read one step late.
+"""
 
 import os
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
+from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, Dataset
 
 from mac.data.store import FrameStore
-from mac.randomness import uniform
+from mac.randomness import shuffle
 from mac.training import readers
+
+ALIGNMENT = 16  # bytes; in a packed tensor, a view of another dtype must begin at a multiple of its element size
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Batch:
 
 def epoch_order(videos: np.ndarray, batch_size: int, keys: tuple[int | str, ...]) -> list[np.ndarray]:
     """Shuffle videos (N,) into batches; what doesn't fill a batch is left out of this epoch (unless N < batch_size)."""
-    order = videos[np.argsort(uniform((*keys, videos), 1)[:, 0], kind="stable")]
+    order = shuffle(videos, keys)
     count = max(len(order) // batch_size, 1)
     return [order[i * batch_size : (i + 1) * batch_size] for i in range(count)]
 
@@ -50,9 +59,7 @@ def in_turn(videos: np.ndarray, batch_size: int) -> list[np.ndarray]:
     return [videos[i : i + batch_size] for i in range(0, len(videos), batch_size)]
 
 
-Plan = Iterable[tuple[int | str, np.ndarray]]  # an epoch (or what else frames are chosen for) and the videos of a batch
-
-
+Plan = Iterable[tuple[int | str, np.ndarray]]  # of each batch its epoch (or the name of a test) and its videos
 Choose = Callable[[np.ndarray, int | str, np.ndarray], np.ndarray]
 
 
@@ -100,11 +107,13 @@ def read(
     if not workers:
         yield from DataLoader(source, sampler=planned, batch_size=None, pin_memory=pinned)
         return
-    for epoch, videos in islice(planned, 1):  # a clip tells how large a batch is
+    planned = iter(planned)
+    first = list(islice(planned, 1))
+    for epoch, videos in first:  # a clip tells how large a batch is
         readers.check(workers, source[epoch, videos[:1]].nbytes * len(videos))
     loader = DataLoader(
         source,
-        sampler=planned,
+        sampler=chain(first, planned),
         batch_size=None,
         num_workers=workers,
         pin_memory=pinned,
@@ -114,3 +123,48 @@ def read(
     with readers.starting():
         batches = iter(loader)
     yield from batches
+
+
+def send(tree: Any, device: torch.device) -> Any:
+    """Move the tensors of a tree of dicts, tuples and lists to the device, in one copy that the host doesn't wait for.
+
+    Args:
+        tree: CPU tensors of any dtype and shape, among other leaves.
+        device: where to. On the CPU the tree is returned as it is.
+
+    Returns:
+        The same tree, its tensors on the device. They share memory with each other: write into none of them.
+    """
+    if device.type == "cpu":
+        return tree
+    leaves, structure = pytree.tree_flatten(tree)
+    places, size = {}, 0
+    for number, leaf in enumerate(leaves):
+        if isinstance(leaf, torch.Tensor):
+            places[number] = slice(size, size + leaf.nbytes)
+            size += -(-leaf.nbytes // ALIGNMENT) * ALIGNMENT
+    packed = torch.empty(size, dtype=torch.uint8, pin_memory=device.type == "cuda")
+    for number, place in places.items():
+        packed[place].view(leaves[number].dtype).view(leaves[number].shape).copy_(leaves[number])
+    moved = packed.to(device, non_blocking=True)
+    for number, place in places.items():
+        leaves[number] = moved[place].view(leaves[number].dtype).view(leaves[number].shape)
+    return pytree.tree_unflatten(leaves, structure)
+
+
+class Readback:
+    """Numbers that are being copied from the device while it goes on working."""
+
+    def __init__(self, values: torch.Tensor) -> None:
+        """Start a copy of ``values`` (N,) that runs as soon as the device has computed them."""
+        self._values = values.to("cpu", non_blocking=True)
+        self._arrived = None
+        if values.device.type == "cuda":
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+
+    def wait(self) -> list[float]:
+        """Wait until the numbers have arrived, and give them."""
+        if self._arrived:
+            self._arrived.synchronize()
+        return self._values.tolist()

@@ -15,35 +15,30 @@ class CheckpointError(Exception):
     """A checkpoint belongs to another run or doesn't fit the network; the message names both."""
 
 
-def save_backbone(path: Path, backbone: torch.nn.Module, facts: dict[str, str]) -> None:
-    """Save a backbone's parameters and buffers under torchvision's names (safetensors), with facts as metadata."""
-    _save(path, backbone, facts)
+def save_weights(path: Path, network: torch.nn.Module, facts: dict[str, Any]) -> None:
+    """Save a backbone (under torchvision's names) or a classifier: parameters and buffers, in safetensors.
+
+    Args:
+        path: the file.
+        network: whose weights to save.
+        facts: what the weights are, any JSON, kept as metadata: ``pretrain_id`` and ``epoch`` of a backbone;
+            ``finetune_id``, ``classes`` (their names in order) and ``index_digest`` of a classifier.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    # One metadata entry: safetensors writes several in random order, and equal weights should be equal files.
+    place(path, lambda partial: save_file(tensors, partial, {"mac": json.dumps(facts, sort_keys=True)}))
 
 
-def load_backbone(path: Path, backbone: torch.nn.Module) -> None:
-    """Load what :func:`save_backbone` saved.
+def load_weights(path: Path, network: torch.nn.Module, kind: str = "backbone") -> None:
+    """Load what :func:`save_weights` saved of a network built alike; an error calls the network a ``kind``.
 
     Raises:
-        CheckpointError: the file's tensors are not this backbone's.
+        CheckpointError: the file's tensors are not this network's.
     """
-    _load(path, backbone, "backbone")
-
-
-def save_classifier(path: Path, classifier: torch.nn.Module, facts: dict[str, Any]) -> None:
-    """Save a finetuned network, backbone and head, as :func:`save_backbone` does.
-
-    ``facts`` say what it is: ``finetune_id``, ``classes`` (their names in order), ``index_digest``; any JSON.
-    """
-    _save(path, classifier, facts)
-
-
-def load_classifier(path: Path, classifier: torch.nn.Module) -> None:
-    """Load what :func:`save_classifier` saved.
-
-    Raises:
-        CheckpointError: the file's tensors are not this classifier's.
-    """
-    _load(path, classifier, "classifier")
+    try:
+        network.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: not a checkpoint of this {kind} — {error}") from None
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -59,19 +54,6 @@ def read_facts(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: not a file of weights that this pipeline wrote — {error}; delete it and run its training again"
         ) from None
-
-
-def _save(path: Path, network: torch.nn.Module, facts: dict[str, Any]) -> None:
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    # One metadata entry: safetensors writes several in random order, and equal weights should be equal files.
-    place(path, lambda partial: save_file(tensors, partial, {"mac": json.dumps(facts, sort_keys=True)}))
-
-
-def _load(path: Path, network: torch.nn.Module, kind: str) -> None:
-    try:
-        network.load_state_dict(load_file(path))
-    except RuntimeError as error:
-        raise CheckpointError(f"{path}: not a checkpoint of this {kind} — {error}") from None
 
 
 def save_state(path: Path, run: str, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Several processes that train one network, one GPU each: which videos each takes, and what they tell each other.
+"""Several processes that train one network, one GPU each: which videos each takes, and what they exchange.
 
 The batch is the run's, not the process's: whatever the number of processes, every step sees the same videos, batch
 normalisation takes its statistics over all of them, and the result is the same up to rounding.
@@ -21,11 +21,11 @@ from torch.nn.parallel import DistributedDataParallel
 from mac.runtime.signals import die_with_parent
 
 STARTER = "MAC_STARTER"  # the process that started ours, by number
-MEETING = "MAC_MEETING"  # where processes that we started find each other; torchrun's find each other by its address
+MEETING = "MAC_MEETING"  # where processes started by `launch` find each other; torchrun gives its own an address
 
 
 class DistributedError(Exception):
-    """A batch can't be shared out; the message says among how many processes it can."""
+    """A batch can't be split evenly; the message says over how many processes it can."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,14 @@ _met: list[Any] = []  # process groups live as long as the process: DDP's destru
 
 @contextmanager
 def join(device: torch.device) -> Iterator[World]:
-    """Meet the other processes of the run, as torchrun's environment names them; alone where it names none."""
+    """Connect to the other processes of the run, if torchrun's environment variables name any."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield World()
         return
     if MEETING in os.environ:
         die_with_parent(int(os.environ[STARTER]))
-    # Counts and flags go by CPU: they must not wait for the GPU's queue.
+    # Counts and flags are exchanged on the CPU: they must not wait for work that is queued on the GPU.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     rank, meeting = int(os.environ["RANK"]), os.environ.get(MEETING, "env://")
     dist.init_process_group(backend, init_method=meeting, rank=rank, world_size=size)
@@ -167,7 +167,7 @@ def _share_statistics(module: nn.Module, device: torch.device) -> None:
     for name, child in module.named_children():
         if type(child) is nn.BatchNorm3d:
             shared = AllReduceBatchNorm3d(child.num_features, child.eps, child.momentum)
-            shared.__dict__.update(child.__dict__)  # the very parameters and buffers, for the optimiser holds them
+            shared.__dict__.update(child.__dict__)  # the same parameter objects: the optimiser holds them
             setattr(module, name, shared)
         else:
             _share_statistics(child, device)

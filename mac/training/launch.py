@@ -10,11 +10,11 @@ from tempfile import TemporaryDirectory
 from mac.training.distributed import MEETING, STARTER
 from mac.training.run_folder import Interrupted
 
-PATIENCE = 30.0  # seconds that the others get to end after one has failed
+PATIENCE = 30.0  # seconds for the others to end after one has failed
 
 
 class ProcessError(Exception):
-    """A process of a run failed; the message says how, and its own words stand above it."""
+    """A process of a run failed; the message says how, and the process's own error is printed above it."""
 
 
 def is_due(processes: int) -> bool:
@@ -25,8 +25,8 @@ def is_due(processes: int) -> bool:
 def launch(processes: int, words: list[str]) -> None:
     """Run ``python -m mac WORDS`` in several processes that find each other, and wait for them.
 
-    A SIGTERM is passed on; they may take as long as they need to save themselves. They hold this process's lease with
-    it, and end with it however it ends.
+    A SIGTERM is passed on to them, and they may take as long as they need to save their state. They share this
+    process's lease of GPUs, and are killed when this process ends in any way.
 
     Raises:
         Interrupted: they were asked to leave, and have saved themselves.
@@ -57,7 +57,7 @@ def _tell(workers: list[subprocess.Popen], number: int) -> None:
 
 
 def _wait(workers: list[subprocess.Popen]) -> list[int]:
-    """Wait for all; once one has failed the others, which may wait for it for ever, are ended."""
+    """Wait for all; after one has failed, end the others, which might wait for it for ever."""
     deadline = None
     while any(worker.poll() is None for worker in workers):
         time.sleep(0.1)

@@ -1,19 +1,18 @@
-"""The training loop that all stages share: a position that can be saved and continued after any step."""
+"""The training loop of all stages, which can be saved and continued after any step."""
 
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from mac.training import batches
-from mac.training.batches import Batch
+from mac.training.batches import Batch, Readback, send
 from mac.training.distributed import ALONE, World
 from mac.training.run_folder import RunFolder
-from mac.training.transfer import Readback, send
 from mac.training.usage import Usage
 
 
@@ -21,25 +20,9 @@ class NotFiniteError(Exception):
     """The loss became NaN or infinite; the message says where, and what the last finite one was."""
 
 
-class Learner(Protocol):
-    """What a stage trains: networks, the random parameters and the losses of a step, and what follows a step.
-
-    ``draw`` gives a tree of CPU tensors for videos (B,); ``forward`` gets it back on the device, with the batch.
-    """
-
-    @property
-    def trained(self) -> list[torch.nn.Parameter]: ...  # noqa: D102
-
-    def draw(self, videos: np.ndarray, epoch: int) -> Any: ...  # noqa: D102
-
-    def forward(self, batch: Batch, drawn: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]: ...  # noqa: D102
-
-    def after_step(self) -> None: ...  # noqa: D102
-
-
 @dataclass
 class Position:
-    """Where a training stands: ``epoch`` epochs done and ``batch`` batches of the next, with their running sums."""
+    """How far a training is: ``epoch`` epochs and ``batch`` batches of the next one, with sums over those batches."""
 
     epoch: int = 0
     batch: int = 0
@@ -50,8 +33,7 @@ class Position:
     sums: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Step:
+class _Step(NamedTuple):
     """A step whose loss and metrics are on their way from the device."""
 
     number: int
@@ -62,10 +44,10 @@ class _Step:
 
 
 class Loop:
-    """A learner and its optimiser on the way from one epoch to another.
+    """A learner and its optimiser in training.
 
     Attributes:
-        position: where the training stands.
+        position: how far the training is.
     """
 
     def __init__(
@@ -82,7 +64,9 @@ class Loop:
 
         Args:
             run: its id, for messages.
-            learner: a :class:`Learner`.
+            learner: a network with ``trained``, the parameters that the optimiser moves; ``draw(videos, epoch)``, the
+                random parameters of a step on videos (B,) as a tree of CPU tensors; ``forward(batch, drawn)``, which
+                gets both on the device and gives the loss and metrics by name; and ``after_step()``.
             optimiser: moves ``learner.trained``.
             rate: the learning rate at a number of epochs done, fractions included.
             gradient_clip: largest norm of the gradient.
@@ -136,10 +120,16 @@ class Loop:
             mac.training.distributed.DistributedError: a batch can't be shared out evenly.
             mac.training.run_folder.Interrupted: the run was asked to leave, and has saved itself.
         """
-        remaining = _Remaining(order, self.world, self.position.epoch, self.position.batch, until)
-        with closing(read(remaining)) as found:  # the reading processes end with it
+        with closing(read(self._remaining(until, order))) as found:  # the reading processes end with it
             self._train(until, order, found)
         self.folder.remember(self.state)
+
+    def _remaining(self, until: int, order: Callable[[int], list[np.ndarray]]) -> batches.Plan:
+        """Plan the batches that are left of a training, in order: this process's part of each."""
+        begun, done = self.position.epoch, self.position.batch  # now: batches are planned ahead of the training
+        for epoch in range(begun, until):
+            for batch in order(epoch)[done if epoch == begun else 0 :]:
+                yield epoch, self.world.equal_share(batch)
 
     def _train(self, until: int, order: Callable[[int], list[np.ndarray]], found: Iterator[Batch]) -> None:
         while self.position.epoch < until:
@@ -188,13 +178,13 @@ class Loop:
         self.learner.after_step()
         p.batch, p.step = p.batch + 1, p.step + 1
         p.clips += len(batch.videos) * self.world.size
-        # 6. what the step before gave: read now that the device has work again, so that it waits for nobody
+        # 6. loss and metrics of the step before: read only now, so that the device has work meanwhile
         values = Readback(torch.stack([loss.detach(), *metrics.values()]))
         self._read_step()
         self._unread = _Step(p.step, p.epoch + 1, rate, list(metrics), values)
 
     def _read_step(self) -> None:
-        """Read the newest step's loss and metrics, if they are unread; nothing is saved before they are known.
+        """Read the newest step's loss and metrics, if they are unread; this always happens before a snapshot.
 
         Raises:
             NotFiniteError: the loss is not a finite number.
@@ -212,19 +202,3 @@ class Loop:
         for name, one in zip(step.names, means, strict=True):
             p.sums[name] = p.sums.get(name, 0.0) + one
         p.last_loss = value
-
-
-@dataclass(frozen=True)
-class _Remaining:
-    """The batches that are left of a training, in order: this process's part of each."""
-
-    order: Callable[[int], list[np.ndarray]]
-    world: World
-    epoch: int
-    batch: int
-    until: int
-
-    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
-        for epoch in range(self.epoch, self.until):
-            for batch in self.order(epoch)[self.batch if epoch == self.epoch else 0 :]:
-                yield epoch, self.world.equal_share(batch)

@@ -12,7 +12,7 @@ import torch
 from mac.randomness import Key, integer_seed
 from mac.runtime import lease
 
-MOST_READERS = 16  # of a process where nobody says how many; more than any GPU takes
+MOST_READERS = 16  # of a process, unless the user sets a number; no GPU needs more
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _LARGEST = 2**31 - 1  # bytes; mallopt takes an int
 
@@ -24,9 +24,8 @@ class GpuError(Exception):
 def prepare(device: str, threads: int, precision: str = "tf32", deterministic: bool = True) -> torch.device:
     """Choose the device and set threads, numerics and deterministic algorithms.
 
-    ``auto`` takes CUDA where the machine, or who granted its devices, has a GPU, and the CPU elsewhere: a GPU that is
-    there is used, or this fails. Of several processes on a machine, each takes the device of its local rank (torchrun's
-    ``LOCAL_RANK``).
+    ``auto`` takes CUDA where the machine has a GPU or the scheduler granted one, and the CPU elsewhere: a GPU that is
+    there is used, or this fails. If several processes train on a machine, each takes the GPU of its ``LOCAL_RANK``.
 
     Args:
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -65,7 +64,7 @@ def count_readers(
 
     Args:
         device: where it trains. A CPU is busy with the network and reads by itself; a GPU gets readers.
-        wanted: so many, whatever the rest says.
+        wanted: the number to return; None counts.
         cores: of the job; None takes those that this process may use.
         threads: of torch in each process.
         processes: of the job, a GPU each.
@@ -123,7 +122,7 @@ def arithmetic(precision: str, device: torch.device) -> str:
 
 
 def facts(precision: str, device: torch.device) -> dict[str, str]:
-    """What a run notes of its code, and what it really computes with: ``commit``, ``torch``, ``arithmetic``."""
+    """What a run records of its code and its arithmetic: ``commit``, ``torch``, ``arithmetic``."""
     return {"commit": git_commit(), "torch": torch.__version__, "arithmetic": arithmetic(precision, device)}
 
 
@@ -142,8 +141,8 @@ def git_commit() -> str:
 def keep_freed_memory() -> None:
     """Let glibc keep freed memory for the next step rather than give it back to the system.
 
-    A step allocates the same large tensors as the one before. Given back, their pages have to be mapped and zeroed
-    anew each time, which takes longer than most steps of a view. Elsewhere than on glibc this does nothing.
+    A step allocates the same large tensors as the one before. If their memory went back to the system, it would have
+    to be mapped and zeroed again, which takes longer than most operations on a view. Without glibc this does nothing.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""The processes that read clips for a training: how they start, what they need of the machine, and how they end."""
+"""The processes that read clips for a training: what they need of the machine, how they start, how they end."""
 
 import multiprocessing.resource_tracker
 import os
@@ -25,7 +25,7 @@ class ReadersError(Exception):
 
 
 def check(workers: int, batch_bytes: int) -> None:
-    """Make sure that batches can be handed over, before a reader is started: later it would hang or crash.
+    """Make sure that readers can hand over batches, before they start: without the means they would hang or crash.
 
     Args:
         workers: reading processes.
@@ -53,10 +53,10 @@ def check(workers: int, batch_bytes: int) -> None:
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Start readers inside: from their first moment on no SIGTERM ends them, for they inherit what is blocked here.
+    """Start readers within this context: they inherit that SIGTERM is blocked, so no SIGTERM ever ends them.
 
-    A scheduler sends SIGTERM to all processes of a job. The training must save itself, and needs its readers until
-    then. A SIGTERM that comes meanwhile is heard afterwards.
+    A scheduler sends SIGTERM to all processes of a job. The training must save its state, and needs its readers until
+    then. A SIGTERM to the training itself that comes within the context is delivered afterwards.
     """
     multiprocessing.resource_tracker.ensure_running()  # its start would unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -67,13 +67,13 @@ def starting() -> Iterator[None]:
 
 
 def begin(parent: int, _: int) -> None:
-    """Prepare a reader: it ends with the process ``parent``, however that ends, and when that one tells it to."""
+    """Prepare a reader: it ends when the process ``parent`` ends in any way, or sends it a SIGTERM."""
     die_with_parent(parent)
     Thread(target=_end_when_told, args=(parent,), daemon=True).start()
 
 
 def _end_when_told(parent: int) -> None:
-    """Of all SIGTERMs obey the parent's alone: with it Python ends a reader that is left at its exit."""
+    """Obey only a SIGTERM of the parent: Python sends it to a reader that is still there when the parent exits."""
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
     os._exit(0)

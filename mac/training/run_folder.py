@@ -1,4 +1,4 @@
-"""The folder of a run at work: its journal and snapshots, which outlive a failed job and a killed process."""
+"""The folder of a running training: its journal and snapshots, from which a failed or killed job continues."""
 
 import errno
 import fcntl
@@ -14,8 +14,8 @@ from mac.training.checkpoint import CheckpointError
 from mac.training.distributed import ALONE, World
 from mac.training.snapshots import Snapshots
 
-SHARE = 0.01  # of a training's time, at most, goes into snapshots at the ends of epochs
-PATIENCE = 120.0  # seconds to wait for a process that is saving itself
+SHARE = 0.01  # of a training's time may go into snapshots at the ends of epochs
+PATIENCE = 120.0  # seconds to wait for another process that is still saving its state
 
 
 class Interrupted(Exception):  # noqa: N818 (no error: the same command goes on)
@@ -31,7 +31,7 @@ class BusyError(Exception):
 class RunFolder:
     """Where a run keeps what it needs to be killed at any moment and continued.
 
-    Of several processes of one run each opens it; the first alone writes.
+    Every process of a run opens it; only the first one writes.
 
     Attributes:
         state: the newest snapshot, None at the beginning.
@@ -48,9 +48,9 @@ class RunFolder:
         """Open or continue the folder of ``run`` (its id).
 
         Args:
-            folder: made if it is missing; nobody else's.
+            folder: made if it is missing; of this run alone.
             run: the run's id.
-            save_every: seconds after which a snapshot is old, whatever another one costs.
+            save_every: seconds after which the next snapshot is due, however long it takes.
             is_stopping: whether the run was asked to leave.
             world: the processes of the run.
 
@@ -85,12 +85,12 @@ class RunFolder:
     def is_due(self, at_end_of_epoch: bool) -> bool:
         """Whether to save now: the run was asked to leave, or the last snapshot has grown old.
 
-        Within an epoch it is old after ``save_every`` seconds. At the end of one it is as soon as another costs at most
-        ``SHARE`` of the time since: long epochs end with a snapshot, of short ones some do.
+        It is old after ``save_every`` seconds. At the end of an epoch it is old as soon as writing another one takes at
+        most ``SHARE`` of the time since: every long epoch ends with a snapshot, and some of the short ones do.
         """
         age = time.monotonic() - self._saved
         is_old = age >= self._save_every or (at_end_of_epoch and age >= self._cost / SHARE)
-        # All processes must come to the same decision: one that is asked speaks for all; the first one knows the cost.
+        # All processes must decide alike: if one is asked to leave, all leave; the first one knows what saving costs.
         wishes = [float(self._is_stopping()), float(is_old and self._world.is_first)]
         self._is_leaving, is_due = (wish > 0 for wish in self._world.mean(wishes))
         return self._is_leaving or is_due
@@ -111,14 +111,14 @@ class RunFolder:
 
     def _write(self, state: dict[str, Any]) -> None:
         self._snapshots.save({"state": state, "journal": self._journal.sync()})
-        self._journal.write("saved")  # what stands before is final: it may be sent on
+        self._journal.write("saved")  # the snapshot covers all before it, which may now go to MLflow
 
     def remember(self, make_state: Callable[[], dict[str, Any]]) -> None:
-        """Note how to make the state that a training ended with, in case the run is asked to leave while it tests."""
+        """Note how to make the state at the end of the training, for a run that is asked to leave during its test."""
         self._make_state = make_state
 
     def leave_if_asked(self) -> None:
-        """Leave while the run tests; what was trained since the newest snapshot is saved before.
+        """Leave during the test if the run was asked to; what was trained since the newest snapshot is saved first.
 
         Raises:
             Interrupted: if the run was asked to leave.
@@ -143,7 +143,7 @@ class RunFolder:
 
 
 def _lock(folder: Path) -> IO[bytes]:
-    """Make sure that nobody else trains here; one that is just leaving is waited for."""
+    """Make sure that no other process trains here; wait for one that is just leaving."""
     lock = (folder / "lock").open("wb")
     deadline = time.monotonic() + PATIENCE
     while True:

@@ -261,7 +261,7 @@ def test_states_weigh_what_torch_writes(root, tmp_path):
     """To five percent: heads and projectors are left out."""
     from mac.methods.learner import Learner
     from mac.training import checkpoint
-    from mac.training.optim import build_optimiser
+    from mac.training.trainer import build_optimiser
 
     for p in plan.load(root / "config", "ucf101-21-cpu").pretrainings.values():
         config, o = p.config, p.config.optimiser
@@ -272,7 +272,7 @@ def test_states_weigh_what_torch_writes(root, tmp_path):
         optimiser.step()
         torch.save({"learner": learner.state_dict(), "optimiser": optimiser.state_dict()}, tmp_path / "state.pt")
         assert estimate.state_bytes(config) == pytest.approx((tmp_path / "state.pt").stat().st_size, rel=0.05)
-        checkpoint.save_backbone(tmp_path / "b.safetensors", learner.backbone, {})
+        checkpoint.save_weights(tmp_path / "b.safetensors", learner.backbone, {})
         assert estimate.backbone_bytes(config) == pytest.approx((tmp_path / "b.safetensors").stat().st_size, rel=0.05)
 
 

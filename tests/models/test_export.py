@@ -40,7 +40,7 @@ def leave_pretraining(root, results, backbone, name, width, epochs=(3,)):
     write_config(folder / "config.yaml", config)
     for epoch in epochs:
         facts = {"pretrain_id": folder.name, "epoch": str(epoch)}
-        checkpoint.save_backbone(folder / f"epoch_{epoch}.safetensors", backbone, facts)
+        checkpoint.save_weights(folder / f"epoch_{epoch}.safetensors", backbone, facts)
         write_json(folder / f"epoch_{epoch}.json", {"epoch": epoch, "pretext_top1_held_out": 12.5, **FACTS})
     return config.identify()
 
@@ -168,7 +168,7 @@ def test_anothers_weights_are_refused(root, tmp_path, small):
         ({"pretrain_id": "0000000000", "epoch": "5"}, "written for pretrain_id 0000000000"),
         ({"pretrain_id": run_id, "epoch": "5"}, "not a checkpoint of this backbone"),
     ):
-        checkpoint.save_backbone(path, other, facts)
+        checkpoint.save_weights(path, other, facts)
         with pytest.raises(checkpoint.CheckpointError, match=message):
             export(root, results, run_id, tmp_path / "w.safetensors")
     shutil.copy(results / "pretrain" / run_id / "epoch_3.safetensors",

@@ -4,7 +4,7 @@ import torch
 
 from mac.experiment import merge, parse, unfold
 from mac.models.backbones import build
-from mac.stages import evaluate, finetune
+from mac.stages import finetune
 from mac.training import checkpoint
 from mac.training.distributed import World
 from mac.training.run_folder import RunFolder
@@ -23,7 +23,7 @@ def configure(root, initial="random", **overrides):
 
 def run(config, store, folder, backbone=None, workers=0):
     model = finetune.run(config, store, backbone, RunFolder(folder / "running", config.identify()), CPU, workers)
-    return model, evaluate.run(config, store, model, CPU, workers)
+    return model, finetune.predict(config, store, model, CPU, workers)
 
 
 def test_it_is_reproducible_whatever_the_reading_processes(root, frame_store, tmp_path):
@@ -37,7 +37,7 @@ def test_it_is_reproducible_whatever_the_reading_processes(root, frame_store, tm
 def test_it_starts_from_the_checkpoint(root, frame_store, tmp_path):
     config = configure(root, "pretrained", **{"finetune.optimiser.lr": 1.0e-9, "model.width": 4})
     backbone = build("r2plus1d_18", 4)
-    checkpoint.save_backbone(tmp_path / "b.safetensors", backbone, {})
+    checkpoint.save_weights(tmp_path / "b.safetensors", backbone, {})
     model, _ = run(config, frame_store, tmp_path, tmp_path / "b.safetensors")
     torch.testing.assert_close(model.backbone.stem[0].weight, backbone.stem[0].weight, atol=1e-6, rtol=0)
 
@@ -68,10 +68,10 @@ def test_logits_are_the_mean_over_clips(root, frame_store):
             seen.append(len(clip))
             return clip.mean((2, 3, 4))
 
-    together = evaluate.run(config, frame_store, Brightness(), CPU)
+    together = finetune.predict(config, frame_store, Brightness(), CPU)
     assert sum(seen) == 3 * len(together)
     single = configure(root, **{"finetune.evaluate.num_clips": 1, "finetune.evaluate.stride": 1})
-    alone = evaluate.run(single, frame_store, Brightness(), CPU)
+    alone = finetune.predict(single, frame_store, Brightness(), CPU)
     assert not np.allclose(np.stack(together["logits"]), np.stack(alone["logits"]))
     np.testing.assert_allclose(np.stack(together["logits"]), np.stack(alone["logits"]), atol=0.2)
 
@@ -98,5 +98,5 @@ def test_a_process_without_test_videos_takes_part(root, frame_store):
         def collect(self, part):
             return [torch.ones(len(frame_store.select(1, "test")), 3), part]
 
-    found = evaluate.run(configure(root), frame_store, torch.nn.Identity(), CPU, world=Last(1, 2))
+    found = finetune.predict(configure(root), frame_store, torch.nn.Identity(), CPU, world=Last(1, 2))
     assert len(found) == len(frame_store.select(1, "test"))

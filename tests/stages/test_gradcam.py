@@ -19,10 +19,9 @@ from mac.data.store import FrameStore, extract
 from mac.experiment import merge, parse, unfold
 from mac.masks.overlap import compare
 from mac.masks.person_boxes import box_masks
-from mac.models.cam import class_activation_maps
-from mac.models.cam_figure import Row, choose_rows, draw, group
+from mac.models.cam import Row, choose_rows, class_activation_maps, draw, group
 from mac.models.heads import ActionClassifier
-from mac.stages import evaluate, finetune, gradcam
+from mac.stages import finetune, gradcam
 from mac.training import checkpoint
 from mac.training.processor import seeded
 from mac.training.run_folder import RunFolder
@@ -62,7 +61,7 @@ def leave(folder, config, store, right, facts=None):
         network(torch.randn(4, 3, 8, 16, 16))
         torch.nn.init.normal_(network.head.weight)
     known = {"finetune_id": config.identify(), "classes": store.labels, "index_digest": store.digest}
-    checkpoint.save_classifier(own / "classifier.safetensors", network, known | (facts or {}))
+    checkpoint.save_weights(own / "classifier.safetensors", network, known | (facts or {}))
     predictions_of(store, right).to_parquet(own / "predictions.parquet", index=False)
     return own
 
@@ -303,7 +302,7 @@ def test_the_maps_of_a_trained_network_lie_on_the_figure_that_moves(root, tmp_pa
     values |= {"finetune.optimiser": optimiser, "finetune.evaluate": {"num_clips": 3, "stride": 1, "scale": size}}
     config = experiment(root, **values, **{"finetune.dropout": 0.0}).finetuning(1, 1, "random")
     network = finetune.run(config, store, None, RunFolder(tmp_path / "run", config.identify()), CPU)
-    predicted = evaluate.run(config, store, network, CPU)
+    predicted = finetune.predict(config, store, network, CPU)
     assert (predicted["label"] == predicted["predicted"]).mean() > 0.6
     videos = store.select(1, "test")
     numbers = clips.test_frames(store.lengths[videos], frames, 1, 3)[:, 1]

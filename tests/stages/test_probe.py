@@ -61,7 +61,7 @@ def test_random_weights_are_those_that_finetuning_starts_from(root, frame_store)
 def test_the_named_weights_are_measured(root, frame_store, tmp_path):
     config, _ = configure(root, "pretrained")
     backbone = build(config.model.backbone, config.model.width)
-    checkpoint.save_backbone(tmp_path / "b.safetensors", backbone, {})
+    checkpoint.save_weights(tmp_path / "b.safetensors", backbone, {})
     found = probe._backbone(config, len(frame_store.labels), tmp_path / "b.safetensors").state_dict()
     assert all(torch.equal(found[name], tensor) for name, tensor in backbone.state_dict().items())
     with pytest.raises(ValueError, match="probing 'pretrained' weights, but the backbone given is None"):

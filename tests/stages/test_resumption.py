@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from mac.config import write_config
 from mac.experiment import merge, parse, unfold
 from mac.runtime import signals
-from mac.stages import evaluate, finetune, pretrain
+from mac.stages import finetune, pretrain
 from mac.tracking import journal, replay
 from mac.tracking import store as tracking
 from mac.training.checkpoint import CheckpointError
@@ -50,7 +50,7 @@ def run_pretraining(config, store, folder, workers, save_every, is_stopping):
 def run_finetuning(config, store, folder, workers, save_every, is_stopping):
     running = RunFolder(folder / "running", config.identify(), save_every, is_stopping)
     model = finetune.run(config, store, None, running, CPU, workers)
-    found = evaluate.run(config, store, model, CPU, workers, running.leave_if_asked)
+    found = finetune.predict(config, store, model, CPU, workers, running.leave_if_asked)
     torch.save({"logits": torch.tensor(np.stack(found["logits"])), "model": model.state_dict()}, folder / "s.pt")
     running.publish(folder / "j.jsonl")
     running.discard()

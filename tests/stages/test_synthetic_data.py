@@ -6,7 +6,7 @@ import torch
 
 from mac.data import index, store, synthetic
 from mac.experiment import merge, parse, unfold
-from mac.stages import evaluate, finetune
+from mac.stages import finetune
 from mac.training.run_folder import RunFolder
 from mac.validation import read_yaml
 
@@ -42,7 +42,7 @@ def test_a_single_frame_gives_less_than_half(root, tmp_path, capsys):
     def accuracy(kind):
         frames, folder = kind(folders[1]), RunFolder(tmp_path / kind.__name__, config.identify())
         model = finetune.run(config, frames, None, folder, torch.device("cpu"))
-        found = evaluate.run(config, frames, model, torch.device("cpu"))
+        found = finetune.predict(config, frames, model, torch.device("cpu"))
         return 100 * (found["label"] == found["predicted"]).mean(), len(found)
 
     (clip, videos), (frame, _) = accuracy(store.FrameStore), accuracy(StillFrames)

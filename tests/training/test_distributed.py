@@ -20,7 +20,7 @@ from mac.experiment import merge, parse, unfold
 from mac.methods import learner
 from mac.methods.learner import Learner
 from mac.models.backbones import resnet
-from mac.stages import evaluate, finetune, pretrain
+from mac.stages import finetune, pretrain
 from mac.tracking import journal
 from mac.training import distributed
 from mac.training.distributed import DistributedError, World
@@ -209,7 +209,7 @@ def test_a_pretraining_does_not_depend_on_the_number_of_processes(variant, size,
 def run_finetuning(config, store, folder, world):
     running = RunFolder(folder / "running", config.identify(), world=world)
     model = finetune.run(config, store, None, running, CPU, world=world)
-    return np.stack(evaluate.run(config, store, model, CPU, world=world)["logits"])
+    return np.stack(finetune.predict(config, store, model, CPU, world=world)["logits"])
 
 
 def test_a_finetuning_and_its_test_do_not_depend_on_the_number_of_processes(root, frame_store, tmp_path, exact):

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from mac.models.backbones import build
 from mac.models.heads import ActionClassifier
 from mac.training import batches, checkpoint
-from mac.training.optim import build_optimiser, learning_rate, schedule_of
 from mac.training.processor import seeded
+from mac.training.trainer import build_optimiser, learning_rate, schedule_of
 
 PAPER = {"epochs": 300, "schedule": "step", "milestones": [100, 200], "gamma": 0.1, "warmup_epochs": 0}
 
@@ -124,17 +124,17 @@ def test_batches_do_not_depend_on_reading_processes(frame_store, workers):
 
 def test_a_checkpoint_comes_back_bit_for_bit(tmp_path):
     backbone, other = build("r3d_18", 4), build("r3d_18", 4)
-    checkpoint.save_backbone(tmp_path / "b.safetensors", backbone, {"epoch": "5"})
-    checkpoint.load_backbone(tmp_path / "b.safetensors", other)
+    checkpoint.save_weights(tmp_path / "b.safetensors", backbone, {"epoch": "5"})
+    checkpoint.load_weights(tmp_path / "b.safetensors", other)
     for name, tensor in backbone.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name])
     assert [path.name for path in tmp_path.iterdir()] == ["b.safetensors"]
 
 
 def test_foreign_checkpoints_are_refused(tmp_path):
-    checkpoint.save_backbone(tmp_path / "b.safetensors", build("r3d_18", 4), {})
+    checkpoint.save_weights(tmp_path / "b.safetensors", build("r3d_18", 4), {})
     with pytest.raises(checkpoint.CheckpointError, match="not a checkpoint of this backbone"):
-        checkpoint.load_backbone(tmp_path / "b.safetensors", build("r2plus1d_18", 4))
+        checkpoint.load_weights(tmp_path / "b.safetensors", build("r2plus1d_18", 4))
     checkpoint.save_state(tmp_path / "s.pt", "aaaaaaaaaa", {"epoch": 1})
     with pytest.raises(checkpoint.CheckpointError, match="run aaaaaaaaaa, but this is run bbbbbbbbbb"):
         checkpoint.load_state(tmp_path / "s.pt", "bbbbbbbbbb")
@@ -160,17 +160,17 @@ def test_a_classifier_comes_back_with_its_head_and_its_facts(tmp_path):
     with seeded((1, "a")):
         classifier = ActionClassifier("r2plus1d_18", 4, 3, 0.5).to(memory_format=torch.channels_last_3d)
     other = ActionClassifier("r2plus1d_18", 4, 3)
-    checkpoint.save_classifier(path, classifier, facts)
-    checkpoint.load_classifier(path, other)
+    checkpoint.save_weights(path, classifier, facts)
+    checkpoint.load_weights(path, other, "classifier")
     assert other.head.weight.equal(classifier.head.weight)
     for name, tensor in classifier.state_dict().items():
         assert torch.equal(other.state_dict()[name], tensor)
     assert checkpoint.read_facts(path) == facts
     before = path.read_bytes()
-    checkpoint.save_classifier(path, classifier, facts)
+    checkpoint.save_weights(path, classifier, facts)
     assert path.read_bytes() == before
     with pytest.raises(checkpoint.CheckpointError, match=r"c\.safetensors: not a checkpoint of this classifier"):
-        checkpoint.load_classifier(path, ActionClassifier("r2plus1d_18", 4, 5))
+        checkpoint.load_weights(path, ActionClassifier("r2plus1d_18", 4, 5), "classifier")
 
 
 def test_weights_of_others_are_told_from_ours(tmp_path):
