@@ -20,7 +20,7 @@ from torch import nn
 from mac.randomness import uniform
 
 COLOURS = "viridis"  # rises evenly in lightness: it reads in gray print and with every kind of colour vision
-SMALL = 96  # pixels; frames below are enlarged smoothly, as squares of pixels they would hardly be recognised
+SMALL = 96  # pixels; smaller frames are enlarged smoothly: as squares of pixels they would be hard to recognise
 CELL, LABELS = 1.45, 2.05  # inches: a picture, the words beside a row
 
 

@@ -21,7 +21,7 @@ _WEIGHTS = {
 
 
 class NoDetectorError(Exception):
-    """A detector's weights can't be had; the message says what to do."""
+    """A detector's weights can't be obtained; the message says what to do."""
 
 
 class PersonDetector:

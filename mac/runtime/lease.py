@@ -148,7 +148,7 @@ def lease(count: int, available: list[str], folder: Path, per_device: int = 1) -
     fcntl.flock(turn, fcntl.LOCK_EX)
     taken: list[str] = []
     while len(taken) < count:
-        # A place on every device before a second place on any: jobs spread.
+        # Fill one place on every device before a second place on any, so that jobs spread over the devices.
         for place in range(per_device):
             for device in available:
                 if len(taken) < count and device not in taken and _try(folder / f"{device}.{place}.lock"):

@@ -29,7 +29,7 @@ def run(
         The columns of :func:`mac.data.boxes.read`, a row a box, for every frame.
 
     Raises:
-        mac.models.detector.NoDetectorError: the detector's weights can't be had.
+        mac.models.detector.NoDetectorError: the detector's weights can't be obtained.
         mac.data.boxes.BoxesError: published boxes are missing or malformed.
     """
     if config.detector == "published":

@@ -91,7 +91,7 @@ def run(
         The trained classifier, on ``device``.
 
     Raises:
-        ValueError: a starting point is named but not given, or the other way round.
+        ValueError: the configuration names a starting point but ``backbone`` is None, or the other way round.
         mac.training.loop.NotFiniteError: the loss diverged.
         mac.training.run_folder.Interrupted: the run was asked to leave, and has saved itself.
     """

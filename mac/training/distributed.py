@@ -75,7 +75,7 @@ class World:
         return (total / self.size).tolist()
 
     def collect(self, part: Any) -> list[Any]:
-        """Every process's part, in rank order."""
+        """Collect the part of every process, in rank order."""
         if self.size == 1:
             return [part]
         parts: list[Any] = [None] * self.size
@@ -91,14 +91,14 @@ class World:
         # Buffers need no broadcast: shared statistics and gathered keys are the same everywhere.
         known = inspect.signature(DistributedDataParallel).parameters
         broadcast = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # torch < 2.13
-        # With this option gradients keep their places in the messages. Without it they are put in order after the first
-        # step, and again after a resumption: sums over more than two processes would round differently.
+        # With this option gradients keep their places in the messages. Without it DDP reorders them after the first
+        # step, and again after a resumption, so that sums over more than two processes would round differently.
         warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
         return DistributedDataParallel(learner, ids, find_unused_parameters=True, **{broadcast: False})
 
 
 ALONE = World()
-_met: list[Any] = []  # process groups live as long as the process: DDP's destructor, were it the last owner, may hang
+_met: list[Any] = []  # keeps process groups alive: DDP's destructor may hang if it is their last owner
 
 
 @contextmanager

@@ -20,7 +20,7 @@ DIGEST = 32  # bytes of the SHA-256 that a file begins with
 
 
 class Snapshots:
-    """The last two states of one run, in a folder of its own; the older one gives way to the next."""
+    """The last two states of one run, in a folder of its own; the next state replaces the older one."""
 
     def __init__(self, folder: Path, run: str) -> None:
         """Keep the states of ``run`` (its id) in ``folder``."""
@@ -28,7 +28,7 @@ class Snapshots:
         self._generation = 0
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write a state: complete under its name, on the disk, or not at all.
+        """Write a state to the disk, either completely or not at all.
 
         Raises:
             OSError: it can't be written (a full disk); the states before it are as they were.
