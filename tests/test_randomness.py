@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 
@@ -46,3 +48,9 @@ def test_the_largest_draw_chooses_the_last_option():
 
 def test_integer_seed_differs_by_keys():
     assert len({integer_seed((seed, "weights")) for seed in range(100)}) == 100
+
+
+def test_no_key_gives_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        uniform((2**63 - 1, "crop", -(2**63), 7), 3)

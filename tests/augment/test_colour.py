@@ -66,3 +66,26 @@ def test_shifts_have_the_declared_ranges_and_frequencies():
 def test_normalise_is_imagenets():
     clip = torch.tensor(MEAN).view(1, 3, 1, 1, 1) + torch.tensor(STD).view(1, 3, 1, 1, 1)
     torch.testing.assert_close(normalise(clip), torch.ones(1, 3, 1, 1, 1))
+
+
+class OnGpu(torch.Tensor):
+    """A tensor that says that it lies on a GPU."""
+
+    device = torch.device("cuda")
+
+
+def test_on_a_gpu_the_same_clips_change_by_the_same_amount():
+    clips = torch.rand(12, 3, 2, 5, 7, generator=torch.Generator().manual_seed(1))
+    drawn = sample_colour(12, 0.5, 0.4, ("gpu", np.arange(12)))
+    for changed in (drawn.hue != 0, drawn.gray):
+        assert 0 < changed.sum() < 12
+    torch.testing.assert_close(
+        shift_colour(clips.as_subclass(OnGpu), drawn).as_subclass(torch.Tensor), shift_colour(clips, drawn)
+    )
+
+
+def test_what_has_no_probability_never_happens(monkeypatch):
+    monkeypatch.setattr("mac.augment.colour.uniform", lambda keys, count: np.zeros((2, count)))
+    drawn = sample_colour(2, 0.0, 0.0, ("c",))
+    assert not drawn.gray.any()
+    assert not drawn.brightness.any()

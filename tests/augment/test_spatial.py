@@ -54,3 +54,17 @@ def test_scales_positions_and_flips_cover_their_range():
     natural = crops.windows[widths == 192]
     assert set((natural[:, 1] * 144).round().int().tolist()) == set(range(33))
     assert 0.33 < crops.flips.float().mean() < 0.37
+
+
+def test_frames_smaller_than_the_clip_are_enlarged_as_opencv_enlarges_them():
+    clip = frames(width=64, height=48)
+    crops = centre_crops(6, [96, 72], 72)
+    ours = crop(torch.from_numpy(clip), crops, 72)
+    for one, own in zip(clip[:, 0], ours[:, :, 0], strict=True):
+        expected = cv2.resize(one.astype(np.float32), (96, 72), interpolation=cv2.INTER_LINEAR)[:, 12:84]
+        np.testing.assert_allclose(own.permute(1, 2, 0).numpy() * 255, expected, atol=0.05)
+
+
+def test_a_flip_without_probability_never_happens(monkeypatch):
+    monkeypatch.setattr("mac.augment.spatial.uniform", lambda keys, count: np.zeros((2, count)))
+    assert not sample_crops(2, SCALES, 112, 0.0, ("x",)).flips.any()

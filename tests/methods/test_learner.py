@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from kinds import KINDS, build, experiment, reader
 
 from mac.methods.method import HELD_OUT
+from mac.training.distributed import World
 
 CPU = torch.device("cpu")
 WEIGHTS = {"pretrain.pretext.weight": 0.3, "pretrain.contrast.weight": 0.7}
@@ -100,3 +101,26 @@ def test_networks_compute_in_the_precision_that_is_asked_for_and_losses_in_singl
     assert set(found) == {torch.bfloat16}
     assert len(found) == 7  # the symmetric contrast takes a second view, and keys of both
     assert loss.dtype == torch.float32
+
+
+class Second(World):
+    """The second of two processes; the keys of the first, which is not there, stand before its own."""
+
+    def gather(self, rows):
+        return torch.cat([F.normalize(torch.ones_like(rows), dim=1), rows])
+
+
+def test_a_process_finds_its_own_keys_among_those_of_all():
+    store, config, learner = build("MAC-SC-2", experiment(), CPU)
+    old = F.normalize(torch.randn(5, config.contrast.dim), dim=1)
+    learner.contrast.enqueue(old)
+    (batch,) = reader(store, config.clip.num_frames)([(0, np.arange(4))])
+    drawn = learner.draw(batch.videos, 0)
+    _, alone = learner(batch, drawn)
+    learner.world = Second(1, 2)
+    _, together = learner(batch, drawn)
+    torch.testing.assert_close(together["contrastive_loss"], alone["contrastive_loss"])
+    learner.after_step()
+    queue = learner.contrast.queue
+    assert len(queue) == 16  # both directions' keys of both processes
+    assert torch.isclose(queue, F.normalize(torch.ones_like(queue), dim=1)).all(1).sum() == 8
