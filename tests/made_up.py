@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pandas as pd
 
-from mac.report.results import Results, from_mapping
+from mac.report.reading import from_mapping
+from mac.report.results import Results
 
 VIDEOS, PER_GROUP = 400, 4
 

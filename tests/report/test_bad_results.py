@@ -8,7 +8,8 @@ import pytest
 from made_up import answers, content, files, parquet, predictions, results
 
 from mac.report.pages import claims_page, summary
-from mac.report.results import Results, from_folder, from_mapping
+from mac.report.reading import from_folder, from_mapping
+from mac.report.results import Results
 from mac.report.tables import comma_separated, markdown
 
 
@@ -112,7 +113,7 @@ def test_on_a_tie_no_content_stays(demo):
     read = Results(demo, from_mapping(found))
     assert read.problems.keys() == {f"finetune/{first}", f"finetune/{second}"}
     assert "no content was seen by most runs" in read.problems[f"finetune/{first}"]
-    assert read.finetunes == read.digests == {}
+    assert read.metrics["finetune"] == read.digests == {}
 
 
 def pretraining_of(demo, run):
@@ -135,7 +136,7 @@ def test_a_cut_pretraining_is_named_and_its_finetuning_stays(demo):
     key, _ = pretraining_of(demo, run)
     read = Results(demo, from_mapping(content(demo) | {f"{key}.json": b"{"}))
     assert list(read.problems) == [key]
-    assert run in read.finetunes
+    assert run in read.metrics["finetune"]
 
 
 def test_the_command_reports_the_rest_and_exits_0(demo, root, tmp_path, write_results):
@@ -159,7 +160,7 @@ def test_the_content_that_frames_are_stored_of_counts_not_the_majority(demo):
     store = demo.finetunings[run].config.store.identify()
     found[f"store/{store}/store.json"] = {"index_digest": "0000000000"}
     read = Results(demo, from_mapping(found))
-    assert run in read.finetunes
+    assert run in read.metrics["finetune"]
     assert read.digests["ucf101"] == "0000000000"
     others = [i for i, f in demo.finetunings.items() if f.config.store.identify() == store and i != run]
     assert all("the stored frames are 0000000000" in read.problems[f"finetune/{i}"] for i in others)

@@ -9,8 +9,9 @@ from mac import plan
 from mac.report import comparisons
 from mac.report.claims import judge, judge_table
 from mac.report.comparisons import compare
-from mac.report.results import Results, from_mapping
-from mac.report.scores import Sample
+from mac.report.reading import from_mapping
+from mac.report.results import Results
+from mac.report.statistics import Sample
 from mac.validation import ConfigError
 
 
@@ -91,7 +92,7 @@ def test_the_figures_groups_are_counted(paper):
 
 
 def test_every_claim_is_judged_once_and_dropped_with_its_rows(paper, root):
-    found = judge(paper, Results(paper, from_mapping({})))
+    found = judge(Results(paper, from_mapping({})))
     assert len(found) == 13
     assert {judgement.outcome for judgement in found} == {"open"}
     smoke = plan.load(root / "config", "smoke")
@@ -162,7 +163,7 @@ def test_the_printed_numbers_own_uncertainty_counts():
     difference = comparisons.against_number([independent(84.8, 3783)], 84.8, SETTINGS)
     assert difference.other_video >= 0.340
     assert difference.seed_variance == 2.0
-    low, high = difference.methods_interval()
+    low, high = difference.interval(of_methods=True)
     assert (high - low) / 2 >= 1.96 * (2 * 0.3407 + 2) ** 0.5 * 0.98
 
 

@@ -12,11 +12,11 @@ from made_up import content
 from mac.cli import main
 from mac.report.pages import page
 from mac.report.provenance import changes
-from mac.report.results import Results, from_folder
+from mac.report.reading import from_folder
+from mac.report.results import Results
 from mac.validation import read_yaml
 
 LEDGER = "# Ledger\n\n| a | b |\n| - | - |\n| <c> | α |\n"
-COST = {"heads": ["stage"], "rows": [["pretraining"]], "note": ""}
 RUNS_PAGE = "http://127.0.0.1:5000/#/experiments/1/runs"
 
 
@@ -40,7 +40,7 @@ def folder(demo, tmp_path_factory, write_results):
 @pytest.fixture(scope="module")
 def rendered(demo, folder):
     results = Results(demo, from_folder(folder), RUNS_PAGE)
-    return page(results, folder / "no_report_yet", str(folder), COST, LEDGER)
+    return page(results, folder / "no_report_yet", folder, LEDGER)
 
 
 def test_the_page_needs_nothing_else(rendered):
@@ -77,7 +77,7 @@ def test_a_damaged_result_is_named_and_the_rest_is_built(demo, folder, tmp_path)
     run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
     (broken / f"finetune/{run}/metrics.json").write_text('{"top1": 5')
     results = Results(demo, from_folder(broken))
-    text = page(results, tmp_path, "results", COST, "# L\n")
+    text = page(results, tmp_path, broken, "# L\n")
     assert "Results that could not be used" in text
     assert f"<code>finetune/{run}</code>: {results.problems[f'finetune/{run}'][:20]}"[:40] in text
     assert "26 / 27" in text
@@ -97,14 +97,14 @@ def test_figures_and_cards_are_taken_in(demo, folder, tmp_path):
     facts = {"figures": {"F2": figure}, "reading": "", "overlap": {"note": ""}}
     (tmp_path / "figures/gradcam.json").write_text(json.dumps(facts))
     (tmp_path / "tables/F1.png").write_bytes(pixel + b" curve")
-    text = page(Results(demo, from_folder(folder)), tmp_path, "r", COST, "# L\n")
+    text = page(Results(demo, from_folder(folder)), tmp_path, folder, "# L\n")
     assert text.count('data:image/png;base64,iVBORyBmYWtl"') == 1
     assert "No video is." in text
     assert text.count("data:image/png;base64,iVBORyBmYWtlIGN1cnZl") == 1
 
 
 def test_the_same_results_give_the_same_bytes(demo, folder, tmp_path):
-    first, second = (page(Results(demo, from_folder(folder)), tmp_path, "r", COST, "# L\n") for _ in range(2))
+    first, second = (page(Results(demo, from_folder(folder)), tmp_path, folder, "# L\n") for _ in range(2))
     assert first == second
 
 

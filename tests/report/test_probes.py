@@ -9,7 +9,8 @@ from made_up import files as finetuning_files
 from made_up import parquet, predictions
 
 from mac.report.probes import probe_lines, probe_rows
-from mac.report.results import Results, from_mapping
+from mac.report.reading import from_mapping
+from mac.report.results import Results
 from mac.report.texts import markdown
 
 
@@ -89,14 +90,14 @@ def test_damaged_and_foreign_probes_are_left_out_and_named(smoke, changed, reaso
     probe_id, content = foreign(smoke, **changed)
     found = Results(smoke, from_mapping(content))
     assert reason in found.problems[f"probe/{probe_id}"]
-    assert not found.probes
-    assert len(found.finetunes) == 2
+    assert not found.predictions["probe"]
+    assert len(found.metrics["finetune"]) == 2
 
 
 def test_the_only_content_that_was_seen_counts(smoke):
     probe_id = smoke.finetunings[smoke.default].probe
     content = files(smoke, probe_id, np.ones(400), 1, index_digest="0" * 10)
-    assert probe_id in Results(smoke, from_mapping(content)).probes
+    assert probe_id in Results(smoke, from_mapping(content)).predictions["probe"]
 
 
 def test_a_probe_goes_with_the_pretraining_it_measures(smoke):
@@ -108,4 +109,4 @@ def test_a_probe_goes_with_the_pretraining_it_measures(smoke):
     content[f"{key}.json"] = metrics | {"index_digest": "0" * 10}
     found = Results(smoke, from_mapping(content))
     assert f"starts from {key}" in found.problems[f"probe/{probe_id}"]
-    assert not found.probes
+    assert not found.predictions["probe"]

@@ -13,7 +13,8 @@ from mac import pictures
 from mac.cli import main
 from mac.report.figures import draw_curve, draw_learning
 from mac.report.pages import claims_page, summary
-from mac.report.results import Results, from_folder, from_mapping
+from mac.report.reading import from_folder, from_mapping
+from mac.report.results import Results
 from mac.report.statistics import wilson
 from mac.report.tables import comma_separated, escape, latex, markdown
 

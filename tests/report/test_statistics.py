@@ -12,8 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.verdicts import coverage
 from mac.report.differences import Difference, between
-from mac.report.scores import Sample
-from mac.report.statistics import RESAMPLES, clustered_interval, flip_p, holm, mcnemar, widen, wilson
+from mac.report.statistics import RESAMPLES, Sample, clustered_interval, flip_p, holm, mcnemar, widen, wilson
 
 
 @pytest.mark.parametrize(
@@ -78,7 +77,7 @@ def test_the_seeds_part_of_the_methods_test_is_welchs():
     welch = ttest_ind([80, 84, 82], [70, 73, 76], equal_var=False)
     assert found.estimate / seeds_only**0.5 == pytest.approx(welch.statistic)
     assert found.video_variance > 0
-    assert found.methods_interval()[0] > 0
+    assert found.interval(of_methods=True)[0] > 0
 
 
 def test_splits_weigh_the_same_and_groups_on_both_are_one():
