@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from mac.claims import Expression, Operand
 from mac.plan import Cell, PlannedTable
 from mac.report.comparisons import (
     CONTRADICTED,
@@ -23,6 +22,7 @@ from mac.report.differences import Difference, between
 from mac.report.provenance import why_incomparable
 from mac.report.results import Results
 from mac.report.texts import interval_text, p_text
+from mac.tables import Expression, Operand
 
 OUTCOMES = (HOLDS, CONTRADICTED, UNDECIDED, OPEN, NOT_COMPARABLE)
 
