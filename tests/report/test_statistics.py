@@ -89,13 +89,14 @@ def test_splits_weigh_the_same_and_groups_on_both_are_one():
     assert found.weights.sum() == pytest.approx(1)
 
 
-def test_degenerate_cells_have_an_interval_over_groups():
+def test_cells_whose_groups_are_all_alike_have_an_interval_over_groups():
     sizes = np.full((1, 20), 5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert clustered_interval(sizes * 0, sizes) == wilson(0, 20)
         assert clustered_interval(sizes, sizes) == wilson(20, 20)
         assert clustered_interval(np.array([[3]]), np.array([[5]])) == wilson(0.6, 1)
+        assert clustered_interval(np.full((1, 20), 2), np.full((1, 20), 4)) == wilson(10, 20)
 
 
 @pytest.mark.parametrize("method", ["BCa", "percentile"])
@@ -112,10 +113,6 @@ def test_the_clustered_interval_is_scipys_bootstrap_of_groups(method, runs, grou
     drawing = {"paired": True, "vectorized": True, "n_resamples": RESAMPLES, "batch": 2_000_000 // groups}
     found = bootstrap((*correct, *sizes), accuracy, method=method, rng=np.random.default_rng(groups), **drawing)
     assert clustered_interval(correct, sizes, method) == pytest.approx(tuple(found.confidence_interval), abs=1e-12)
-
-
-def test_groups_that_are_all_alike_have_an_interval_over_groups():
-    assert clustered_interval(np.full((1, 20), 2), np.full((1, 20), 4)) == wilson(10, 20)
 
 
 def test_the_spread_of_seeds_widens_an_interval():
