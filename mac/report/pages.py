@@ -14,14 +14,14 @@ from mac.costs.throughput import split_device
 from mac.leftovers import size
 from mac.methods import METHODS
 from mac.pipeline import RECORDED, STAGES, configs_of
-from mac.plan import PlannedTable
+from mac.plan import Cell, PlannedTable
 from mac.report import tables
 from mac.report.claims import OUTCOMES, Judgement, claim_rows, judge
 from mac.report.comparisons import compare
 from mac.report.probes import probe_lines, probe_rows
-from mac.report.provenance import data_note, measured_on, origin
+from mac.report.provenance import changes, data_note, measured_on
 from mac.report.results import Results
-from mac.report.texts import NONE, PENDING, render, score_text
+from mac.report.texts import PENDING, number_text, render, score_text
 from mac.runtime.atomic import write_text
 
 PRETEXT = {"run": "Pretraining", "used_by": "Used by", "epoch": "Epoch"}
@@ -60,9 +60,8 @@ def held_out(results: Results) -> pd.DataFrame:
         for epoch in sorted(planned.epochs) if not METHODS[planned.config.task].needs_labels else ():
             found = results.metrics["pretrain"].get((run_id, epoch), {})
             value, chance = found.get("pretext_top1_held_out"), found.get("pretext_chance")
-            text = PENDING if not found else NONE if value is None else f"{value:.1f}"
-            by_chance = NONE if chance is None else f"{chance:.1f}"
-            lines.append((run_id, "; ".join(planned.used_by), epoch, value, text, by_chance))
+            text = number_text(value) if found else PENDING
+            lines.append((run_id, "; ".join(planned.used_by), epoch, value, text, number_text(chance)))
     return pd.DataFrame(lines, columns=["run", "used_by", "epoch", "value", "text", "chance"])
 
 
@@ -105,27 +104,29 @@ def page(results: Results, folder: Path, root: Path, ledger: str) -> str:
         root: the results folder, for the runs' sizes; paths and commands on the page name it.
         ledger: the discrepancy ledger, Markdown.
     """
-    plan, note = results.plan, data_note(results.plan)
-    found, judgements = [_table(table, results) for table in plan.tables.values()], judge(results)
-    outcomes = Counter(cell["verdict"] for table in found for row in table["rows"] for cell in row["cells"])
+    plan, note, judgements = results.plan, data_note(results.plan), judge(results)
+    cells = {table.name: tables.cells(table, results) for table in plan.tables.values()}
+    outcomes = Counter(outcome for found in cells.values() for outcome in found["verdict"] if outcome)
     return render(
         "page.html",
         results=results,
         data_note=note.replace("**", ""),
         comparable="not comparable" not in note,
         measured_on=measured_on(plan.finetunings, results),
-        verdict_counts=sorted((name, count) for name, count in outcomes.items() if name),
+        verdict_counts=sorted(outcomes.items()),
         claim_counts=sorted(Counter(judgement.outcome for judgement in judgements).items()),
         judgements=judgements,
-        tables=found,
+        tables=[(table, cells[table.name], _records(compare(table, results))) for table in plan.tables.values()],
+        records=_records,
         gradcam=_gradcam(folder / "figures" / "gradcam.json"),
         pretext=_records(held_out(results)),
         probes=probe_lines(results),
         recalls=RETRIEVAL_KS,
-        score_text=lambda score: score_text(score).replace("**", ""),
+        score_text=score_text,
         data=[(dataset.name, _card(folder, dataset.name)) for dataset in plan.datasets.values()],
         cost=cost(results, root),
-        origins=[origin(results, run_id) for run_id in plan.finetunings],
+        changes=lambda run_id: changes(plan, run_id),
+        score_of=lambda run_id: results.score(Cell("", None, (run_id,))),
         root=root,
         ledger=MarkdownIt("commonmark", {"html": False}).enable("table").render(ledger.partition("\n")[2]),
         embed=lambda name: embed(folder / name),
@@ -171,15 +172,6 @@ def cost(results: Results, root: Path) -> pd.DataFrame:
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Give a table's lines as mappings, None where a value is missing."""
     return frame.astype(object).where(frame.notna(), None).to_dict("records")
-
-
-def _table(table: PlannedTable, results: Results) -> dict[str, Any]:
-    found = tables.cells(table, results).assign(text=lambda cells: cells["text"].str.replace("**", ""))
-    rows = [
-        {"label": label, "cells": _records(row), "runs": list(dict.fromkeys(row["ids"].sum()))}
-        for label, row in found.groupby("label", sort=False)
-    ]
-    return {"planned": table, "rows": rows, "comparisons": _records(compare(table, results))}
 
 
 def _gradcam(path: Path) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from mac.config import RETRIEVAL_KS
 from mac.report.comparisons import decide, paired
 from mac.report.results import Results
 from mac.report.statistics import Score, score
-from mac.report.texts import NONE, interval_text, p_text, row_label, score_text
+from mac.report.texts import NONE, interval_text, number_text, p_text, row_label, score_text
 
 
 @dataclass
@@ -74,7 +74,7 @@ def probe_rows(lines: list[ProbeLine], results: Results) -> pd.DataFrame | None:
     rows = [
         {"Weights of": "; ".join(line.labels), "data": line.column, "linear probe": score_text(line.top1)}
         | {"over random weights": line.over or NONE, f"R@{first}": score_text(line.recalls[first])}
-        | {f"R@{k}": f"{line.recalls[k].top1:.1f}" if line.recalls[k] else NONE for k in others}
+        | {f"R@{k}": number_text(line.recalls[k] and line.recalls[k].top1) for k in others}
         | {"runs": ", ".join(map(results.link, line.ids))}
         for line in lines
     ]

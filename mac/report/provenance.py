@@ -1,13 +1,11 @@
-"""Where numbers come from: data, machines and time; for a finetuning, its files and how it differs from the default."""
+"""Where numbers come from: data and machines; for a finetuning, how it differs from the default."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from mac.config import DatasetConfig
-from mac.plan import Cell, Plan
+from mac.plan import Plan
 from mac.report.results import Results
-
-MACHINE = ("device", "arithmetic", "commit", "torch")  # earlier runs noted no arithmetic
 
 
 class Change(NamedTuple):
@@ -16,35 +14,6 @@ class Change(NamedTuple):
     key: str
     default: str
     here: str
-
-
-def origin(results: Results, run_id: str) -> dict[str, Any]:
-    """Trace a planned finetuning.
-
-    Returns:
-        ``run_id``, ``used_by`` (rows), ``address`` (its page in MLflow, or None) and ``score`` (None while pending);
-        ``start`` (the weights it started from, in words), ``changes`` (of :func:`changes`), ``files`` (what a file is →
-        its path below the results folder) and ``facts`` (what the run itself wrote: device, commit, …; as text).
-    """
-    planned, found = results.plan.finetunings[run_id], results.metrics["finetune"].get(run_id)
-    config = planned.config
-    names = {"configuration": "config.yaml", "predictions": "predictions.parquet"}
-    names |= {"metrics": "metrics.json", "journal": "journal.jsonl"}
-    files = {what: f"finetune/{run_id}/{name}" for what, name in names.items()}
-    start = "random weights" if config.initial == "random" else "torchvision's Kinetics-400 weights"
-    if config.pretrain_id:
-        start = f"pretraining {config.pretrain_id}, epoch {config.epoch}"
-        files["checkpoint"] = f"pretrain/{config.pretrain_id}/epoch_{config.epoch}.safetensors"
-        files["pretraining's configuration"] = f"pretrain/{config.pretrain_id}/config.yaml"
-    facts = {"seed": str(config.seed), "split": str(config.split), "data": config.store.dataset.name}
-    if found:
-        facts |= {"index digest": found["index_digest"]} | {name: str(found[name]) for name in MACHINE if name in found}
-        facts["finetuning took"] = f"{found['seconds']:.0f} s"
-    if pretrained := results.metrics["pretrain"].get((config.pretrain_id, config.epoch)):
-        facts["pretraining on"] = f"{pretrained['device']}, commit {pretrained['commit']}"
-    about = {"run_id": run_id, "used_by": planned.used_by, "address": results.address(run_id)}
-    about |= {"score": results.score(Cell("", None, (run_id,))), "changes": changes(results.plan, run_id)}
-    return about | {"start": start, "files": files, "facts": facts}
 
 
 def changes(plan: Plan, run_id: str) -> list[Change]:

@@ -7,7 +7,7 @@ from mac.report.claims import claim_rows, judge_table
 from mac.report.comparisons import NOT_COMPARABLE, Verdict, against_printed, compare
 from mac.report.provenance import data_note, measured_on
 from mac.report.results import Results
-from mac.report.texts import NONE, interval_text, p_text, render, row_label, score_text, title
+from mac.report.texts import NONE, interval_text, number_text, p_text, render, row_label, score_text, title
 
 NUMBERS = ["measured", "low", "high", "spread", "wilson_low", "wilson_high"]
 COLUMNS = ["table", "row", "epoch", "column", "measured", "low", "high", "spread", "videos", "runs", "planned"]
@@ -46,8 +46,7 @@ def cells(table: PlannedTable, results: Results) -> pd.DataFrame:
 
 def grid(table: pd.DataFrame, measured: pd.Series) -> pd.DataFrame:
     """Lay cells out as the paper does: a line a row; under each column the measured and the printed number."""
-    printed = table["printed"].map(lambda value: NONE if pd.isna(value) else f"{value:.1f}")
-    shown = table[["label", "column"]].assign(measured=measured, printed=printed)
+    shown = table[["label", "column"]].assign(measured=measured, printed=table["printed"].map(number_text))
     wide = shown.set_index(["label", "column"]).unstack(sort=False).swaplevel(axis=1)
     return wide[list(table["column"].unique())].rename_axis(index=None, columns=[None, None])
 

@@ -34,6 +34,11 @@ def row_label(row: PlannedRow) -> str:
     return f"{row.label} (epoch {row.epoch})" if row.epoch else row.label
 
 
+def number_text(value: float | None) -> str:
+    """Write a number [percent], or that there is none (None, NaN)."""
+    return NONE if pd.isna(value) else f"{value:.1f}"
+
+
 def interval_text(low: float, high: float) -> str:
     """Write a 95 % interval of a difference [points]."""
     return f"[{low:+.1f}, {high:+.1f}]"
