@@ -13,7 +13,7 @@ Pair = Annotated[list[Operand], Field(min_length=2, max_length=2)]
 
 
 class Expression(Strict):
-    """What can be claimed: exactly one of these.
+    """What a claim compares: exactly one of these keys is given.
 
     ``best: ROW`` is above every other row, in every column. ``greater: [A, B]`` says A > B, ``at_least: [A, B]`` says
     A ≥ B + by − margin (both in points). ``groups: [ROW, OTHER]`` says that some test video is right by ROW only, some
@@ -54,7 +54,7 @@ class Expression(Strict):
 
 
 class Claim(Expression):
-    """One claim: its words, and what they say of cells."""
+    """One claim: its wording, and the comparison of cells that it stands for."""
 
     text: str
 

@@ -59,14 +59,8 @@ def judge_table(table: PlannedTable, results: Results) -> list[Judgement]:
     spelt = [_spell_out(claim, table, results) for claim in table.claims]
     tested = [parts for parts in spelt if not isinstance(parts, Verdict)]
     decisions = iter(decide([[part.difference for part in parts] for parts in tested]))
-    return [
-        Judgement(
-            table.name,
-            claim.text,
-            *(parts if isinstance(parts, Verdict) else _phrase(parts, next(decisions), results)),
-        )
-        for claim, parts in zip(table.claims, spelt, strict=True)
-    ]
+    verdicts = [parts if isinstance(parts, Verdict) else _phrase(parts, next(decisions), results) for parts in spelt]
+    return [Judgement(table.name, claim.text, *verdict) for claim, verdict in zip(table.claims, verdicts, strict=True)]
 
 
 def _spell_out(claim: Expression, table: PlannedTable, results: Results) -> list[_Part] | Verdict:

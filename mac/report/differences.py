@@ -1,4 +1,4 @@
-"""The difference between two accuracies on the same test videos, and what it is uncertain about."""
+"""The difference between two accuracies on the same test videos, with its variance over videos and training seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ MOST_SEEDS = 100
 
 @dataclass(frozen=True)
 class Difference:
-    """First less second [points of top-1].
+    """The first accuracy less the second [points of top-1].
 
     Attributes:
         totals: what each source group adds to the estimate, (G,).

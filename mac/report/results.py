@@ -1,7 +1,7 @@
 """Results of finished runs, wherever they come from: a results folder or an MLflow store."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from statistics import multimode
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -10,7 +10,7 @@ import pandas as pd
 
 from mac.pipeline import RECORDED, configs_of, results_of, runs_of
 from mac.plan import Cell, Plan
-from mac.report.reading import DamagedError, Read, content_of_store, read_run
+from mac.report.reading import DamagedError, Read, content_of_store, make_again, read_run
 from mac.report.statistics import Sample, Score, sample, score
 
 
@@ -127,9 +127,8 @@ class Results:
             dataset, digest = run.config.store.dataset, run.metrics["index_digest"]
             usual, why = kept[dataset.identify()]
             if digest != usual:
-                way_out = f"delete {'/'.join(key.split('/')[:2])} and run again"
-                self._leave_out(key, f"made on another content of {dataset.name} ({digest}; {why}); {way_out}")
-        for key, run in [(key, run) for key, run in self.runs.items() if run.predictions is not None]:
+                self._leave_out(key, f"made on another content of {dataset.name} ({digest}; {why}); {make_again(key)}")
+        for key, run in list(self._tested()):
             under = f"pretrain/{run.config.pretrain_id}/epoch_{run.config.epoch}"
             if "another content" in self.problems.get(under, ""):
                 self._leave_out(key, f"starts from {under}, which was {self.problems[under]}")
@@ -138,15 +137,17 @@ class Results:
     def _settle_videos(self) -> None:
         """Leave out finetunings and probes that were tested on other videos than most of their data set and split."""
         seen: dict[tuple[str, int], dict[str, tuple[str, ...]]] = {}
-        for key, run in self.runs.items():
-            if run.predictions is not None:
-                paths = tuple(sorted(run.predictions["path"]))
-                seen.setdefault((run.config.store.dataset.identify(), run.config.split), {})[key] = paths
+        for key, run in self._tested():
+            paths = tuple(sorted(run.predictions["path"]))
+            seen.setdefault((run.config.store.dataset.identify(), run.config.split), {})[key] = paths
         for alike in seen.values():
             usual = _majority(alike.values())
             most = f"most runs were tested on {len(usual)} others" if usual else "there is no majority"
             for key in (key for key, paths in alike.items() if paths != usual):
-                self._leave_out(key, f"tested on {len(alike[key])} videos, {most}; delete {key} and run again")
+                self._leave_out(key, f"tested on {len(alike[key])} videos, {most}; {make_again(key)}")
+
+    def _tested(self) -> Iterator[tuple[str, _Run]]:
+        return ((key, run) for key, run in self.runs.items() if run.predictions is not None)
 
 
 def _majority(values: Iterable) -> Any:

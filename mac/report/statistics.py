@@ -1,4 +1,4 @@
-"""Intervals and tests of accuracies. Videos of one source group are right or wrong together: groups are the sample."""
+"""Accuracies, intervals, tests. Videos of one source group tend to be right together, so groups are the sample."""
 
 import warnings
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ def clustered_interval(correct: np.ndarray, sizes: np.ndarray, method: str = "BC
     limits = found.confidence_interval
     if np.ptp(found.bootstrap_distribution) == 0 or not np.isfinite(limits).all():
         return wilson(share * groups, groups)
-    return round(float(limits.low), 12), round(float(limits.high), 12)  # a tie is printed alike on every machine
+    return round(float(limits.low), 12), round(float(limits.high), 12)  # every machine then prints the same digits
 
 
 def widen(mean: float, low: float, high: float, spread: float, runs: int) -> tuple[float, float]:
@@ -95,8 +95,8 @@ def _signs(groups: int, block: int) -> np.ndarray:
 def flip_p(sums: np.ndarray) -> np.ndarray:
     """Two-sided p of group sums having mean 0: the signs of whole groups are flipped at random.
 
-    Exact where a group's sum is as likely as its negative, else right for many groups. The observed signs count as one
-    of the flips.
+    Exact if each group's sum is distributed symmetrically around 0, else approximately right with many groups. The
+    observed signs count as one of the flips.
 
     Args:
         sums: (comparisons, groups).

@@ -20,7 +20,7 @@ HEAD, BACKBONE = "head.", "backbone."  # of the tensors of a finetuned classifie
 
 
 class ExportError(Exception):
-    """There is nothing to export under that name; the message says what there is, and the way out."""
+    """The run or its weights are missing; the message says what there is, and what to do."""
 
 
 def run(results: Path, run_id: str, epoch: int | None, out: Path) -> dict[str, Any]:
@@ -56,7 +56,9 @@ def run(results: Path, run_id: str, epoch: int | None, out: Path) -> dict[str, A
         metrics = _read(folder / f"epoch_{epoch}.json")
     else:
         if epoch:
-            raise ExportError(f"--epoch {epoch}: {run_id} is a finetuning, which keeps its end only")
+            raise ExportError(
+                f"--epoch {epoch}: {run_id} is a finetuning, which keeps only its last weights; leave it out"
+            )
         config = read_config(folder / "config.yaml", FinetuneConfig)
         metrics = _read(folder / "metrics.json")
         backbone, classifier = _read_classifier(folder / "classifier.safetensors", config)
