@@ -57,7 +57,7 @@ def run(results: Path, run_id: str, epoch: int | None, out: Path) -> dict[str, A
     else:
         if epoch:
             raise ExportError(
-                f"--epoch {epoch}: {run_id} is a finetuning, which keeps only its last weights; leave it out"
+                f"--epoch {epoch}: {run_id} is a finetuning, which keeps only its last weights; leave --epoch out"
             )
         config = read_config(folder / "config.yaml", FinetuneConfig)
         metrics = _read(folder / "metrics.json")
