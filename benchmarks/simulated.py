@@ -9,7 +9,7 @@ from mac.experiment import VerdictSettings
 from mac.report import comparisons
 from mac.report.comparisons import CONTRADICTED, HOLDS, UNDECIDED
 from mac.report.differences import between
-from mac.report.scores import Sample
+from mac.report.statistics import Sample
 
 SEED_SD = 1.0  # points between trainings of one method
 BASE = 80.0  # percent: all rows but the first

@@ -16,10 +16,10 @@ SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 COMMANDS = {
     "plan": ["mac.costs.text"],
     "resolve": ["mac.plan"],
-    "report": ["mac.report.writing"],
-    "page": ["mac.report.writing"],
+    "report": ["mac.report.pages"],
+    "page": ["mac.report.pages"],
     "list": ["mac.data.index"],
-    "track run": ["mac.report.writing", "mac.tracking.follow"],
+    "track run": ["mac.report.pages", "mac.tracking.follow"],
     "masks check": ["mac.plan", "mac.stages.mask_check"],
     "pretrain": ["mac.stages.pretrain"],
     "finetune": ["mac.stages.finetune"],

@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mac import config as stages
-from mac.claims import Claim
 from mac.experiment import Experiment
-from mac.tables import Reference
+from mac.tables import Claim, Reference
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,62 @@
-"""``tables.yaml`` as typed data: tables, their rows and columns, and printed numbers."""
+"""``tables.yaml`` as typed data: tables, their rows and columns, printed numbers and claims."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from mac.claims import Claim, Operand
 from mac.config import Strict
 from mac.validation import ConfigError, nearest, validate, validate_each
 
-RANDOM_INIT = "random init"
+Operand = str | float
+Pair = Annotated[list[Operand], Field(min_length=2, max_length=2)]
+
+
+class Expression(Strict):
+    """What a claim compares: exactly one of these keys is given.
+
+    ``best: ROW`` is above every other row, in every column. ``greater: [A, B]`` says A > B, ``at_least: [A, B]`` says
+    A ≥ B + by − margin (both in points). ``groups: [ROW, OTHER]`` says that some test video is right by ROW only, some
+    by OTHER only, and some by neither. ``all`` is a conjunction. An operand is a row of this table, ``TABLE: ROW`` of
+    another one, the label of one of this table's references (somebody else's number), or a number [percent] that is
+    known exactly, like chance.
+    """
+
+    best: str | None = None
+    greater: Pair | None = None
+    at_least: Pair | None = None
+    by: float = 0.0
+    margin: Annotated[float, Field(ge=0)] | None = None
+    groups: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
+    all: Annotated[list["Expression"], Field(min_length=2)] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        kinds = ("best", "greater", "at_least", "groups", "all")
+        given = [kind for kind in kinds if getattr(self, kind) is not None]
+        if len(given) != 1:
+            found = " and ".join(f"`{kind}`" for kind in given) or "none of them"
+            raise ValueError(f"exactly one of best, greater, at_least, groups and all is wanted, found {found}")
+        if (self.margin is None) == (self.at_least is not None) or (self.by and self.at_least is None):
+            raise ValueError("`at_least` wants a `margin` [points] and takes `by`; nothing else takes them")
+        if any(part.groups for part in self.all or []):
+            raise ValueError("`groups` is counted, not tested: it can't be a part of `all`; make it a claim of its own")
+        return self
+
+    def operands(self) -> list[Operand]:
+        """Return every operand, those of a conjunction's parts included."""
+        own = [self.best] if self.best is not None else self.greater or self.at_least or self.groups or []
+        return [*own, *(operand for part in self.all or [] for operand in part.operands())]
+
+    def speaks_of_all_rows(self) -> bool:
+        """Whether the table's other rows are meant too."""
+        return self.best is not None or any(part.speaks_of_all_rows() for part in self.all or [])
+
+
+class Claim(Expression):
+    """One claim: its wording, and the comparison of cells that it stands for."""
+
+    text: str
 
 
 class Column(Strict):
@@ -34,12 +81,13 @@ class Row(Strict):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if sum([bool(self.set) or self.random, self.default, self.cited]) != 1:
+        given = [bool(self.set) or self.random, self.default, self.cited]
+        if not any(given):
+            ways_out = "give it `set`, or mark it `default: true`, `random: true` or `cited: true`"
+            raise ValueError(f"row {self.label!r} overrides nothing: {ways_out}")
+        if sum(given) > 1:
             raise ValueError(
-                f"row {self.label!r} overrides nothing: give it `set`, or mark it `default: true`, `random: true` or"
-                " `cited: true`"
-                if not (self.set or self.random or self.default or self.cited)
-                else f"row {self.label!r}: exactly one of `set` (or `random`), `default` and `cited` is allowed"
+                f"row {self.label!r}: exactly one of `set` (or `random`), `default` and `cited` is allowed"
             )
         return self
 
@@ -54,7 +102,7 @@ class Curve(Strict):
     def rows(self) -> list[Row]:
         """Spell the curve's points out as rows."""
         printed = [[value] for value in self.printed]
-        labels = [RANDOM_INIT if epoch == 0 else f"checkpoint {i}" for i, epoch in enumerate(self.epochs)]
+        labels = ["random init" if epoch == 0 else f"checkpoint {i}" for i, epoch in enumerate(self.epochs)]
         return [Row(label=label, printed=p, default=True) for label, p in zip(labels, printed, strict=True)]
 
     @model_validator(mode="after")
@@ -99,26 +147,20 @@ class Table(Strict):
         if sum([bool(self.rows), self.curve is not None, self.supervised is not None]) != 1:
             raise ValueError("exactly one of `rows`, `curve` and `supervised` is wanted")
         labels = [row.label for row in self.all_rows()]
-        for label in labels:
-            if labels.count(label) > 1:
-                raise ValueError(f"row {label!r} stands twice")
+        if twice := [label for label in labels if labels.count(label) > 1]:
+            raise ValueError(f"row {twice[0]!r} stands twice")
         for row in self.all_rows():
             if len(row.printed) != len(self.columns):
                 raise ValueError(
                     f"row {row.label!r}: {len(row.printed)} printed numbers for {len(self.columns)} columns; use null"
                 )
-        for label in self.only or []:
-            if label not in labels:
-                raise ValueError(f"only: no row {label!r}{nearest(label, labels)}")
+        if unknown := [label for label in self.only or [] if label not in labels]:
+            raise ValueError(f"only: no row {unknown[0]!r}{nearest(unknown[0], labels)}")
         return self
 
     def kept_rows(self) -> list[Row]:
         """Return the rows a scale keeps: those of ``only``, or all."""
         return [row for row in self.all_rows() if self.only is None or row.label in self.only]
-
-    def has_row(self, label: str) -> bool:
-        """Whether a scale keeps this row."""
-        return any(row.label == label for row in self.kept_rows())
 
     def all_rows(self) -> list[Row]:
         """Return the rows, a curve's points and the supervised model included."""
@@ -127,6 +169,10 @@ class Table(Strict):
         if self.supervised:
             return [Row(label=self.supervised.label, printed=[None] * len(self.columns), default=True)]
         return list(self.rows)
+
+    def labels(self) -> list[str]:
+        """Return what claims may speak of: labels of all rows and of the references."""
+        return [named.label for named in [*self.all_rows(), *self.references]]
 
 
 def parse_tables(tree: dict, source: str) -> dict[str, Table]:
@@ -155,13 +201,32 @@ def claim_problems(tables: dict[str, Table], named: Iterable[str], source: str) 
         f"{source}: {name}: claim {claim.text!r}: {problem}"
         for name, table in tables.items()
         for claim in table.claims
-        for problem in _unknown_rows(claim, table, tables, named)
+        for operand in claim.operands()
+        if (problem := _problem(operand, table, tables, named))
     ]
+
+
+def _problem(operand: Operand, table: Table, tables: dict[str, Table], named: Iterable[str]) -> str | None:
+    """Say what is wrong with an operand of a claim; None where nothing is."""
+    known = table.labels()
+    if isinstance(operand, float) or operand in known:
+        return None
+    other = elsewhere(operand, table, [*tables, *named])
+    if other is None:
+        return f"no row {operand!r}{nearest(operand, known)}, or `TABLE: ROW` of another table"
+    name, label = other
+    if name not in tables:
+        return None
+    labels = [row.label for row in tables[name].all_rows()]
+    if label not in labels:
+        return f"no row {label!r} in {name}{nearest(label, labels)}"
+    missing = {column.label for column in table.columns} - {column.label for column in tables[name].columns}
+    return f"{name} has no column {', '.join(sorted(missing))}" if missing else None
 
 
 def elsewhere(operand: Operand, table: Table, names: Iterable[str]) -> tuple[str, str] | None:
     """Split an operand that is a row of another table into the table's name and the row's label; None for any other."""
-    if isinstance(operand, str) and ": " in operand and operand not in _labels(table):
+    if isinstance(operand, str) and ": " in operand and operand not in table.labels():
         name, label = operand.split(": ", 1)
         return (name, label) if name in names else None
     return None
@@ -169,38 +234,14 @@ def elsewhere(operand: Operand, table: Table, names: Iterable[str]) -> tuple[str
 
 def kept_claims(table: Table, tables: dict[str, Table]) -> list[Claim]:
     """Return the claims that speak only of rows a scale keeps."""
+    kept = [row.label for row in table.kept_rows()]
+    own = [*kept, *(reference.label for reference in table.references)]
 
     def is_kept(operand: Operand) -> bool:
-        if isinstance(operand, float) or operand in [reference.label for reference in table.references]:
+        if isinstance(operand, float) or operand in own:
             return True
         other = elsewhere(operand, table, tables)
-        return tables[other[0]].has_row(other[1]) if other else table.has_row(operand)
+        return other is not None and any(row.label == other[1] for row in tables[other[0]].kept_rows())
 
-    whole = table.only is None or len(table.kept_rows()) == len(table.all_rows())
-    return [
-        claim
-        for claim in table.claims
-        if all(map(is_kept, claim.operands())) and (whole or not claim.speaks_of_all_rows())
-    ]
-
-
-def _labels(table: Table) -> list[str]:
-    return [row.label for row in table.all_rows()] + [reference.label for reference in table.references]
-
-
-def _unknown_rows(claim: Claim, table: Table, tables: dict[str, Table], named: Iterable[str]) -> Iterator[str]:
-    """What is wrong with a claim's operands."""
-    known = _labels(table)
-    for operand in claim.operands():
-        if isinstance(operand, float) or operand in known:
-            continue
-        other = elsewhere(operand, table, [*tables, *named])
-        if other is None:
-            yield f"no row {operand!r}{nearest(operand, known)}, or `TABLE: ROW` of another table"
-        elif other[0] in tables:
-            labels = [row.label for row in tables[other[0]].all_rows()]
-            missing = {c.label for c in table.columns} - {c.label for c in tables[other[0]].columns}
-            if other[1] not in labels:
-                yield f"no row {other[1]!r} in {other[0]}{nearest(other[1], labels)}"
-            elif missing:
-                yield f"{other[0]} has no column {', '.join(sorted(missing))}"
+    claims = [claim for claim in table.claims if all(map(is_kept, claim.operands()))]
+    return [claim for claim in claims if len(kept) == len(table.all_rows()) or not claim.speaks_of_all_rows()]

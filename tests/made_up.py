@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pandas as pd
 
-from mac.report.results import Results, from_mapping
+from mac.report.reading import from_mapping
+from mac.report.results import Results
 
 VIDEOS, PER_GROUP = 400, 4
 
@@ -31,20 +32,21 @@ def parquet(table):
     return sink.getvalue()
 
 
-def files(planned, finetune_id, right, **changed):
-    """The two files of a finetuning, by key."""
-    right, config = np.asarray(right, bool), planned.finetunings[finetune_id].config
+def files(planned, run_id, right, first_match=None, /, **changed):
+    """The two files of a finetuning, or (with ``first_match``) of a probe, by key."""
+    right, stage = np.asarray(right, bool), "finetune" if first_match is None else "probe"
+    config = (planned.finetunings | planned.probes)[run_id].config
+    table = predictions(right)
     metrics = {
-        "finetune_id": finetune_id, "pretrain_id": config.pretrain_id, "top1": 100 * right.mean(),
+        f"{stage}_id": run_id, "pretrain_id": config.pretrain_id, "top1": 100 * right.mean(),
         "correct": int(right.sum()), "videos": len(right), "seed": config.seed, "split": config.split,
         "device": "CPU (test)", "seconds": 10.0, "commit": "abc", "torch": "2",
         "index_digest": config.store.dataset.identify(),
     }  # fmt: skip
-    key = f"finetune/{finetune_id}"
-    return {
-        f"{key}/metrics.json": json.dumps(metrics | changed).encode(),
-        f"{key}/predictions.parquet": parquet(predictions(right)),
-    }
+    if stage == "probe":
+        table, metrics["recall"] = table.drop(columns="logits").assign(first_match=first_match), {}
+    key = f"{stage}/{run_id}"
+    return {f"{key}/metrics.json": json.dumps(metrics | changed).encode(), f"{key}/predictions.parquet": parquet(table)}
 
 
 def answers(planned, finetune_id, top1, videos=VIDEOS):
@@ -62,12 +64,22 @@ def content(planned, tops=None):
     return found
 
 
+def run_of(planned, table="T8", row=0):
+    """The first finetuning of a row's first cell."""
+    return planned.tables[table].rows[row].cells[0].finetunes[0]
+
+
+def read(planned, found, runs_page=None):
+    """What a report reads from these files."""
+    return Results(planned, from_mapping(found), runs_page)
+
+
 def results(planned, tops=None):
     """Without ``tops``, the same object for every test: what it has computed is kept."""
     if tops is not None:
-        return Results(planned, from_mapping(content(planned, tops)))
+        return read(planned, content(planned, tops))
     if planned.scale not in _KEPT:
-        _KEPT[planned.scale] = Results(planned, from_mapping(content(planned)))
+        _KEPT[planned.scale] = read(planned, content(planned))
     return _KEPT[planned.scale]
 
 

@@ -20,7 +20,6 @@ RULES = [
             "planned.py",
             "kept.py",
             "leftovers.py",
-            "claims.py",
             "report",
             "runtime",
         ),

@@ -31,8 +31,9 @@ def report(
     svg: bool,
 ) -> None:
     """Write the summary and claims, or tables, from results; all of them if the results come from MLflow."""
-    from mac.report import writing
-    from mac.report.results import from_folder, from_mapping
+    from mac.report import pages
+    from mac.report.reading import from_folder, from_mapping
+    from mac.report.results import Results
     from mac.validation import ConfigError, nearest
 
     if (paths.results is None) == (from_mlflow is None):
@@ -45,11 +46,12 @@ def report(
         source = from_mapping(store.finished_results(from_mlflow))
     else:
         source = from_folder(paths.results)
-    found = writing.read(plan, source, runs_page)
+    found = Results(plan, source, runs_page)
+    found.print_problems("mac report")
     for name in tables or (plan.tables if from_mlflow else ()):
-        writing.write_table(plan.tables[name], found, paths.out / "tables", svg)
+        pages.write_table(plan.tables[name], found, paths.out / "tables", svg)
     if not tables:
-        writing.write_summary(found, paths.out)
+        pages.write_summary(found, paths.out)
 
 
 @theme.command()
@@ -84,11 +86,14 @@ def learning(plan: "Plan", svg: bool, paths: SimpleNamespace) -> None:
 @paths("results", "out", "ledger")
 def page(plan: "Plan", runs_page: str | None, paths: SimpleNamespace) -> None:
     """Write a scale's whole report as one HTML file."""
-    from mac.report import writing
-    from mac.report.results import Results, from_folder
+    from mac.report import pages
+    from mac.report.reading import from_folder
+    from mac.report.results import Results
+    from mac.runtime.atomic import write_text
 
     found = Results(plan, from_folder(paths.results), runs_page)
-    writing.write_page(found, paths.results, paths.out, paths.ledger)
+    text = pages.page(found, paths.out, paths.results, paths.ledger.read_text(encoding="utf-8"))
+    write_text(paths.out / "index.html", text)
 
 
 @theme.command()
@@ -96,8 +101,8 @@ def page(plan: "Plan", runs_page: str | None, paths: SimpleNamespace) -> None:
 def score(predictions: tuple[Path, ...]) -> None:
     """Print accuracy and intervals of saved PREDICTIONS (of one run, or of all runs of a cell) as a report does."""
     from mac.report.reading import parse_predictions
-    from mac.report.scores import score as score_of
-    from mac.report.tables import digits
+    from mac.report.statistics import score as score_of
+    from mac.report.texts import digits
 
     way_out = "give a finetuning's predictions.parquet"
     found = [parse_predictions(path.read_bytes(), str(path), way_out) for path in predictions]
@@ -115,14 +120,12 @@ def keep(plan: "Plan", paths: SimpleNamespace) -> None:
     """Copy the small files of a scale's finished runs beside its report, with digests and where they ran."""
     from mac import kept
     from mac.pipeline import results_of
-    from mac.report.results import Results, from_folder
+    from mac.report.reading import from_folder
+    from mac.report.results import Results
 
     found = Results(plan, from_folder(paths.results))
-    finished = [f"finetune/{i}" for i in found.finetunes] + [f"probe/{i}" for i in found.probes]
-    finished += [f"pretrain/{i}/epoch_{epoch}" for i, epoch in found.pretrains]
-    count = kept.keep(plan, finished, paths.results, paths.out)
-    for key, reason in found.problems.items():
-        print(f"mac keep: {key} is left out: {reason}", file=sys.stderr)
+    count = kept.keep(plan, found.runs, paths.results, paths.out)
+    found.print_problems("mac keep")
     print(f"{paths.out / 'kept'}: {count} of {len(list(results_of(plan)))} runs and segments")
 
 

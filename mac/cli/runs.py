@@ -135,12 +135,15 @@ def run(
     stage: str, run_id: str, paths: SimpleNamespace, runs_page: str | None, tracking_uri: str, plan: "Plan"
 ) -> None:
     """Record a run that has results in MLflow, and write a receipt with MLflow's run id."""
-    from mac.report import writing
-    from mac.report.results import from_folder
+    from mac.report import pages
+    from mac.report.reading import from_folder
+    from mac.report.results import Results
     from mac.tracking import follow, store
 
     if paths.report:  # in this process: another one would take a second to start
-        writing.write_summary(writing.read(plan, from_folder(paths.results), runs_page), paths.report)
+        found = Results(plan, from_folder(paths.results), runs_page)
+        found.print_problems("mac report")
+        pages.write_summary(found, paths.report)
     own = follow.record(store.connect(tracking_uri), tracking_uri, plan, paths.results, stage, run_id)
     write_json(paths.receipt, {"id": run_id, "mlflow_run_id": own, "tracking_uri": tracking_uri})
 

@@ -103,11 +103,6 @@ def export(run_id: str, paths: SimpleNamespace, epoch: int | None, scales: tuple
 
     plans = [planning.load(config_dir, scale) for scale in scales or planning.scales(config_dir)]
     facts = stage.run(paths.results, run_id, epoch, paths.out)
-    card = cards.model_card(
-        **facts,
-        about=cards.about(facts["config"].store.dataset, config_dir),
-        used_by=cards.rows_that_use(run_id, plans),
-        finetunings=cards.finetunings_from(run_id, facts["epoch"], paths.results),
-    )
+    card = cards.model_card(facts, paths.results, plans, config_dir)
     write_text(paths.out.with_suffix(".md"), card)
     print(f"{paths.out} and {paths.out.with_suffix('.md').name}, which says how to load it")

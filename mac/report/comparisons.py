@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import NamedTuple
 
 import pandas as pd
 
 from mac.experiment import VerdictSettings
 from mac.plan import Cell, PlannedTable
-from mac.report.differences import SEEDS_WANTED, Difference, between, models_p
+from mac.report.differences import Difference, between, models_p
 from mac.report.provenance import why_incomparable
 from mac.report.results import Results
-from mac.report.scores import Sample
-from mac.report.statistics import LEVEL, holm, p_text
+from mac.report.statistics import LEVEL, Sample, holm
+from mac.report.texts import interval_text, p_text
 
 REPRODUCED, DIFFERS, UNDECIDED, OPEN = "reproduced", "differs", "undecided", "open"
 HOLDS, CONTRADICTED, NOT_COMPARABLE = "holds", "contradicted", "not comparable"
@@ -69,11 +70,6 @@ def paired(first: dict[int, Sample], second: dict[int, Sample]) -> Difference | 
     return between([first[s] for s in splits], [second[s] for s in splits])
 
 
-def too_few(seeds: int) -> str:
-    """Say why nothing is said of the methods."""
-    return "one seed" if seeds == 1 else f"{seeds} seeds"
-
-
 def compare(table: PlannedTable, results: Results) -> pd.DataFrame:
     """Compare all pairs of a table's measured rows, column by column.
 
@@ -84,30 +80,28 @@ def compare(table: PlannedTable, results: Results) -> pd.DataFrame:
         corrected for all pairs of the table; ``models`` and ``methods`` say which is better, or that it is undecided
         and why.
     """
-    names, differences = [], []
-    for number, column in enumerate(table.columns):
-        rows = [(row.label, results.samples(row.cells[number])) for row in table.rows if not row.cited]
-        for (first, mine), (second, theirs) in combinations(rows, 2):
-            if difference := paired(mine, theirs):
-                names.append((first, second, column))
-                differences.append(difference)
+    measured = [row for row in table.rows if not row.cited]
+    found = [
+        (first.label, second.label, column, difference)
+        for number, column in enumerate(table.columns)
+        for first, second in combinations(measured, 2)
+        if (difference := paired(*(results.samples(row.cells[number].finetunes) for row in (first, second))))
+    ]
     lines = []
-    decisions = decide([[difference] for difference in differences])
-    for (first, second, column), difference, decision in zip(names, differences, decisions, strict=True):
+    for (first, second, column, difference), decision in zip(found, decide([[d] for *_, d in found]), strict=True):
         better = {HOLDS: f"{first} is better", CONTRADICTED: f"{second} is better", UNDECIDED: UNDECIDED}
-        methods = f"{UNDECIDED} ({too_few(difference.seeds)})"
-        if difference.seeds >= SEEDS_WANTED:
-            low, high = difference.methods_interval()
-            methods = f"{better[decision.methods]} ([{low:+.1f}, {high:+.1f}], p {p_text(decision.methods_p)})"
+        methods = f"{UNDECIDED} ({difference.too_few})"
+        if difference.speaks_of_methods:
+            interval = interval_text(*difference.interval(of_methods=True))
+            methods = f"{better[decision.methods]} ({interval}, p {p_text(decision.methods_p)})"
         tests = (difference.mcnemar_p(), *decision.clustered, decision.models_p)
         numbers = (difference.estimate, *difference.interval(), *tests)
         lines.append((first, second, column, *numbers, better[decision.models], methods))
-    heads = "first second column difference low high mcnemar_p clustered_p p_holm models methods"
-    return pd.DataFrame(lines, columns=heads.split())
+    heads = ["first", "second", "column", "difference", "low", "high", "mcnemar_p", "clustered_p", "p_holm"]
+    return pd.DataFrame(lines, columns=[*heads, "models", "methods"])
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What can be said, in a word and in a sentence."""
 
     outcome: str
@@ -127,7 +121,7 @@ def against_printed(cell: Cell, results: Results) -> Verdict:
         return Verdict(NOT_COMPARABLE, "no number is printed")
     if reason := why_incomparable(cell.finetunes, results.plan):
         return Verdict(NOT_COMPARABLE, reason)
-    samples = list(results.samples(cell).values())
+    samples = list(results.samples(cell.finetunes).values())
     if not samples:
         return Verdict(OPEN, "; ".join(results.reasons(cell)) or "not run yet")
     return judge(samples, cell.printed, results.plan.experiment.verdicts)
@@ -135,14 +129,14 @@ def against_printed(cell: Cell, results: Results) -> Verdict:
 
 def judge(samples: Sequence[Sample], printed: float, settings: VerdictSettings) -> Verdict:
     """Judge one cell's runs, a sample a split, against a printed number [percent]."""
-    difference = against_number(samples, printed, settings)
-    low, high = difference.methods_interval()
-    text = f"{difference.estimate:+.1f} [{low:+.1f}, {high:+.1f}] points, margin ± {settings.margin:g}"
-    if -settings.margin <= low and high <= settings.margin:
+    difference, margin = against_number(samples, printed, settings), settings.margin
+    low, high = difference.interval(of_methods=True)
+    text = f"{difference.estimate:+.1f} {interval_text(low, high)} points, margin ± {margin:g}"
+    if -margin <= low and high <= margin:
         return Verdict(REPRODUCED, text)
-    if low > settings.margin or high < -settings.margin:
+    if low > margin or high < -margin:
         return Verdict(DIFFERS, text)
-    return Verdict(UNDECIDED, f"{text}; {difference.wanted(settings.seed_sd, settings.margin)}")
+    return Verdict(UNDECIDED, f"{text}; {difference.wanted(settings.seed_sd, margin)}")
 
 
 def against_number(samples: Sequence[Sample], number: float, settings: VerdictSettings) -> Difference:
@@ -152,7 +146,8 @@ def against_number(samples: Sequence[Sample], number: float, settings: VerdictSe
         samples: of one cell, a sample a split.
         number: top-1 [percent]. Its videos are taken to cluster as ours do: its binomial variance is multiplied by the
             ratio of our clustered to our binomial variance (at least 1).
-        settings: the seed spread it is taken to have, and ours where fewer than three seeds were run.
+        settings: the standard deviation between seeds that the number is taken to have, and ours too where fewer than
+            three seeds were run.
     """
     own = between(samples)
     binomial = own.estimate * (100 - own.estimate) / own.videos

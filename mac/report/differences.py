@@ -1,4 +1,4 @@
-"""The difference between two accuracies on the same test videos, and what it is uncertain about."""
+"""The difference between two accuracies on the same test videos, with its variance over videos and training seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import t as student
 
-from mac.report.scores import Sample
-from mac.report.statistics import LEVEL, Z, cluster_variance, flip_p, mcnemar, t_p
+from mac.report.statistics import LEVEL, Sample, Z, cluster_variance, flip_p, mcnemar, t_p
 
 SEEDS_WANTED = 3  # of each side: fewer say too little about the spread between trainings
 MOST_SEEDS = 100
@@ -15,7 +14,7 @@ MOST_SEEDS = 100
 
 @dataclass(frozen=True)
 class Difference:
-    """First less second [points of top-1].
+    """The first accuracy less the second [points of top-1].
 
     Attributes:
         totals: what each source group adds to the estimate, (G,).
@@ -24,8 +23,8 @@ class Difference:
         seeds: the fewest seeds of a measured side.
         videos: test videos, added up over splits.
         disagreements: videos right by the first only and by the second only; None unless both sides are single runs.
-        other_video: variance of a number that was measured elsewhere, over its test videos.
-        other_seed: the same over its training seeds.
+        other_video: variance over test videos of a number that was measured elsewhere.
+        other_seed: variance over training seeds of that number.
     """
 
     totals: np.ndarray
@@ -56,6 +55,11 @@ class Difference:
     def speaks_of_methods(self) -> bool:
         """Whether enough seeds were run on each side."""
         return self.seeds >= SEEDS_WANTED
+
+    @property
+    def too_few(self) -> str:
+        """How many seeds were run, as the reason why nothing is said of the methods."""
+        return "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
 
     def wanted(self, assumed_sd: float, margin: float = 0.0) -> str:
         """Say what would decide whether the difference is beyond ± ``margin`` [points], if the numbers stay the same.
@@ -93,13 +97,13 @@ class Difference:
         swapped = self.disagreements and self.disagreements[::-1]
         return replace(self, totals=-self.totals, disagreements=swapped)
 
-    def interval(self) -> tuple[float, float]:
-        """95 % interval over source groups: of these models."""
-        return self._interval(self.video_variance, len(self.totals) - 1)
-
-    def methods_interval(self) -> tuple[float, float]:
-        """95 % interval over source groups and training seeds: of the methods."""
-        return self._interval(self.video_variance + self.seed_variance, self._degrees())
+    def interval(self, of_methods: bool = False) -> tuple[float, float]:
+        """95 % interval: of these trained models over source groups, or of the methods over training seeds too."""
+        variance, degrees = self.video_variance, len(self.totals) - 1
+        if of_methods:
+            variance, degrees = variance + self.seed_variance, self._degrees()
+        half = float(student.ppf(1 - LEVEL / 2, degrees)) * variance**0.5 if degrees > 0 else float("inf")
+        return self.estimate - half, self.estimate + half
 
     def methods_p(self) -> float:
         """Two-sided p of the methods being equal (Student's t with Satterthwaite's degrees of freedom)."""
@@ -114,12 +118,8 @@ class Difference:
         share = sum(variance**2 / degrees for variance, degrees in parts if degrees > 0)
         return (self.video_variance + self.seed_variance) ** 2 / share if share else float("inf")
 
-    def _interval(self, variance: float, degrees: float) -> tuple[float, float]:
-        half = float(student.ppf(1 - LEVEL / 2, degrees)) * variance**0.5 if degrees > 0 else float("inf")
-        return self.estimate - half, self.estimate + half
 
-
-def between(first: Sequence[Sample], second: Sequence[Sample] | None = None) -> Difference:
+def between(first: Sequence[Sample], second: Sequence[Sample] = ()) -> Difference:
     """Compare two rows on the same videos, or (without a second) take one row's accuracy.
 
     Args:
@@ -129,25 +129,19 @@ def between(first: Sequence[Sample], second: Sequence[Sample] | None = None) -> 
     Returns:
         The difference in points; the accuracy in percent if there is no second.
     """
-    points, shares, keys = [], [], []
-    for number, mine in enumerate(first):
-        weight = 1 / (mine.right.shape[1] * len(first))
-        values = mine.right.mean(0) - (second[number].right.mean(0) if second else 0.0)
-        points.append(100 * weight * values)
-        shares.append(np.full(len(values), weight))
-        keys.append(mine.clusters)
-    names, codes = np.unique(np.concatenate(keys), return_inverse=True)
-    totals = np.bincount(codes, np.concatenate(points), len(names))
-    weights = np.bincount(codes, np.concatenate(shares), len(names))
     sides = [side for side in (first, second) if side]
-    single = len(sides) == 2 and all(len(part.right) == 1 for side in sides for part in side)
+    sizes = [part.right.shape[1] for part in first]
+    shares = np.repeat([1 / (size * len(first)) for size in sizes], sizes)
+    accuracy, other = (np.concatenate([part.right.mean(0) for part in side] or [[0.0]]) for side in (first, second))
+    names, codes = np.unique(np.concatenate([part.clusters for part in first]), return_inverse=True)
+    totals = np.bincount(codes, 100 * shares * (accuracy - other), len(names))
+    weights = np.bincount(codes, shares, len(names))
     disagreements = None
-    if single:
-        pairs = [(a.right[0], b.right[0]) for a, b in zip(*sides, strict=True)]
-        disagreements = (sum(int((a & ~b).sum()) for a, b in pairs), sum(int((b & ~a).sum()) for a, b in pairs))
+    if second and all(len(part.right) == 1 for side in sides for part in side):
+        ours, theirs = (np.concatenate([part.right[0] for part in side]) for side in sides)
+        disagreements = (int((ours & ~theirs).sum()), int((theirs & ~ours).sum()))
     seeds = min(len(part.right) for side in sides for part in side)
-    videos = sum(part.right.shape[1] for part in first)
-    return Difference(totals, weights, tuple(_seed_part(side) for side in sides), seeds, videos, disagreements)
+    return Difference(totals, weights, tuple(map(_seed_part, sides)), seeds, sum(sizes), disagreements)
 
 
 def _seed_part(side: Sequence[Sample]) -> tuple[float, int]:
@@ -161,10 +155,13 @@ def _seed_part(side: Sequence[Sample]) -> tuple[float, int]:
 
 
 def models_p(differences: Sequence[Difference]) -> list[tuple[float, float]]:
-    """Two-sided p of each pair of trained models being equal: over source groups, and the more cautious one of that
-    and McNemar's.
+    """Test whether the two trained models of each difference are equal.
 
-    Where a number was measured elsewhere there is no pairing, and Student's t takes the place of flipped signs.
+    A number that was measured elsewhere can't be paired with ours by video: Student's t then takes the place of flipped
+    signs.
+
+    Returns:
+        Two two-sided p a difference: over source groups, and the larger of that and McNemar's.
     """
     clustered = [1.0] * len(differences)
     by_groups: dict[int, list[int]] = {}
@@ -175,7 +172,7 @@ def models_p(differences: Sequence[Difference]) -> list[tuple[float, float]]:
             by_groups.setdefault(len(difference.totals), []).append(number)
     for numbers in by_groups.values():
         found = flip_p(np.array([differences[number].totals for number in numbers]))
-        for number, p in zip(numbers, found, strict=True):
-            clustered[number] = float(p)
-    exact = [difference.mcnemar_p() for difference in differences]
-    return [(p, p if other is None else max(p, other)) for p, other in zip(clustered, exact, strict=True)]
+        for number, p in zip(numbers, found.tolist(), strict=True):
+            clustered[number] = p
+    exact = [difference.mcnemar_p() or 0.0 for difference in differences]
+    return [(p, max(p, other)) for p, other in zip(clustered, exact, strict=True)]

@@ -24,6 +24,7 @@ STYLES = [("#000000", "-"), ("#0072B2", "--"), ("#D55E00", "-."), ("#009E73", ":
 STYLES += [("#CC79A7", (0, (5, 1))), ("#E69F00", (0, (1, 1)))]
 
 Events = Callable[[str, str], list[dict[str, Any]]]
+LIMITS = ["top1", "low", "high"]
 FEW = 12  # classes up to which counts are written into the cells of a confusion matrix
 MANY = 50  # classes from which they are no longer named
 
@@ -34,10 +35,9 @@ def draw_curve(table: PlannedTable, results: Results, note: str, paths: list[Pat
     Epoch 0 is random initialisation.
     """
     figure, axis = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
-    scored = [(row.epoch, score) for row in table.rows if (score := results.score(row.cells[0]))]
-    epochs = [epoch for epoch, _ in scored]
-    tops = [score.top1 for _, score in scored]
-    lows, highs = [score.low for _, score in scored], [score.high for _, score in scored]
+    scores = [(row.epoch, score) for row in table.rows if (score := results.score(row.cells[0]))]
+    scored = pd.DataFrame([{"epoch": epoch} | vars(score) for epoch, score in scores], columns=["epoch", *LIMITS])
+    epochs, tops, lows, highs = scored.to_numpy(dtype=float).T
     axis.fill_between(epochs, lows, highs, color=MEASURED, alpha=0.2, linewidth=0)
     axis.plot(epochs, tops, color=MEASURED, marker="o", label="measured, 95 % interval")
     printed = [(row.epoch, row.cells[0].printed) for row in table.rows if row.cells[0].printed is not None]
@@ -45,7 +45,7 @@ def draw_curve(table: PlannedTable, results: Results, note: str, paths: list[Pat
         axis.plot(*zip(*printed, strict=True), color=PRINTED, marker="D", linestyle="none", label="printed")
     for reference in table.references:
         _line(axis, reference.value, f"{reference.label}: {reference.value:g} (cited)", ":")
-    if scored and scored[0][0] == 0:
+    if len(epochs) and epochs[0] == 0:
         _line(axis, tops[0], f"random initialisation: {tops[0]:.1f}", "--")
     axis.set(xlabel="pretraining epochs (0: random initialisation)", ylabel=f"{table.columns[0]} top-1 [percent]")
     axis.set_xticks(epochs)
@@ -68,14 +68,13 @@ def draw_foreground(settings: list[dict[str, float]], note: str, paths: list[Pat
     """
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.7), layout="constrained")
     styles = [("#000000", "-", "o"), (MEASURED, "--", "s"), (PRINTED, "-.", "D")]
-    momenta = sorted({setting["momentum"] for setting in settings})
+    table = pd.DataFrame(settings).sort_values("threshold")
     for axis, name in zip(axes, ("foreground", "stability"), strict=True):
-        for momentum, (colour, line, marker) in zip(momenta, styles, strict=False):
-            own = sorted((s for s in settings if s["momentum"] == momentum), key=lambda s: s["threshold"])
-            thresholds, values = [s["threshold"] for s in own], [100 * s[name] for s in own]
-            axis.plot(thresholds, values, color=colour, linestyle=line, marker=marker, label=f"m = {momentum:g}")
+        for (momentum, own), (colour, line, marker) in zip(table.groupby("momentum"), styles, strict=False):
+            style = {"color": colour, "linestyle": line, "marker": marker, "label": f"m = {momentum:g}"}
+            axis.plot(own["threshold"], 100 * own[name], **style)
         axis.set(xlabel="threshold λ [gray levels]", ylim=(0, None))
-        axis.set_xticks(sorted({s["threshold"] for s in settings}))
+        axis.set_xticks(table["threshold"].unique())
         axis.grid(alpha=0.3, linewidth=0.5)
     axes[0].set_ylabel("foreground [% of pixels]")
     axes[1].set_ylabel("overlap of neighbours [percent]")
@@ -132,16 +131,11 @@ def _label(axis: Axes, x: str, y: str) -> None:
         axis.text(0.5, 0.5, "none", transform=axis.transAxes, ha="center", color=REFERENCE)
 
 
-def confusion(predictions: pd.DataFrame, classes: int) -> np.ndarray:
-    """Count test videos by their class (rows) and the predicted one (columns), int (classes, classes)."""
-    counts = np.zeros((classes, classes), dtype=int)
-    np.add.at(counts, (predictions["label"].to_numpy(), predictions["predicted"].to_numpy()), 1)
-    return counts
-
-
 def draw_confusion(predictions: pd.DataFrame, classes: list[str], title: str, path: Path) -> None:
     """Draw the confusion matrix of a finetuning's test videos, each row as shares of its class [percent]."""
-    counts = confusion(predictions, len(classes))
+    every = pd.RangeIndex(len(classes))
+    found = pd.crosstab(predictions["label"], predictions["predicted"])
+    counts = found.reindex(index=every, columns=every, fill_value=0).to_numpy()
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = float(np.clip(2.2 + 0.32 * len(classes), 4, 14))
     figure, axis = plt.subplots(figsize=(side + 1, side), layout="constrained")

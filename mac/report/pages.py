@@ -1,4 +1,4 @@
-"""Pages of a scale: the summary, the claims, and the whole report as one HTML file that needs no other file."""
+"""A scale's report as files: the summary, the claims, the tables, and one HTML page that needs no other file."""
 
 import base64
 import json
@@ -10,18 +10,42 @@ import pandas as pd
 from markdown_it import MarkdownIt
 
 from mac.config import RETRIEVAL_KS
+from mac.costs.throughput import split_device
+from mac.leftovers import size
 from mac.methods import METHODS
+from mac.pipeline import RECORDED, STAGES, configs_of
 from mac.plan import Cell, PlannedTable
-from mac.report.claims import OUTCOMES, Judgement, judge
+from mac.report import tables
+from mac.report.claims import OUTCOMES, Judgement, claim_rows, judge
 from mac.report.comparisons import compare
 from mac.report.probes import probe_lines, probe_rows
-from mac.report.provenance import data_note, measured_on, origin
+from mac.report.provenance import changes, data_note, measured_on
 from mac.report.results import Results
-from mac.report.tables import NONE, PENDING, cells, claim_rows, rows, score_text, title
-from mac.report.texts import render
+from mac.report.texts import PENDING, number_text, render, score_text
+from mac.runtime.atomic import write_text
 
 PRETEXT = {"run": "Pretraining", "used_by": "Used by", "epoch": "Epoch"}
 PRETEXT |= {"text": "Held-out pretext accuracy", "chance": "Chance"}
+
+
+def write_summary(results: Results, out: Path) -> None:
+    """Write the summary and the claims; the same results give the same bytes."""
+    write_text(out / "README.md", summary(results))
+    write_text(out / "claims.md", claims_page(results))
+
+
+def write_table(table: PlannedTable, results: Results, folder: Path, svg: bool = False) -> None:
+    """Write ``FOLDER/TABLE.md``, ``.csv`` and ``.tex``, and a curve's pictures; equal results give equal bytes."""
+    write_text(folder / f"{table.name}.md", tables.markdown(table, results))
+    write_text(folder / f"{table.name}.csv", tables.comma_separated(table, results))
+    write_text(folder / f"{table.name}.tex", tables.latex(table, results))
+    if table.is_curve:
+        from mac import pictures  # matplotlib: only where a picture is drawn
+        from mac.report.figures import draw_curve
+
+        kind = "generated figures" if "generated" in data_note(results.plan) else "real video"
+        caption = f"scale {results.plan.scale}, {kind}"
+        draw_curve(table, results, caption, pictures.formats(folder / table.name, svg))
 
 
 def held_out(results: Results) -> pd.DataFrame:
@@ -34,38 +58,26 @@ def held_out(results: Results) -> pd.DataFrame:
     lines = []
     for run_id, planned in results.plan.pretrainings.items():
         for epoch in sorted(planned.epochs) if not METHODS[planned.config.task].needs_labels else ():
-            found = results.pretrains.get((run_id, epoch), {})
+            found = results.metrics["pretrain"].get((run_id, epoch), {})
             value, chance = found.get("pretext_top1_held_out"), found.get("pretext_chance")
-            text = PENDING if not found else NONE if value is None else f"{value:.1f}"
-            by_chance = NONE if chance is None else f"{chance:.1f}"
-            lines.append((run_id, "; ".join(planned.used_by), epoch, value, text, by_chance))
+            text = number_text(value) if found else PENDING
+            lines.append((run_id, "; ".join(planned.used_by), epoch, value, text, number_text(chance)))
     return pd.DataFrame(lines, columns=["run", "used_by", "epoch", "value", "text", "chance"])
 
 
 def summary(results: Results) -> str:
     """Write everything of a scale on one page (Markdown); open cells are marked pending."""
-    plan, pretext = results.plan, held_out(results)
-    tables = [
-        {
-            "name": table.name,
-            "title": title(table),
-            "is_curve": table.is_curve,
-            "is_done": all(i in results.finetunes for i in table.finetunes),
-            "rows": rows(cells(table, results), results),
-        }
-        for table in plan.tables.values()
-    ]
+    pretext = held_out(results)
     return render(
         "summary.md",
-        scale=plan.scale,
-        note=data_note(plan),
-        measured_on=measured_on(tuple(plan.finetunings), results),
-        problems=results.problems,
-        tables=tables,
-        datasets=[dataset.name for dataset in plan.datasets.values()],
+        results=results,
+        note=data_note(results.plan),
+        measured_on=measured_on(results.plan.finetunings, results),
+        cells=tables.cells,
+        rows=tables.rows,
         pretext=pretext.assign(run=pretext["run"].map(results.link))[list(PRETEXT)].rename(columns=PRETEXT),
         probes=probe_rows(probe_lines(results), results),
-        **_claims(judge(plan, results)),
+        **_claims(judge(results)),
     )
 
 
@@ -73,7 +85,7 @@ def claims_page(results: Results) -> str:
     """Write which claims hold (Markdown), and how to read that."""
     plan = results.plan
     facts = {"scale": plan.scale, "note": data_note(plan), "seed_sd": plan.experiment.verdicts.seed_sd}
-    return render("claims.md", **facts, **_claims(judge(plan, results)))
+    return render("claims.md", **facts, **_claims(judge(results)))
 
 
 def _claims(judgements: list[Judgement]) -> dict[str, Any]:
@@ -83,41 +95,38 @@ def _claims(judgements: list[Judgement]) -> dict[str, Any]:
     return {"claims": claim_rows(judgements), "count": f"Of {len(judgements)} claims: {shown or 'none'}."}
 
 
-def page(results: Results, folder: Path, root: str, cost: dict[str, Any], ledger: str) -> str:
+def page(results: Results, folder: Path, root: Path, ledger: str) -> str:
     """Write the whole report as one HTML file.
 
     Args:
         results: what the runs gave.
         folder: the scale's report so far, whose pictures and data cards are taken in; what is missing is left out.
-        root: the results folder, as paths and commands on the page name it.
-        cost: ``heads``, ``rows`` and ``note`` of the table of costs.
+        root: the results folder, for the runs' sizes; paths and commands on the page name it.
         ledger: the discrepancy ledger, Markdown.
     """
-    plan, note = results.plan, data_note(results.plan)
-    tables = [_table(table, results) for table in plan.tables.values()]
-    judgements = judge(plan, results)
-    outcomes = Counter(cell["verdict"] for table in tables for row in table["rows"] for cell in row["cells"])
+    plan, note, judgements = results.plan, data_note(results.plan), judge(results)
+    cells = {table.name: tables.cells(table, results) for table in plan.tables.values()}
+    outcomes = Counter(outcome for found in cells.values() for outcome in found["verdict"] if outcome)
     return render(
         "page.html",
-        scale=plan.scale,
+        results=results,
         data_note=note.replace("**", ""),
         comparable="not comparable" not in note,
-        measured_on=measured_on(tuple(plan.finetunings), results),
-        done=len(results.finetunes),
-        planned=len(plan.finetunings),
-        verdict_counts=sorted((name, count) for name, count in outcomes.items() if name),
+        measured_on=measured_on(plan.finetunings, results),
+        verdict_counts=sorted(outcomes.items()),
         claim_counts=sorted(Counter(judgement.outcome for judgement in judgements).items()),
-        problems=results.problems,
         judgements=judgements,
-        tables=tables,
+        tables=[(table, cells[table.name], _records(compare(table, results))) for table in plan.tables.values()],
+        records=_records,
         gradcam=_gradcam(folder / "figures" / "gradcam.json"),
         pretext=_records(held_out(results)),
         probes=probe_lines(results),
         recalls=RETRIEVAL_KS,
-        score_text=lambda score: score_text(score).replace("**", ""),
+        score_text=score_text,
         data=[(dataset.name, _card(folder, dataset.name)) for dataset in plan.datasets.values()],
-        cost=cost,
-        origins=[_origin(results, run_id) for run_id in plan.finetunings],
+        cost=cost(results, root),
+        changes=lambda run_id: changes(plan, run_id),
+        score_of=lambda run_id: results.score(Cell("", None, (run_id,))),
         root=root,
         ledger=MarkdownIt("commonmark", {"html": False}).enable("table").render(ledger.partition("\n")[2]),
         embed=lambda name: embed(folder / name),
@@ -131,24 +140,38 @@ def embed(path: Path) -> str | None:
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
+def cost(results: Results, root: Path) -> pd.DataFrame:
+    """Tabulate what a scale's runs took so far, a line a stage; results that can't be used are left out.
+
+    Args:
+        results: what the runs gave.
+        root: the results folder, whose runs are weighed.
+
+    Returns:
+        Text, by the stage's title: ``runs`` with results, ``device hours`` (hours times devices), ``wall hours``,
+        ``disk`` and ``devices`` with the jobs that ran on each. Hours are added up over jobs, each from its last start;
+        a pretraining that keeps several epochs has one job for each. Only ``disk`` is known of stages whose metrics are
+        not recorded.
+    """
+    lines = {}
+    for stage, configs in configs_of(results.plan).items():
+        held = sum(size(root / stage / i) for i in configs if (root / stage / i).is_dir())
+        line = {"runs": "", "device hours": "", "wall hours": "", "disk": f"{held / 1e6:,.0f} MB", "devices": ""}
+        if stage in RECORDED:
+            jobs = results.metrics[stage]
+            line["runs"] = len({key[0] if STAGES[stage].by_epoch else key for key in jobs})
+            hours = [(split_device(job["device"])[0], job["seconds"] / 3600) for job in jobs.values()]
+            line["device hours"] = f"{sum(devices * time for devices, time in hours):.2f}"
+            line["wall hours"] = f"{sum(time for _, time in hours):.2f}"
+            ran_on = sorted(Counter(job["device"] for job in jobs.values()).items())
+            line["devices"] = ", ".join(f"{device} ({count} jobs)" for device, count in ran_on)
+        lines[STAGES[stage].title] = line
+    return pd.DataFrame.from_dict(lines, orient="index")
+
+
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Give a table's lines as mappings, None where a value is missing."""
     return frame.astype(object).where(frame.notna(), None).to_dict("records")
-
-
-def _table(table: PlannedTable, results: Results) -> dict[str, Any]:
-    found = cells(table, results).assign(text=lambda cells: cells["text"].str.replace("**", ""))
-    return {
-        "name": table.name,
-        "title": title(table),
-        "columns": table.columns,
-        "is_curve": table.is_curve,
-        "rows": [
-            {"label": label, "cells": _records(row), "runs": list(dict.fromkeys(row["ids"].sum()))}
-            for label, row in found.groupby("label", sort=False)
-        ],
-        "comparisons": _records(compare(table, results)),
-    }
 
 
 def _gradcam(path: Path) -> list[dict[str, Any]]:
@@ -169,8 +192,3 @@ def _gradcam(path: Path) -> list[dict[str, Any]]:
 def _card(folder: Path, name: str) -> dict[str, Any] | None:
     path = folder / "data" / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def _origin(results: Results, run_id: str) -> dict[str, Any]:
-    facts = {"run_id": run_id, "used_by": results.plan.finetunings[run_id].used_by, "address": results.address(run_id)}
-    return origin(results, run_id) | facts | {"score": results.score(Cell("", None, (run_id,)))}

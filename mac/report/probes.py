@@ -7,9 +7,8 @@ import pandas as pd
 from mac.config import RETRIEVAL_KS
 from mac.report.comparisons import decide, paired
 from mac.report.results import Results
-from mac.report.scores import Sample, Score, score
-from mac.report.statistics import p_text
-from mac.report.tables import NONE, row_label, score_text
+from mac.report.statistics import Score, score
+from mac.report.texts import NONE, interval_text, number_text, p_text, row_label, score_text
 
 
 @dataclass
@@ -29,21 +28,20 @@ class ProbeLine:
 
 def probe_lines(results: Results) -> list[ProbeLine]:
     """List every row's weights once, in the order of the tables; nothing where the scale asks for no probes."""
-    lines: dict[tuple[tuple[str, ...], str], ProbeLine] = {}
+    labels: dict[tuple[tuple[str, ...], str], list[str]] = {}
     for table in results.plan.tables.values():
         for label, cell in ((row_label(row), cell) for row in table.rows for cell in row.cells):
             ids = tuple(results.plan.finetunings[i].probe for i in cell.finetunes)
             if ids and all(ids):
-                if (ids, cell.column) not in lines:
-                    lines[ids, cell.column] = ProbeLine([], cell.column, ids, *_scores(ids, results))
-                lines[ids, cell.column].labels.append(f"{table.name}: {label}")
-    _compare_with_random(list(lines.values()), results)
-    return list(lines.values())
+                labels.setdefault((ids, cell.column), []).append(f"{table.name}: {label}")
+    lines = [ProbeLine(named, column, ids, *_scores(ids, results)) for (ids, column), named in labels.items()]
+    _compare_with_random(lines, results)
+    return lines
 
 
 def _scores(ids: tuple[str, ...], results: Results) -> tuple[Score | None, dict[int, Score | None]]:
     """Score the linear probe, and by k how often a video of the right class is among the k nearest."""
-    found = [results.probes[i] for i in ids if i in results.probes]
+    found = [results.predictions["probe"][i] for i in ids if i in results.predictions["probe"]]
     if not found:
         return None, dict.fromkeys(RETRIEVAL_KS)
     near = {
@@ -55,27 +53,19 @@ def _scores(ids: tuple[str, ...], results: Results) -> tuple[Score | None, dict[
 
 def _compare_with_random(lines: list[ProbeLine], results: Results) -> None:
     """Compare each line's linear probe with that on random weights, of which the line with the most runs is taken."""
-
-    def samples(line: ProbeLine) -> dict[int, Sample]:
-        return results.samples_of(line.ids, results.plan.probes, results.probes)
-
     untrained = [line for line in lines if all(results.plan.probes[i].config.initial == "random" for i in line.ids)]
-    base: dict[str, ProbeLine] = {}
-    for line in untrained:
-        base[line.column] = max(base.get(line.column, line), line, key=lambda line: len(line.ids))
-    compared, differences = [], []
+    most_first = sorted(untrained, key=lambda line: -len(line.ids))
+    base = {line.column: line for line in reversed(most_first)}
+    found = []
     for line in (line for line in lines if line not in untrained and line.column in base):
-        ours, theirs = samples(line), samples(base[line.column])
+        ours, theirs = (results.samples(one.ids, "probe") for one in (line, base[line.column]))
         if ours.keys() == theirs.keys() and (difference := paired(ours, theirs)):
-            compared.append(line)
-            differences.append(difference)
-    decisions = decide([[difference] for difference in differences])
-    for line, difference, decision in zip(compared, differences, decisions, strict=True):
-        about_methods = difference.speaks_of_methods
-        low, high = difference.methods_interval() if about_methods else difference.interval()
-        p = p_text(decision.methods_p if about_methods else decision.models_p)
-        what = "" if about_methods else ", these models"
-        line.over = f"{difference.estimate:+.1f} [{low:+.1f}, {high:+.1f}], p {p}{what}"
+            found.append((line, difference))
+    for (line, difference), decision in zip(found, decide([[d] for _, d in found]), strict=True):
+        of_methods = difference.speaks_of_methods
+        interval = interval_text(*difference.interval(of_methods))
+        p = p_text(decision.methods_p) if of_methods else f"{p_text(decision.models_p)}, these models"
+        line.over = f"{difference.estimate:+.1f} {interval}, p {p}"
 
 
 def probe_rows(lines: list[ProbeLine], results: Results) -> pd.DataFrame | None:
@@ -84,7 +74,7 @@ def probe_rows(lines: list[ProbeLine], results: Results) -> pd.DataFrame | None:
     rows = [
         {"Weights of": "; ".join(line.labels), "data": line.column, "linear probe": score_text(line.top1)}
         | {"over random weights": line.over or NONE, f"R@{first}": score_text(line.recalls[first])}
-        | {f"R@{k}": f"{line.recalls[k].top1:.1f}" if line.recalls[k] else NONE for k in others}
+        | {f"R@{k}": number_text(line.recalls[k] and line.recalls[k].top1) for k in others}
         | {"runs": ", ".join(map(results.link, line.ids))}
         for line in lines
     ]

@@ -1,17 +1,11 @@
-"""Where numbers come from: data, machines and time; for a finetuning, its files and how it differs from the default."""
+"""Where numbers come from: data and machines; for a finetuning, how it differs from the default."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mac.config import DatasetConfig
-from mac.costs.throughput import split_device
 from mac.plan import Plan
 from mac.report.results import Results
-
-MACHINE = ("device", "arithmetic", "commit", "torch")  # earlier runs noted no arithmetic
-TOLD = ("device", "commit", "torch")
 
 
 class Change(NamedTuple):
@@ -20,31 +14,6 @@ class Change(NamedTuple):
     key: str
     default: str
     here: str
-
-
-def origin(results: Results, run_id: str) -> dict[str, Any]:
-    """Trace a planned finetuning.
-
-    Returns:
-        ``start`` (the weights it started from, in words), ``changes`` (of :func:`changes`), ``files`` (what a file is →
-        its path below the results folder) and ``facts`` (what the run itself wrote: device, commit, …; as text).
-    """
-    config, found = results.plan.finetunings[run_id].config, results.finetunes.get(run_id)
-    names = {"configuration": "config.yaml", "predictions": "predictions.parquet"}
-    names |= {"metrics": "metrics.json", "journal": "journal.jsonl"}
-    files = {what: f"finetune/{run_id}/{name}" for what, name in names.items()}
-    start = "random weights" if config.initial == "random" else "torchvision's Kinetics-400 weights"
-    if config.pretrain_id:
-        start = f"pretraining {config.pretrain_id}, epoch {config.epoch}"
-        files["checkpoint"] = f"pretrain/{config.pretrain_id}/epoch_{config.epoch}.safetensors"
-        files["pretraining's configuration"] = f"pretrain/{config.pretrain_id}/config.yaml"
-    facts = {"seed": str(config.seed), "split": str(config.split), "data": config.store.dataset.name}
-    if found:
-        facts |= {"index digest": found["index_digest"]} | {name: str(found[name]) for name in MACHINE if name in found}
-        facts["finetuning took"] = f"{found['seconds']:.0f} s"
-    if pretrained := results.pretrains.get((config.pretrain_id, config.epoch)):
-        facts["pretraining on"] = f"{pretrained['device']}, commit {pretrained['commit']}"
-    return {"start": start, "changes": changes(results.plan, run_id), "files": files, "facts": facts}
 
 
 def changes(plan: Plan, run_id: str) -> list[Change]:
@@ -81,20 +50,16 @@ def _text(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def datasets(finetunes: Iterable[str], plan: Plan) -> list[DatasetConfig]:
+def _datasets(finetunes: Iterable[str], plan: Plan) -> list[DatasetConfig]:
     """Data sets that finetunings and their pretrainings use, each once, by name."""
-    used = {}
-    for finetune_id in finetunes:
-        config = plan.finetunings[finetune_id].config
-        used[config.store.dataset.name] = config.store.dataset
-        if config.pretrain_id:
-            dataset = plan.pretrainings[config.pretrain_id].config.store.dataset
-            used[dataset.name] = dataset
+    configs = [plan.finetunings[i].config for i in finetunes]
+    configs += [plan.pretrainings[config.pretrain_id].config for config in configs if config.pretrain_id]
+    used = {config.store.dataset.name: config.store.dataset for config in configs}
     return [used[name] for name in sorted(used)]
 
 
-def _stand_ins(used: Iterable[DatasetConfig]) -> tuple[str, str]:
-    """Name the data sets that generated figures stand in for, and those of which only a part is used."""
+def _not_the_papers(used: Iterable[DatasetConfig]) -> tuple[str, str]:
+    """Name the data sets that are generated instead of real, and those of which only a part is used."""
     generated = sorted({dataset.name for dataset in used if dataset.synthetic})
     partial = sorted({f"{dataset.subset} for {dataset.name}" for dataset in used if dataset.subset})
     return ", ".join(generated), ", ".join(partial)
@@ -102,7 +67,7 @@ def _stand_ins(used: Iterable[DatasetConfig]) -> tuple[str, str]:
 
 def why_incomparable(finetunes: Iterable[str], plan: Plan) -> str | None:
     """Say why numbers of these finetunings can't be held against printed ones; None where they can."""
-    generated, partial = _stand_ins(datasets(finetunes, plan))
+    generated, partial = _not_the_papers(_datasets(finetunes, plan))
     if generated:
         return f"generated figures stand in for {generated}"
     return f"only parts of the data sets are used ({partial})" if partial else None
@@ -110,7 +75,7 @@ def why_incomparable(finetunes: Iterable[str], plan: Plan) -> str | None:
 
 def data_note(plan: Plan) -> str:
     """Say what kind of data a scale's numbers come from."""
-    generated, partial = _stand_ins(plan.datasets.values())
+    generated, partial = _not_the_papers(plan.datasets.values())
     if partial:
         return (
             f"**The data are real, but only parts of the data sets are used ({partial}): these numbers are not"
@@ -124,38 +89,14 @@ def data_note(plan: Plan) -> str:
     return "All data sets are the real ones."
 
 
-def measured_on(finetunes: tuple[str, ...], results: Results) -> str:
+def measured_on(finetunes: Iterable[str], results: Results) -> str:
     """Say what numbers were measured on: seeds, splits, devices, commits, torch versions and data."""
-    found = [results.finetunes[i] for i in finetunes if i in results.finetunes]
-    facts = [f"scale {results.plan.scale}", f"{len(found)} of {len(finetunes)} finetunings done"]
-    for name, shown in zip(("seed", "split", *TOLD), ("seeds", "splits", *TOLD), strict=True):
-        facts.append(f"{shown} {', '.join(sorted({str(run[name]) for run in found})) or 'pending'}")
-    names = [dataset.name for dataset in datasets(finetunes, results.plan) if dataset.name in results.digests]
+    planned, metrics = tuple(finetunes), results.metrics["finetune"]
+    found = [metrics[i] for i in planned if i in metrics]
+    facts = [f"scale {results.plan.scale}", f"{len(found)} of {len(planned)} finetunings done"]
+    for shown in ("seeds", "splits", "device", "commit", "torch"):
+        values = sorted({str(run[shown.removesuffix("s")]) for run in found})
+        facts.append(f"{shown} {', '.join(values) or 'pending'}")
+    names = [dataset.name for dataset in _datasets(planned, results.plan) if dataset.name in results.digests]
     facts.append("data " + (", ".join(f"{name} ({results.digests[name]})" for name in names) or "pending"))
     return f"Measured on: {'; '.join(facts)}."
-
-
-@dataclass(frozen=True)
-class Spent:
-    """One stage's cost so far; an interrupted job counts from its last start."""
-
-    stage: str  # pretraining, finetuning (with its test) or probes
-    runs: int  # distinct runs with results
-    jobs: int  # finished jobs; a pretraining that keeps several epochs has one for each
-    device_hours: float  # seconds times devices, added up
-    wall_seconds: float  # added up over jobs, whether or not they ran side by side
-    devices: dict[str, int]  # names of the devices, sorted, each with the jobs that ran on it
-
-
-def spent(results: Results) -> list[Spent]:
-    """Add up what the finished runs of a scale took, by stage; those that can't be used are left out."""
-    stages = {"pretraining": [(run_id, found) for (run_id, _), found in results.pretrains.items()]}
-    stages |= {"finetuning": list(results.finetunes.items()), "probes": list(results.probe_metrics.items())}
-    entries = []
-    for stage, finished in stages.items():
-        hours = sum(final["seconds"] * split_device(final["device"])[0] / 3600 for _, final in finished)
-        wall = sum(final["seconds"] for _, final in finished)
-        devices = Counter(final["device"] for _, final in finished)
-        runs = len({run_id for run_id, _ in finished})
-        entries.append(Spent(stage, runs, len(finished), hours, wall, dict(sorted(devices.items()))))
-    return entries

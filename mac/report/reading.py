@@ -1,4 +1,4 @@
-"""One run's result files, read by key; what is wrong with them is said in plain words."""
+"""The result files of one run, read by key, and what is wrong with them."""
 
 import io
 import json
@@ -29,7 +29,7 @@ def from_folder(results: Path) -> Read:
     def read(key: str) -> bytes | None:
         path = results / key
         if path.is_dir():
-            raise DamagedError(f"{path.name} is a folder; {_again(key)}")
+            raise DamagedError(f"{path.name} is a folder; {make_again(key)}")
         return path.read_bytes() if path.is_file() else None
 
     return read
@@ -58,7 +58,7 @@ def read_run(read: Read, key: str, config: Any) -> tuple[dict[str, Any], pd.Data
         ``first_match``; None for a pretraining.
 
     Raises:
-        DamagedError: a file is missing, cut, of another run, or the two contradict each other.
+        DamagedError: a file is missing, cut or of another run, or metrics and predictions contradict each other.
     """
     stage, run_id, *epoch = key.split("/")
     expected = {f"{stage}_id": run_id}
@@ -73,14 +73,14 @@ def read_run(read: Read, key: str, config: Any) -> tuple[dict[str, Any], pd.Data
         return None
     if metrics is None or raw is None:
         there, lacking = ("metrics.json", "predictions.parquet") if metrics else ("predictions.parquet", "metrics.json")
-        raise DamagedError(f"{lacking} is missing beside {there}; {_again(key)}")
+        raise DamagedError(f"{lacking} is missing beside {there}; {make_again(key)}")
     columns = (*COLUMNS, "first_match") if stage == "probe" else COLUMNS
-    predictions = parse_predictions(raw, "predictions.parquet", _again(key), columns)
+    predictions = parse_predictions(raw, "predictions.parquet", make_again(key), columns)
     top1 = 100 * float((predictions["label"] == predictions["predicted"]).mean())
     if len(predictions) != metrics["videos"] or abs(top1 - metrics["top1"]) > 1e-6:
         found = f"{len(predictions)} videos at {top1:.2f} %"
         said = f"{metrics['videos']} at {metrics['top1']:.2f} %"
-        raise DamagedError(f"predictions.parquet gives {found}, metrics.json says {said}; {_again(key)}")
+        raise DamagedError(f"predictions.parquet gives {found}, metrics.json says {said}; {make_again(key)}")
     return metrics, predictions
 
 
@@ -92,7 +92,7 @@ def parse_predictions(raw: bytes, name: str, way_out: str, columns: Sequence[str
     """
     try:
         predictions = pd.read_parquet(io.BytesIO(raw), columns=list(columns))
-    except Exception as error:  # pyarrow raises what it likes
+    except Exception as error:  # pyarrow raises errors of many types
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DamagedError(f"{name} can't be read ({reason[:80]}); {way_out}") from None
     if predictions.empty or predictions["path"].duplicated().any():
@@ -108,7 +108,7 @@ def content_of_store(read: Read, store_id: str) -> str | None:
     try:
         found = _json(read, f"store/{store_id}/store.json", ("index_digest",), {})
     except DamagedError:
-        return None  # the next extraction says so
+        return None  # the next extraction names the damage
     return found and found["index_digest"]
 
 
@@ -117,10 +117,12 @@ def _json(read: Read, key: str, wanted: Sequence[str], expected: dict[str, Any])
     if raw is None:
         return None
     try:
-        if problem := _problem(content := json.loads(raw), wanted, expected):
-            raise DamagedError(f"{key.rsplit('/', 1)[1]}{problem}; {_again(key)}")
+        content = json.loads(raw)
+        problem = _problem(content, wanted, expected)
     except ValueError:
-        raise DamagedError(f"{key.rsplit('/', 1)[1]} is cut or no JSON; {_again(key)}") from None
+        problem = " is cut or no JSON"
+    if problem:
+        raise DamagedError(f"{key.rsplit('/', 1)[1]}{problem}; {make_again(key)}")
     return content
 
 
@@ -131,16 +133,16 @@ def _problem(content: Any, wanted: Sequence[str], expected: dict[str, Any]) -> s
     if lacking := [fact for fact in wanted if fact not in content]:
         return f" lacks {', '.join(lacking)}"
     numbers, texts = ([content[fact] for fact in facts if fact in content] for facts in (NUMBERS, TEXTS))
-    if not all(type(value) in (int, float) and math.isfinite(value) for value in numbers) or not all(
-        isinstance(text, str) for text in texts
-    ):
+    are_numbers = all(type(value) in (int, float) and math.isfinite(value) for value in numbers)
+    if not are_numbers or not all(isinstance(text, str) for text in texts):
         return f": {', '.join(NUMBERS)} must be numbers, {', '.join(TEXTS)} text"
-    others = [(fact, value) for fact, value in expected.items() if content.get(fact, value) != value]
-    if others:
-        return f" is another run's: {others[0][0]} {content[others[0][0]]}, not {others[0][1]}"
+    for fact, value in expected.items():
+        if content.get(fact, value) != value:
+            return f" is another run's: {fact} {content[fact]}, not {value}"
     return None
 
 
-def _again(key: str) -> str:
-    """Name the way out: a finetuning's folder is made again, of a pretraining only the segment."""
-    return f"delete {key if key.startswith('pretrain/') else '/'.join(key.split('/')[:2])} and run again"
+def make_again(key: str) -> str:
+    """Say how to make a damaged file or a run's result again: delete the run's folder, or a pretraining's one file."""
+    is_segment = key.startswith("pretrain/") and key.endswith(".json")
+    return f"delete {key if is_segment else '/'.join(key.split('/')[:2])} and run again"

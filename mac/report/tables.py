@@ -2,64 +2,22 @@
 
 import pandas as pd
 
-from mac.plan import PlannedRow, PlannedTable
-from mac.report.claims import Judgement, judge_table
-from mac.report.comparisons import NOT_COMPARABLE, against_printed, compare
+from mac.plan import PlannedTable
+from mac.report.claims import claim_rows, judge_table
+from mac.report.comparisons import NOT_COMPARABLE, Verdict, against_printed, compare
 from mac.report.provenance import data_note, measured_on
-from mac.report.results import Results, Score
-from mac.report.statistics import p_text
-from mac.report.texts import render
+from mac.report.results import Results
+from mac.report.texts import NONE, interval_text, number_text, p_text, render, row_label, score_text, title
 
-PENDING, NONE = "pending", "–"
 NUMBERS = ["measured", "low", "high", "spread", "wilson_low", "wilson_high"]
-COLUMNS = [
-    "table",
-    "row",
-    "epoch",
-    "column",
-    "measured",
-    "low",
-    "high",
-    "spread",
-    "videos",
-    "runs",
-    "planned",
-    "printed",
-]
-COLUMNS += ["cited", "finetune_ids", "wilson_low", "wilson_high", "groups", "verdict", "problem"]
+COLUMNS = ["table", "row", "epoch", "column", "measured", "low", "high", "spread", "videos", "runs", "planned"]
+COLUMNS += ["printed", "cited", "finetune_ids", "wilson_low", "wilson_high", "groups", "verdict", "problem"]
 LATEX = str.maketrans(
     {letter: f"\\{letter}" for letter in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "†": r"$^\dagger$"}
     | {"α": r"$\alpha$", "λ": r"$\lambda$", "ρ": r"$\rho$", "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$"}
     | {"±": r"$\pm$", "–": "--", "“": "``", "”": "''", "\u202f": r"\,"}
 )
-
-
-def title(table: PlannedTable) -> str:
-    """Head a table: ``Table 5. …``, ``Figure 1. …`` or, for ``F2-F4``, ``Figures 2–4. …``."""
-    numbers = table.name.replace("F", "").replace("T", "").replace("-", "–")
-    kind = "Figure" if table.name.startswith("F") else "Table"
-    return f"{kind}{'s' if '–' in numbers else ''} {numbers}. {table.title}"
-
-
-def row_label(row: PlannedRow) -> str:
-    """Label a row; a curve's point names its epoch."""
-    return f"{row.label} (epoch {row.epoch})" if row.epoch else row.label
-
-
-def digits(score: Score) -> tuple[str, str]:
-    """Write a score's accuracy and its interval, as everywhere in a report."""
-    return f"{score.top1:.1f}", f"[{score.low:.1f}, {score.high:.1f}]"
-
-
-def score_text(score: Score | None) -> str:
-    """Phrase a measured number: mean, 95 % interval, spread and number of runs where there are several."""
-    if score is None:
-        return PENDING
-    spread = "" if score.spread is None else f" ± {score.spread:.1f}"
-    runs = f" ({score.runs} of {score.planned} runs)" if score.planned > 1 else ""
-    number, interval = digits(score)
-    return f"**{number}** {interval}{spread}{runs}"
 
 
 def cells(table: PlannedTable, results: Results) -> pd.DataFrame:
@@ -72,27 +30,23 @@ def cells(table: PlannedTable, results: Results) -> pd.DataFrame:
     """
     lines = []
     for row in table.rows:
+        label = row_label(row) + (" (cited)" if row.cited else "")
         for cell in row.cells:
-            score = results.score(cell)
-            line = dict.fromkeys(COLUMNS) | {"table": table.name, "row": row.label, "epoch": row.epoch}
-            if score:
-                line |= {"measured": score.top1} | {name: value for name, value in vars(score).items() if name in line}
-            line |= {"column": cell.column, "printed": cell.printed, "cited": row.cited}
+            score, is_judged = results.score(cell), cell.finetunes and cell.printed is not None
+            line = {"measured": score.top1} | vars(score) if score else {}
+            line |= {"table": table.name, "row": row.label, "epoch": row.epoch, "cited": row.cited, "label": label}
+            line |= {"column": cell.column, "printed": cell.printed, "problem": "; ".join(results.reasons(cell))}
             line |= {"ids": list(cell.finetunes), "finetune_ids": " ".join(cell.finetunes)}
-            line |= {"problem": "; ".join(results.reasons(cell)), "verdict": "", "explanation": ""}
-            if cell.finetunes and cell.printed is not None:
-                verdict = against_printed(cell, results)
-                line |= {"verdict": verdict.outcome, "explanation": verdict.text}
-            label = row_label(row) + (" (cited)" if row.cited else "")
-            lines.append(line | {"label": label, "text": NONE if row.cited else score_text(score)})
+            line["verdict"], line["explanation"] = against_printed(cell, results) if is_judged else Verdict("", "")
+            lines.append(line | {"text": NONE if row.cited else score_text(score)})
     whole = dict.fromkeys(("epoch", "videos", "runs", "planned", "groups"), "Int64")
-    return pd.DataFrame(lines).astype(dict.fromkeys([*NUMBERS, "printed"], float) | whole)
+    found = pd.DataFrame(lines, columns=[*COLUMNS, "label", "text", "ids", "explanation"])
+    return found.astype(dict.fromkeys([*NUMBERS, "printed"], float) | whole)
 
 
 def grid(table: pd.DataFrame, measured: pd.Series) -> pd.DataFrame:
     """Lay cells out as the paper does: a line a row; under each column the measured and the printed number."""
-    printed = table["printed"].map(lambda value: NONE if pd.isna(value) else f"{value:.1f}")
-    shown = table[["label", "column"]].assign(measured=measured, printed=printed)
+    shown = table[["label", "column"]].assign(measured=measured, printed=table["printed"].map(number_text))
     wide = shown.set_index(["label", "column"]).unstack(sort=False).swaplevel(axis=1)
     return wide[list(table["column"].unique())].rename_axis(index=None, columns=[None, None])
 
@@ -118,34 +72,26 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame | str | None:
     return judged[[*heads, "explanation"]].rename(columns=heads | {"explanation": "measured − printed"})
 
 
-def claim_rows(judgements: list[Judgement], with_table: bool = True) -> pd.DataFrame:
-    """List claims, their outcomes and the evidence."""
-    lines = [(found.table, found.claim, found.outcome, found.evidence) for found in judgements]
-    found = pd.DataFrame(lines, columns=["", "Claim", "Here", "Evidence"])
-    return found if with_table else found.drop(columns="")
-
-
-def pair_rows(pairs: pd.DataFrame, with_column: bool) -> pd.DataFrame:
+def pair_rows(pairs: pd.DataFrame) -> pd.DataFrame:
     """Phrase paired comparisons, one a line."""
     found = pd.DataFrame({"First − second": pairs["first"] + " − " + pairs["second"], "column": pairs["column"]})
-    numbers = pairs[["difference", "low", "high"]]
-    found["points [95 %]"] = [f"{d:+.1f} [{low:+.1f}, {high:+.1f}]" for d, low, high in numbers.itertuples(index=False)]
+    numbers = zip(pairs["difference"], pairs["low"], pairs["high"], strict=True)
+    found["points [95 %]"] = [f"{difference:+.1f} {interval_text(*limits)}" for difference, *limits in numbers]
     for head, name in {"p, McNemar": "mcnemar_p", "p, groups": "clustered_p", "p, corrected": "p_holm"}.items():
         found[head] = pairs[name].map(lambda p: NONE if pd.isna(p) else p_text(p))
-    found = found.assign(**{"these models": pairs["models"], "the methods": pairs["methods"]})
-    return found if with_column else found.drop(columns="column")
+    return found.assign(**{"these models": pairs["models"], "the methods": pairs["methods"]})
 
 
 def markdown(table: PlannedTable, results: Results) -> str:
     """Write a table's page: rows, verdicts, claims, paired comparisons, and what it was measured on."""
-    found, pairs = cells(table, results), compare(table, results)
+    found, pairs = cells(table, results), pair_rows(compare(table, results))
     return render(
         "table.md",
-        title=title(table),
+        table=table,
         rows=rows(found, results),
         verdicts=verdicts(found),
-        claims=claim_rows(judge_table(table, results), with_table=False) if table.claims else None,
-        pairs=None if pairs.empty else pair_rows(pairs, len(table.columns) > 1),
+        claims=claim_rows(judge_table(table, results)).drop(columns=""),
+        pairs=pairs if len(table.columns) > 1 else pairs.drop(columns="column"),
         note=data_note(results.plan),
         measured_on=measured_on(table.finetunes, results),
     )

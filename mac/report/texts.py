@@ -1,4 +1,4 @@
-"""What a reader sees: templates filled in, tables written as Markdown."""
+"""What a reader sees: templates filled in, tables as Markdown, and how titles, rows and numbers are written."""
 
 import re
 from typing import Any
@@ -6,7 +6,11 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-# A cell that belongs to the right: a number with what goes along with it, or the word for a missing one.
+from mac.plan import PlannedRow, PlannedTable
+from mac.report.statistics import Score
+
+PENDING, NONE = "pending", "–"
+# Cells that are aligned to the right: numbers with what follows them, and the words for a missing one.
 NUMBER = re.compile(r"(\*\*|[+-]|< )?\d|–$|pending|$")
 
 
@@ -15,7 +19,49 @@ def markdown(frame: pd.DataFrame) -> str:
     cells = frame.astype(str).replace(r"\|", r"\\|", regex=True)
     align = ["right" if all(map(NUMBER.match, column)) else "left" for _, column in cells.items()]
     text = cells.to_markdown(index=False, tablefmt="pipe", disable_numparse=True, colalign=align)
-    return re.sub("(?<= ) +|(?<=---)-+", "", text)  # without padding, a longer cell changes its own line only
+    return re.sub("(?<= ) +|(?<=---)-+", "", text)  # without padding, a longer cell changes only its own line
+
+
+def title(table: PlannedTable) -> str:
+    """Write a table's heading: ``Table 5. …``, ``Figure 1. …`` or, for ``F2-F4``, ``Figures 2–4. …``."""
+    numbers = table.name.replace("F", "").replace("T", "").replace("-", "–")
+    kind = "Figure" if table.name.startswith("F") else "Table"
+    return f"{kind}{'s' if '–' in numbers else ''} {numbers}. {table.title}"
+
+
+def row_label(row: PlannedRow) -> str:
+    """Label a row; the label of a curve's point names its epoch."""
+    return f"{row.label} (epoch {row.epoch})" if row.epoch else row.label
+
+
+def number_text(value: float | None) -> str:
+    """Write a number [percent], or that there is none (None, NaN)."""
+    return NONE if pd.isna(value) else f"{value:.1f}"
+
+
+def interval_text(low: float, high: float) -> str:
+    """Write a 95 % interval of a difference [points]."""
+    return f"[{low:+.1f}, {high:+.1f}]"
+
+
+def digits(score: Score) -> tuple[str, str]:
+    """Write a score's accuracy and its interval as every part of a report does."""
+    return f"{score.top1:.1f}", f"[{score.low:.1f}, {score.high:.1f}]"
+
+
+def score_text(score: Score | None) -> str:
+    """Write a measured number: mean, 95 % interval, and with several runs their spread and number."""
+    if score is None:
+        return PENDING
+    spread = "" if score.spread is None else f" ± {score.spread:.1f}"
+    runs = f" ({score.runs} of {score.planned} runs)" if score.planned > 1 else ""
+    number, interval = digits(score)
+    return f"**{number}** {interval}{spread}{runs}"
+
+
+def p_text(p: float) -> str:
+    """Write a p value: three decimals, never 0."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def render(template: str, **values: Any) -> str:
@@ -32,3 +78,4 @@ ENVIRONMENT = jinja2.Environment(
     keep_trailing_newline=True,
 )
 ENVIRONMENT.filters["table"] = markdown
+ENVIRONMENT.globals["title"] = title

@@ -19,7 +19,7 @@ HEAD, BACKBONE = "head.", "backbone."  # of the tensors of a finetuned classifie
 
 
 class ExportError(Exception):
-    """There is nothing to export under that name; the message says what there is, and the way out."""
+    """The run or its weights are missing; the message says what there is, and what to do."""
 
 
 def run(results: Path, run_id: str, epoch: int | None, out: Path) -> dict[str, Any]:
@@ -32,7 +32,10 @@ def run(results: Path, run_id: str, epoch: int | None, out: Path) -> dict[str, A
         out: the file, ``.safetensors``.
 
     Returns:
-        What a model card says of the file: the facts of :func:`mac.report.cards.model_card` that no table decides.
+        What a model card says of the file: ``run_id``, ``config`` and ``metrics`` of the run; ``epoch`` of a
+        pretraining's checkpoint, None of a finetuning; name of the exported ``file``, its SHA-256 ``digest`` and how
+        many ``parameters`` it holds; lines of Python for ``loading`` and ``using`` it; ``normalisation``: mean and
+        standard deviation by channel; ``is_torchvisions``: whether torchvision alone builds the network.
 
     Raises:
         ExportError: no such run, its weights are missing, or ``out`` has another ending.
@@ -52,16 +55,18 @@ def run(results: Path, run_id: str, epoch: int | None, out: Path) -> dict[str, A
         metrics = _read(folder / f"epoch_{epoch}.json")
     else:
         if epoch:
-            raise ExportError(f"--epoch {epoch}: {run_id} is a finetuning, which keeps its end only")
+            raise ExportError(
+                f"--epoch {epoch}: {run_id} is a finetuning, which keeps only its last weights; leave --epoch out"
+            )
         config = read_config(folder / "config.yaml", FinetuneConfig)
         metrics = _read(folder / "metrics.json")
         backbone, classifier = _read_classifier(folder / "classifier.safetensors", config)
         _check_origin(folder / "classifier.safetensors", {"finetune_id": run_id})
-    tensors = exported(config.model.backbone, backbone, classifier, config.model.width)
+    name, width = config.model.backbone, config.model.width
+    tensors = exported(name, backbone, classifier, width)
     facts = {"id": run_id, "stage": stage, "epoch": epoch, "model": config.model.canonical()}
     place(out, lambda partial: save_file(tensors, partial, {"mac": json.dumps(facts, sort_keys=True)}))
-    classes = classifier.out_features if classifier is not None else None
-    name, width = config.model.backbone, config.model.width
+    classes = None if classifier is None else classifier.out_features
     return {
         "run_id": run_id,
         "config": config,

@@ -13,7 +13,7 @@ from mac.costs.text import reckon
 from mac.costs.throughput import count_operations, kinds_of
 from mac.experiment import merge
 from mac.methods import method_of
-from mac.report.provenance import spent
+from mac.report.pages import cost
 from mac.validation import ConfigError, read_yaml
 
 CPU, H100, H200 = "CPU (x86_64)", "NVIDIA H100 80GB HBM3", "NVIDIA H200"
@@ -65,18 +65,23 @@ def finished(root, tmp_path):
     return planned, results, took
 
 
+def cost_of(planned, results, **metrics):
+    """What a report says that results with these metrics took."""
+    return cost(SimpleNamespace(plan=planned, metrics={"pretrain": {}, "finetune": {}, "probe": {}} | metrics), results)
+
+
 def test_the_demos_estimate_is_what_its_runs_took(root, finished):
-    _, results, took = finished
+    planned, results, took = finished
     costs = reckon(root / "config", "demo", results=results)
     assert by_stage(costs, CPU) == pytest.approx(took, rel=1e-6)
     assert not costs.hours[CPU]["left"].any()
     assert set(costs.hours[CPU]["source"]) == {"own runs"}
     metrics = {(p.parent.name, p.stem): json.loads(p.read_text()) for p in results.glob("pretrain/*/epoch_*.json")}
     tested = {p.parent.name: json.loads(p.read_text()) for p in results.glob("finetune/*/metrics.json")}
-    entries = {e.stage: e for e in spent(SimpleNamespace(pretrains=metrics, finetunes=tested, probe_metrics={}))}
-    assert entries["pretraining"].wall_seconds == pytest.approx(3600 * took["pretrain"])
-    assert (entries["pretraining"].runs, entries["pretraining"].jobs) == (22, 25)
-    assert entries["finetuning"].devices == {CPU: 27}
+    entries = cost_of(planned, results, pretrain=metrics, finetune=tested)
+    assert float(entries["wall hours"]["pretraining"]) == pytest.approx(took["pretrain"], abs=0.005)
+    assert (entries["runs"]["pretraining"], entries["devices"]["pretraining"]) == (22, f"{CPU} (25 jobs)")
+    assert entries["devices"]["finetuning"] == f"{CPU} (27 jobs)"
 
 
 def test_what_is_done_is_subtracted(root, finished):
@@ -117,8 +122,8 @@ def test_several_devices_share_the_hours(finished):
     write(results / "pretrain" / run_id / f"epoch_{max(p.epochs)}.json", final)
     rates = {o.device: o.clips_per_second for o in throughput.own_rates(results)}
     assert rates["NVIDIA X"] == pytest.approx(TRAINING_RATE / 4)
-    found = spent(SimpleNamespace(pretrains={(run_id, 1): final}, finetunes={}, probe_metrics={}))[0]
-    assert (found.device_hours, found.wall_seconds, found.runs) == (4.0, 3600, 1)
+    found = cost_of(planned, results, pretrain={(run_id, 1): final}).loc["pretraining"]
+    assert (found["device hours"], found["wall hours"], found["runs"]) == ("4.00", "1.00", 1)
 
 
 def test_twice_the_epochs_take_twice_the_hours(folder):

@@ -5,17 +5,17 @@ import subprocess
 import sys
 
 import pytest
-from made_up import answers, content, files, parquet, predictions, results
+from made_up import answers, content, files, parquet, predictions, read, results, run_of
 
 from mac.report.pages import claims_page, summary
-from mac.report.results import Results, from_folder, from_mapping
+from mac.report.reading import from_folder
+from mac.report.results import Results
 from mac.report.tables import comma_separated, markdown
 
 
 def spoilt(demo, change):
     """All results, one of them (the first row of T8) changed."""
-    run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
-    found = content(demo)
+    run, found = run_of(demo), content(demo)
     change(found, f"finetune/{run}/metrics.json", f"finetune/{run}/predictions.parquet", run)
     return run, found
 
@@ -27,15 +27,13 @@ def set_metrics(**facts):
     return change
 
 
-def set_predictions(change_table, right=None):
+def set_predictions(change_table):
     """Give a run other predictions, and metrics that agree with them."""
 
     def change(found, metrics, key, _):
-        table = change_table(predictions(right if right is not None else [1] * 400))
+        table = change_table(predictions([1] * 400))
         found[key] = parquet(table)
-        correct = int((table["label"] == table["predicted"]).sum())
-        facts = {"top1": 100 * correct / len(table), "videos": len(table), "correct": correct}
-        found[metrics] = json.dumps(json.loads(found[metrics]) | facts).encode()
+        set_metrics(top1=100.0, videos=len(table), correct=len(table))(found, metrics, key, _)
 
     return change
 
@@ -82,11 +80,11 @@ DAMAGE = {
 def test_a_damaged_result_is_named_and_left_out(demo, kind):
     change, reason = DAMAGE[kind]
     run, found = spoilt(demo, change)
-    read = Results(demo, from_mapping(found))
-    assert list(read.problems) == [f"finetune/{run}"]
-    assert reason in read.problems[f"finetune/{run}"]
-    assert read.problems[f"finetune/{run}"].endswith(f"delete finetune/{run} and run again")
-    page = markdown(demo.tables["T8"], read)
+    left = read(demo, found)
+    assert list(left.problems) == [f"finetune/{run}"]
+    assert reason in left.problems[f"finetune/{run}"]
+    assert left.problems[f"finetune/{run}"].endswith(f"delete finetune/{run} and run again")
+    page = markdown(demo.tables["T8"], left)
     assert f"| λ = 10 | left out: finetune/{run}: " in page
     assert "| λ = 30 is best | open |" in page
     whole = markdown(demo.tables["T8"], results(demo))
@@ -97,45 +95,33 @@ def test_a_damaged_result_is_named_and_left_out(demo, kind):
 
 def test_summary_csv_and_claims_survive_and_name_it(demo):
     run, found = spoilt(demo, DAMAGE["cut metrics"][0])
-    read = Results(demo, from_mapping(found))
-    assert f"* `finetune/{run}`: metrics.json is cut" in summary(read)
-    assert "metrics.json is cut" in comma_separated(demo.tables["T8"], read)
-    assert "metrics.json is cut" in claims_page(read)
-    assert markdown(demo.tables["T7"], read) == markdown(demo.tables["T7"], results(demo))
+    left = read(demo, found)
+    assert f"* `finetune/{run}`: metrics.json is cut" in summary(left)
+    assert "metrics.json is cut" in comma_separated(demo.tables["T8"], left)
+    assert "metrics.json is cut" in claims_page(left)
+    assert markdown(demo.tables["T7"], left) == markdown(demo.tables["T7"], results(demo))
 
 
 def test_on_a_tie_no_content_stays(demo):
-    first, second = demo.tables["T8"].rows[0].cells[0].finetunes[0], demo.tables["T8"].rows[2].cells[0].finetunes[0]
-    found = files(demo, first, answers(demo, first, 50)) | files(
-        demo, second, answers(demo, second, 60), index_digest="x"
-    )
-    read = Results(demo, from_mapping(found))
-    assert read.problems.keys() == {f"finetune/{first}", f"finetune/{second}"}
-    assert "no content was seen by most runs" in read.problems[f"finetune/{first}"]
-    assert read.finetunes == read.digests == {}
-
-
-def pretraining_of(demo, run):
-    config = demo.finetunings[run].config
-    return f"pretrain/{config.pretrain_id}/epoch_{config.epoch}", config
+    first, second = run_of(demo), run_of(demo, row=2)
+    found = files(demo, first, answers(demo, first, 50))
+    left = read(demo, found | files(demo, second, answers(demo, second, 60), index_digest="x"))
+    assert left.problems.keys() == {f"finetune/{first}", f"finetune/{second}"}
+    assert "no content was seen by most runs" in left.problems[f"finetune/{first}"]
+    assert left.metrics["finetune"] == left.digests == {}
 
 
 def test_what_starts_from_a_pretraining_on_other_content_is_left_out_too(demo):
-    run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
-    key, config = pretraining_of(demo, run)
+    run, config = run_of(demo), demo.finetunings[run_of(demo)].config
+    key = f"pretrain/{config.pretrain_id}/epoch_{config.epoch}"
     foreign = {"pretrain_id": config.pretrain_id, "epoch": config.epoch, "index_digest": "0000000000"}
     foreign |= {"seconds": 1.0, "device": "CPU", "commit": "abc"}
-    read = Results(demo, from_mapping(content(demo) | {f"{key}.json": foreign}))
-    assert read.problems.keys() == {key, f"finetune/{run}"}
-    assert f"starts from {key}, which was made on another content" in read.problems[f"finetune/{run}"]
-
-
-def test_a_cut_pretraining_is_named_and_its_finetuning_stays(demo):
-    run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
-    key, _ = pretraining_of(demo, run)
-    read = Results(demo, from_mapping(content(demo) | {f"{key}.json": b"{"}))
-    assert list(read.problems) == [key]
-    assert run in read.finetunes
+    left = read(demo, content(demo) | {f"{key}.json": foreign})
+    assert left.problems.keys() == {key, f"finetune/{run}"}
+    assert f"starts from {key}, which was made on another content" in left.problems[f"finetune/{run}"]
+    cut = read(demo, content(demo) | {f"{key}.json": b"{"})  # says nothing of the content: the finetuning stays
+    assert list(cut.problems) == [key]
+    assert run in cut.metrics["finetune"]
 
 
 def test_the_command_reports_the_rest_and_exits_0(demo, root, tmp_path, write_results):
@@ -148,30 +134,18 @@ def test_the_command_reports_the_rest_and_exits_0(demo, root, tmp_path, write_re
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"README.md", "claims.md"}
 
 
-def test_no_results_at_all_are_no_problem(demo):
-    read = Results(demo, from_mapping({}))
-    assert read.problems == {}
-    assert "Results left out" not in summary(read)
-
-
 def test_the_content_that_frames_are_stored_of_counts_not_the_majority(demo):
     run, found = spoilt(demo, set_metrics(index_digest="0000000000"))
     store = demo.finetunings[run].config.store.identify()
-    found[f"store/{store}/store.json"] = {"index_digest": "0000000000"}
-    read = Results(demo, from_mapping(found))
-    assert run in read.finetunes
-    assert read.digests["ucf101"] == "0000000000"
+    left = read(demo, found | {f"store/{store}/store.json": {"index_digest": "0000000000"}})
+    assert run in left.metrics["finetune"]
+    assert left.digests["ucf101"] == "0000000000"
     others = [i for i, f in demo.finetunings.items() if f.config.store.identify() == store and i != run]
-    assert all("the stored frames are 0000000000" in read.problems[f"finetune/{i}"] for i in others)
-
-
-def test_frames_that_no_run_saw_change_nothing(demo):
-    store = demo.finetunings[next(iter(demo.finetunings))].config.store.identify()
-    found = content(demo) | {f"store/{store}/store.json": {"index_digest": "ffffffffff"}}
-    assert not Results(demo, from_mapping(found)).problems
+    assert all("the stored frames are 0000000000" in left.problems[f"finetune/{i}"] for i in others)
+    unseen = {f"store/{store}/store.json": {"index_digest": "ffffffffff"}}
+    assert not read(demo, content(demo) | unseen).problems  # frames that no run saw change nothing
 
 
 def test_a_folder_in_a_files_place_is_named(demo, tmp_path):
-    run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
-    (tmp_path / "finetune" / run / "metrics.json").mkdir(parents=True)
-    assert "metrics.json is a folder" in Results(demo, from_folder(tmp_path)).problems[f"finetune/{run}"]
+    (tmp_path / "finetune" / run_of(demo) / "metrics.json").mkdir(parents=True)
+    assert "metrics.json is a folder" in Results(demo, from_folder(tmp_path)).problems[f"finetune/{run_of(demo)}"]

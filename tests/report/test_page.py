@@ -7,16 +7,16 @@ import subprocess
 from html import unescape
 
 import pytest
-from made_up import content
+from made_up import content, run_of
 
 from mac.cli import main
 from mac.report.pages import page
 from mac.report.provenance import changes
-from mac.report.results import Results, from_folder
+from mac.report.reading import from_folder
+from mac.report.results import Results
 from mac.validation import read_yaml
 
 LEDGER = "# Ledger\n\n| a | b |\n| - | - |\n| <c> | α |\n"
-COST = {"heads": ["stage"], "rows": [["pretraining"]], "note": ""}
 RUNS_PAGE = "http://127.0.0.1:5000/#/experiments/1/runs"
 
 
@@ -40,7 +40,7 @@ def folder(demo, tmp_path_factory, write_results):
 @pytest.fixture(scope="module")
 def rendered(demo, folder):
     results = Results(demo, from_folder(folder), RUNS_PAGE)
-    return page(results, folder / "no_report_yet", str(folder), COST, LEDGER)
+    return page(results, folder / "no_report_yet", folder, LEDGER)
 
 
 def test_the_page_needs_nothing_else(rendered):
@@ -57,8 +57,8 @@ def test_every_link_within_the_page_leads_somewhere_and_ids_are_unique(rendered)
 
 
 def test_a_cell_is_followed_to_its_run_and_recomputed_from_its_predictions(demo, rendered, capsys):
-    row = demo.tables["T8"].rows[0]
-    run = row.cells[0].finetunes[0]
+    assert demo.finetunings.keys() == runs(rendered).keys()
+    run = run_of(demo)
     cell = re.search(rf'λ = 10</td>\s*<td[^>]*><a href="#run-{run}">([^<]+)</a>', rendered)[1]
     box = runs(rendered)[run]
     assert "pretrain.mask.threshold: 30.0 → 10.0" in box
@@ -68,18 +68,14 @@ def test_a_cell_is_followed_to_its_run_and_recomputed_from_its_predictions(demo,
     assert capsys.readouterr().out.startswith(cell)
 
 
-def test_every_planned_run_has_its_box(demo, rendered):
-    assert demo.finetunings.keys() == runs(rendered).keys()
-
-
 def test_a_damaged_result_is_named_and_the_rest_is_built(demo, folder, tmp_path):
     broken = shutil.copytree(folder, tmp_path / "results")
-    run = demo.tables["T8"].rows[0].cells[0].finetunes[0]
+    run = run_of(demo)
     (broken / f"finetune/{run}/metrics.json").write_text('{"top1": 5')
     results = Results(demo, from_folder(broken))
-    text = page(results, tmp_path, "results", COST, "# L\n")
+    text = page(results, tmp_path, broken, "# L\n")
     assert "Results that could not be used" in text
-    assert f"<code>finetune/{run}</code>: {results.problems[f'finetune/{run}'][:20]}"[:40] in text
+    assert f"<code>finetune/{run}</code>: metrics.json is cut or no JSON" in text
     assert "26 / 27" in text
 
 
@@ -97,47 +93,33 @@ def test_figures_and_cards_are_taken_in(demo, folder, tmp_path):
     facts = {"figures": {"F2": figure}, "reading": "", "overlap": {"note": ""}}
     (tmp_path / "figures/gradcam.json").write_text(json.dumps(facts))
     (tmp_path / "tables/F1.png").write_bytes(pixel + b" curve")
-    text = page(Results(demo, from_folder(folder)), tmp_path, "r", COST, "# L\n")
+    text, again = (page(Results(demo, from_folder(folder)), tmp_path, folder, "# L\n") for _ in range(2))
+    assert text == again
     assert text.count('data:image/png;base64,iVBORyBmYWtl"') == 1
     assert "No video is." in text
     assert text.count("data:image/png;base64,iVBORyBmYWtlIGN1cnZl") == 1
 
 
-def test_the_same_results_give_the_same_bytes(demo, folder, tmp_path):
-    first, second = (page(Results(demo, from_folder(folder)), tmp_path, "r", COST, "# L\n") for _ in range(2))
-    assert first == second
-
-
-def keys_of(row, columns):
-    """What a row of tables.yaml overrides, as the page names it."""
-    overridden = row.get("set", {}) | columns[0].get("set", {})
-    return {
-        {"finetune.dataset": "store.dataset", "pretrain.dataset": "pretrain.store.dataset"}.get(k, k)
-        for k in overridden
-    }
+PATHS = {"finetune.dataset": "store.dataset", "pretrain.dataset": "pretrain.store.dataset"}
 
 
 def test_a_row_differs_from_the_default_in_what_it_sets_and_nothing_else(root, demo):
-    written = read_yaml(root / "config" / "tables.yaml")
-    checked = 0
+    written, checked = read_yaml(root / "config" / "tables.yaml"), 0
     for name, table in demo.tables.items():
         rows = {row["label"]: row for row in written[name].get("rows", [])}
         for row in table.rows:
             if row.label not in rows or row.cited:
                 continue
+            overridden = rows[row.label].get("set", {}) | written[name]["columns"][0].get("set", {})
             found = {change.key for change in changes(demo, row.cells[0].finetunes[0])} - {"pretrain.boxes"}
-            assert found == keys_of(rows[row.label], written[name]["columns"]), row.label
+            assert found == {PATHS.get(key, key) for key in overridden}, row.label
             checked += 1
     assert checked == 24
 
 
-def test_a_change_names_both_values(demo):
-    (change,) = changes(demo, demo.tables["T7"].rows[0].cells[0].finetunes[0])
-    assert (change.key, change.default, change.here) == ("pretrain.mask.momentum", "0.5", "0.1")
-
-
-def test_a_curves_point_names_its_epoch(demo):
-    found = {change.key: change.here for change in changes(demo, demo.tables["F1"].rows[1].cells[0].finetunes[0])}
+def test_a_change_names_both_values_and_a_curves_point_its_epoch(demo):
+    assert changes(demo, run_of(demo, "T7")) == [("pretrain.mask.momentum", "0.5", "0.1")]
+    found = {change.key: change.here for change in changes(demo, run_of(demo, "F1", 1))}
     assert found == {"pretrain.store.dataset": "kinetics400 (synthetic)", "epoch of the checkpoint": "1"}
 
 

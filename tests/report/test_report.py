@@ -7,13 +7,14 @@ import shutil
 import subprocess
 
 import pytest
-from made_up import answers, content, parquet, predictions, results
+from made_up import answers, content, parquet, predictions, read, results, run_of
 
 from mac import pictures
 from mac.cli import main
 from mac.report.figures import draw_curve, draw_learning
 from mac.report.pages import claims_page, summary
-from mac.report.results import Results, from_folder, from_mapping
+from mac.report.reading import from_folder
+from mac.report.results import Results
 from mac.report.statistics import wilson
 from mac.report.tables import comma_separated, escape, latex, markdown
 
@@ -31,13 +32,7 @@ def test_all_formats_show_a_cells_numbers(demo):
         assert fact in text
     assert f"$\\lambda$ = 10 & {number} {interval} & 81.1" in latex(table, found)
     row = next(csv.DictReader(io.StringIO(comma_separated(table, found))))
-    assert [row[name] for name in ("row", "column", "printed", "videos", "runs")] == [
-        "λ = 10",
-        "UCF101",
-        "81.1",
-        "400",
-        "1",
-    ]
+    assert " ".join(row[name] for name in ("row", "column", "printed", "videos", "runs")) == "λ = 10 UCF101 81.1 400 1"
     limits = zip(("wilson_low", "wilson_high"), wilson(4 * score.top1, 400), strict=True)
     wanted = {"measured": score.top1, "low": score.low, "high": score.high} | {k: 100 * v for k, v in limits}
     assert {name: float(row[name]) for name in wanted} == pytest.approx(wanted, abs=1e-4)
@@ -53,7 +48,7 @@ def test_cited_rows_are_marked_and_open_and_cited_cells_have_no_number(demo):
 
 
 def test_every_cell_links_to_its_runs_by_our_id(demo):
-    linked = Results(demo, from_mapping({}), "http://127.0.0.1:5000/#/experiments/1/runs")
+    linked = read(demo, {}, "http://127.0.0.1:5000/#/experiments/1/runs")
     for row in demo.tables["T1"].rows:
         line = next(line for line in markdown(demo.tables["T1"], linked).splitlines() if row.label in line)
         for run in [run for cell in row.cells for run in cell.finetunes]:
@@ -61,11 +56,12 @@ def test_every_cell_links_to_its_runs_by_our_id(demo):
             assert f"[`{run}`]({address})" in line
 
 
-def test_open_cells_are_pending(demo):
+def test_open_cells_are_pending_and_no_problem(demo):
     text = summary(results(demo, tops={}))
     assert "| λ = 10 | pending | 81.1 |" in text
     assert "| T6 | k = 4 is best | open | pending |" in text
     assert text.count("pending") > 25
+    assert "Results left out" not in text
 
 
 def test_several_seeds_are_averaged_in_their_cell(changed):
@@ -80,8 +76,7 @@ def test_several_seeds_are_averaged_in_their_cell(changed):
 
 def test_a_folder_and_a_mapping_give_the_same_pages(demo, tmp_path, write_results):
     found = content(demo)
-    reads = (from_folder(write_results(found, tmp_path)), from_mapping(found))
-    by_folder, by_mapping = (Results(demo, read) for read in reads)
+    by_folder, by_mapping = Results(demo, from_folder(write_results(found, tmp_path))), read(demo, found)
     for write in (summary, claims_page):
         assert write(by_folder) == write(by_mapping)
     for table in demo.tables.values():
@@ -95,20 +90,15 @@ def test_the_summary_counts_the_claims(demo):
     assert text.count("| not comparable |") == 3
 
 
-def test_the_score_command_prints_the_cells_digits(demo, tmp_path, capsys):
-    cell = demo.tables["T8"].rows[0].cells[0]
-    found = content(demo)[f"finetune/{cell.finetunes[0]}/predictions.parquet"]
-    (tmp_path / "predictions.parquet").write_bytes(found)
+def test_the_score_command_prints_the_cells_digits_and_averages_runs(demo, tmp_path, capsys):
+    (tmp_path / "predictions.parquet").write_bytes(content(demo)[f"finetune/{run_of(demo)}/predictions.parquet"])
     main(["score", str(tmp_path / "predictions.parquet")])
     printed = capsys.readouterr().out
     assert printed.endswith(", 400 videos in 100 groups\n")
     number, interval = printed.split(", Wilson")[0].split(" ", 1)
     assert f"| **{number}** {interval} |" in markdown(demo.tables["T8"], results(demo))
-
-
-def test_the_score_command_averages_runs(demo, tmp_path, capsys):
     for name, top in (("a", 60), ("b", 64), ("c", 62)):
-        (tmp_path / name).write_bytes(parquet(predictions(answers(demo, next(iter(demo.finetunings)), top))))
+        (tmp_path / name).write_bytes(parquet(predictions(answers(demo, run_of(demo), top))))
     main(["score", *(str(tmp_path / name) for name in "abc")])
     assert re.match(r"62\.0 \[.*\] ± 2\.0 \(3 runs\), Wilson", capsys.readouterr().out)
 
@@ -156,14 +146,12 @@ def test_latex_prints_all_tables(demo, tmp_path):
     assert "Missing character" not in run.stdout
 
 
-def events(stage, run_id):
+def events(stage, _):
     """Twelve epochs of pretraining, thirty of finetuning."""
     if stage == "pretrain":
         return [{"event": "metrics", "epoch": e, "pretext_loss": 4.0 / e, "loss": 9.0} for e in range(1, 13)]
-    return [
-        {"event": "start", "epoch": 0},
-        *({"event": "metrics", "epoch": e, "train_top1": 2.0 * e} for e in range(1, 31)),
-    ]
+    finetuning = [{"event": "metrics", "epoch": e, "train_top1": 2.0 * e} for e in range(1, 31)]
+    return [{"event": "start", "epoch": 0}, *finetuning]
 
 
 @pytest.fixture
@@ -181,12 +169,8 @@ def test_every_row_has_a_line_of_its_own_style(demo, drawn):
     assert list(left.lines[0].get_ydata()) == pytest.approx([1 / e for e in range(1, 13)])
     assert list(right.lines[0].get_ydata()) == [2.0 * e for e in range(1, 31)]
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == [f"k = {k}" for k in (2, 3, 4, 5, 6)]
-
-
-def test_a_curve_shows_its_one_pretraining_once(demo, drawn):
-    draw_learning(demo, demo.tables["F1"], events, [])
-    left, right = drawn[0].axes
-    assert (len(left.lines), len(right.lines)) == (1, 5)
+    draw_learning(demo, demo.tables["F1"], events, [])  # a curve's points have one pretraining
+    assert [len(axes.lines) for axes in drawn[1].axes] == [1, 5]
 
 
 def test_missing_journals_leave_an_empty_panel(demo, tmp_path):

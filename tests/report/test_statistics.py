@@ -12,8 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.verdicts import coverage
 from mac.report.differences import Difference, between
-from mac.report.scores import Sample
-from mac.report.statistics import RESAMPLES, clustered_interval, flip_p, holm, mcnemar, widen, wilson
+from mac.report.statistics import RESAMPLES, Sample, clustered_interval, flip_p, holm, mcnemar, widen, wilson
 
 
 @pytest.mark.parametrize(
@@ -78,7 +77,7 @@ def test_the_seeds_part_of_the_methods_test_is_welchs():
     welch = ttest_ind([80, 84, 82], [70, 73, 76], equal_var=False)
     assert found.estimate / seeds_only**0.5 == pytest.approx(welch.statistic)
     assert found.video_variance > 0
-    assert found.methods_interval()[0] > 0
+    assert found.interval(of_methods=True)[0] > 0
 
 
 def test_splits_weigh_the_same_and_groups_on_both_are_one():
@@ -90,13 +89,14 @@ def test_splits_weigh_the_same_and_groups_on_both_are_one():
     assert found.weights.sum() == pytest.approx(1)
 
 
-def test_degenerate_cells_have_an_interval_over_groups():
+def test_cells_whose_groups_are_all_alike_have_an_interval_over_groups():
     sizes = np.full((1, 20), 5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert clustered_interval(sizes * 0, sizes) == wilson(0, 20)
         assert clustered_interval(sizes, sizes) == wilson(20, 20)
         assert clustered_interval(np.array([[3]]), np.array([[5]])) == wilson(0.6, 1)
+        assert clustered_interval(np.full((1, 20), 2), np.full((1, 20), 4)) == wilson(10, 20)
 
 
 @pytest.mark.parametrize("method", ["BCa", "percentile"])
@@ -113,10 +113,6 @@ def test_the_clustered_interval_is_scipys_bootstrap_of_groups(method, runs, grou
     drawing = {"paired": True, "vectorized": True, "n_resamples": RESAMPLES, "batch": 2_000_000 // groups}
     found = bootstrap((*correct, *sizes), accuracy, method=method, rng=np.random.default_rng(groups), **drawing)
     assert clustered_interval(correct, sizes, method) == pytest.approx(tuple(found.confidence_interval), abs=1e-12)
-
-
-def test_groups_that_are_all_alike_have_an_interval_over_groups():
-    assert clustered_interval(np.full((1, 20), 2), np.full((1, 20), 4)) == wilson(10, 20)
 
 
 def test_the_spread_of_seeds_widens_an_interval():
