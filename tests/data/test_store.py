@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from packing import contents
 from test_video import FRAMES, KINDS, encode, number, opencv
 
 from mac.data import check, index, store, video
@@ -66,11 +67,6 @@ def stored(numbered, table, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stored")
     store.extract(numbered[0], table, folder, WIDTH, HEIGHT)
     return folder
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """All files of a store, by name."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def times(folder: Path) -> dict[str, tuple[int, int]]:
