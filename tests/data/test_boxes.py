@@ -36,7 +36,7 @@ def in_pixels(table):
 
 
 def rows_of(table, path):
-    return table.loc[table["path"] == path, COLUMNS[1:]].to_numpy().tolist()
+    return table.loc[table["path"] == path, table.columns.intersection(COLUMNS[1:])].to_numpy().tolist()
 
 
 def npy(rows):
@@ -53,7 +53,7 @@ def by_frame(rows):
 
 
 FORMS = {
-    "headed.csv": lambda rows: pd.DataFrame(rows, columns=COLUMNS[1:]).to_csv(index=False).encode(),
+    "headed.csv": lambda rows: pd.DataFrame(rows, columns=COLUMNS[1 : len(rows[0]) + 1]).to_csv(index=False).encode(),
     "bare.csv": lambda rows: pd.DataFrame(rows).to_csv(index=False, header=False).encode(),
     "list.json": lambda rows: json.dumps(rows).encode(),
     "mapping.json": lambda rows: json.dumps(by_frame(rows)).encode(),
@@ -101,66 +101,45 @@ def test_a_table_is_preferred_to_a_folder(tmp_path):
     assert_boxes(read(tmp_path, VIDEOS, 0.0))
 
 
-@pytest.mark.parametrize("form", ["csv", "list.json", "npy", "headed.csv"])
+@pytest.mark.parametrize("form", ["csv", *FORMS])
 def test_weak_detections_are_dropped_and_those_without_a_score_kept(form, tmp_path):
     put(tmp_path, form, WANTED)
-    assert_boxes(read(tmp_path, VIDEOS, 0.5), WANTED[WANTED["score"] >= 0.5])
-    assert_boxes(read(tmp_path, VIDEOS, 0.65), WANTED[WANTED["score"] >= 0.65])
-
-
-@pytest.mark.parametrize("form", ["csv", "list.json", "mapping.json", "npy"])
-def test_boxes_without_scores_are_all_kept(form, tmp_path):
-    if form == "csv":
-        WANTED.drop(columns="score").to_csv(tmp_path / "person_boxes.csv", index=False)
-    else:
-        for path in (RUN, TALL):
-            file = tmp_path / "detections" / f"{path.rpartition('/')[2]}".replace(".avi", f".{form.rpartition('.')[2]}")
-            file.parent.mkdir(exist_ok=True)
-            file.write_bytes(FORMS[form]([row[:-1] for row in rows_of(WANTED, path)]))
+    for least in (0.5, 0.65):
+        assert_boxes(read(tmp_path, VIDEOS, least), WANTED[WANTED["score"] >= least])
+    put(tmp_path, form, WANTED.drop(columns="score"))
     assert_boxes(read(tmp_path, VIDEOS, 0.99), WANTED.assign(score=np.nan))
 
 
 def test_boxes_end_at_the_frame(tmp_path):
     over = WANTED.assign(x0=-0.01, y1=1.02)
-    put(tmp_path, "csv", over)
-    assert_boxes(read(tmp_path, VIDEOS, 0.0), WANTED.assign(x0=0.0, y1=1.0))
-    put(tmp_path, "csv", in_pixels(over))
-    assert_boxes(read(tmp_path, VIDEOS, 0.0), WANTED.assign(x0=0.0, y1=1.0))
+    for table in (over, in_pixels(over)):
+        put(tmp_path, "csv", table)
+        assert_boxes(read(tmp_path, VIDEOS, 0.0), WANTED.assign(x0=0.0, y1=1.0))
 
 
 def test_boxes_of_other_videos_are_passed_over(tmp_path):
     stranger = WANTED.assign(path="UCF-101/Run/v_Run_g99_c99.avi", frame=10**6)
     put(tmp_path, "parquet", pd.concat([stranger, WANTED]))
     assert_boxes(read(tmp_path, VIDEOS, 0.0))
-    part = VIDEOS.iloc[1:]
-    assert_boxes(read(tmp_path, part, 0.0), WANTED[WANTED["path"] == TALL])
+    assert_boxes(read(tmp_path, VIDEOS.iloc[1:], 0.0), WANTED[WANTED["path"] == TALL])
+    assert read(tmp_path, VIDEOS[VIDEOS["path"] == EMPTY], 0.5).empty  # without a person, and no error
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 4, 100])
 def test_held_detections_stand_on_every_frame_up_to_the_next(every):
     lengths = {RUN: 6, TALL: 3}
-    made = [(path, frame) for path, n in lengths.items() for frame in range(0, n, every)]
-    made.remove((RUN, 0))
-    corners = {place: [0.1, 0.2, 0.3 + place[1] / 100, 0.9] for place in made}
-    table = pd.DataFrame([(*place, *box, 0.5) for place, box in corners.items()], columns=COLUMNS)
-    held = hold(table, VIDEOS, every)
-    wanted = []
-    for path, n in lengths.items():
-        for frame in range(n):
-            place = (path, frame // every * every)
-            wanted += [(path, frame, *corners[place], 0.5)] if place in corners else []
-    assert_boxes(held, pd.DataFrame(wanted, columns=COLUMNS))
-
-
-def test_several_boxes_of_a_frame_are_held_together():
-    table = pd.DataFrame([(TALL, 0, 0, 0, 1, 1, 0.9), (TALL, 0, 0, 0, 0.5, 0.5, 0.8)], columns=COLUMNS)
-    held = hold(table, VIDEOS, 2)
-    assert held["frame"].tolist() == [0, 0, 1, 1]
-    assert held["score"].tolist() == [0.9, 0.8, 0.9, 0.8]
-
-
-def test_no_boxes_at_all_are_held_as_none():
-    assert len(hold(pd.DataFrame(columns=COLUMNS), VIDEOS, 3)) == 0
+    made = {(path, frame): [] for path, n in lengths.items() for frame in range(0, n, every)}
+    for place in list(made)[1:]:  # the first frame has no person, all others have two
+        made[place] = [(*place, 0.1, 0.2, 0.3 + place[1] / 100, 0.9, score) for score in (0.5, 0.4)]
+    table = pd.DataFrame([box for boxes in made.values() for box in boxes], columns=COLUMNS)
+    wanted = [
+        (path, frame, *box[2:])
+        for path, n in lengths.items()
+        for frame in range(n)
+        for box in made[path, frame // every * every]
+    ]
+    assert_boxes(hold(table, VIDEOS, every), pd.DataFrame(wanted, columns=COLUMNS))
+    assert hold(table[:0], VIDEOS, every).empty
 
 
 def test_nothing_there_says_what_goes_where(tmp_path):
@@ -195,47 +174,26 @@ def test_paths_of_no_video_are_told(tmp_path):
         join([found, found])
 
 
-@pytest.mark.parametrize(
-    ("ending", "content"),
-    [
-        (".json", b"{"),
-        (".json", b'{"0": 5}'),
-        (".json", b'{"first": [[0, 0, 1, 1]]}'),
-        (".json", b"[[0, 1, 2]]"),
-        (".json", b"[[0, 0, 0, 1, 1], [0, 0, 0]]"),
-        (".json", b'"text"'),
-        (".json", b"\xff\xfe\x00"),
-        (".csv", b""),
-        (".csv", b"0,0,0,1\n"),
-        (".csv", b"0,a,b,c,d\n"),
-        (".npy", b"no array"),
-        (".npy", npy([0.0, 0.0, 0.0, 1.0, 1.0])),
-        (".npy", b""),
-    ],
-)
-def test_a_malformed_file_is_named_with_what_is_expected(ending, content, tmp_path):
-    file = tmp_path / "detections" / f"v_Run_g01_c01{ending}"
-    file.parent.mkdir()
-    file.write_bytes(content)
-    with pytest.raises(BoxesError, match=rf"/v_Run_g01_c01\{ending}: .*expected .*frame, x0, y0, x1, y1"):
-        read(tmp_path, VIDEOS, 0.5)
+ROWS = "expected .*frame, x0, y0, x1, y1"
+HEAD = "path,frame,x0,y0,x1,y1\n"
+MALFORMED = [
+    *[("detections/v_Run_g01_c01.json", content, ROWS)
+      for content in (b"{", b'{"0": 5}', b'{"first": [[0, 0, 1, 1]]}', b"[[0, 1, 2]]",
+                      b"[[0, 0, 0, 1, 1], [0, 0, 0]]", b'"text"', b"\xff\xfe\x00")],
+    *[("detections/v_Run_g01_c01.csv", content, ROWS)
+      for content in (b"", b"0,0,0,1\n", b"0,a,b,c,d\n")],
+    *[("detections/v_Run_g01_c01.npy", content, ROWS)
+      for content in (b"no array", npy([0.0, 0.0, 0.0, 1.0, 1.0]), b"")],
+    ("person_boxes.csv", b"", "expected a table, a row a box"),
+    ("person_boxes.parquet", b"no parquet", "expected a table, a row a box"),
+    ("person_boxes.csv", f"{HEAD}{RUN},first,0,0,1,1\n".encode(), "column frame holds 'first' — expected numbers"),
+    ("person_boxes.csv", f"{HEAD}{RUN},0,left,0,1,1\n".encode(), "column x0 holds 'left' — expected numbers"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("person_boxes.csv", b""),
-        ("person_boxes.parquet", b"no parquet"),
-        ("person_boxes.csv", f"path,frame,x0,y0,x1,y1\n{RUN},first,0,0,1,1\n".encode()),
-        ("person_boxes.csv", f"path,frame,x0,y0,x1,y1\n{RUN},0,left,0,1,1\n".encode()),
-    ],
-)
-def test_a_malformed_table_is_named(name, content, tmp_path):
+@pytest.mark.parametrize(("name", "content", "told"), MALFORMED)
+def test_a_malformed_file_or_table_is_named_with_what_is_expected(name, content, told, tmp_path):
+    (tmp_path / "detections").mkdir()
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(BoxesError, match=name):
+    with pytest.raises(BoxesError, match=rf"/{name}: .*{told}"):
         read(tmp_path, VIDEOS, 0.5)
-
-
-def test_videos_without_a_person_are_no_error_where_others_have_some(tmp_path):
-    put(tmp_path, "csv", WANTED)
-    assert len(read(tmp_path, VIDEOS[VIDEOS["path"] == EMPTY], 0.5)) == 0

@@ -1,6 +1,7 @@
 """The catalog of data sets: what config/catalog.yaml says, and what is said of a malformed one."""
 
 import csv
+from collections import Counter
 
 import pytest
 import yaml
@@ -43,10 +44,6 @@ def entry(*parts, **changes):
     } | changes
 
 
-def archives(source):
-    return [archive for part in source.parts for archive in [*part.any_of, *part.all_of]]
-
-
 def test_the_catalog_holds_the_data_sets_of_the_experiments(real, root):
     defaults = yaml.safe_load((root / "config" / "default.yaml").read_text())
     assert set(real) == set(defaults["datasets"])
@@ -61,18 +58,12 @@ def test_the_catalog_knows_how_many_videos_the_official_lists_name(real):
     assert drawn.videos == drawn.choice.train + drawn.choice.val
 
 
-def test_whoever_pins_a_checksum_says_the_size(real):
-    pinned = [archive for source in real.values() for archive in archives(source) if archive.sha256]
-    assert pinned
-    assert all(archive.size for archive in pinned)
-
-
-def test_every_alternative_is_a_file_of_its_own(real):
+def test_every_archive_is_a_file_of_its_own_and_whoever_pins_a_checksum_says_the_size(real):
     for name, source in real.items():
-        files = [archive.file for archive in archives(source)]
-        assert len(files) == len(set(files)), name
-        names = [part.name for part in source.parts]
-        assert len(names) == len(set(names)), name
+        archives = [archive for part in source.parts for archive in [*part.any_of, *part.all_of]]
+        assert all(archive.size for archive in archives if archive.sha256), name
+        for names in ([archive.file for archive in archives], [part.name for part in source.parts]):
+            assert len(names) == len(set(names)), name
 
 
 def test_an_entry_at_its_shortest_is_accepted(tmp_path):
@@ -85,34 +76,39 @@ def test_an_entry_at_its_shortest_is_accepted(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"striip": 1}, "striip: unknown key — did you mean 'strip'? Allowed: file,"),
+        ({"sha256": DIGEST[1:]}, "sha256: found '000"),
+        ({"sha256": DIGEST[1:] + "A"}, "sha256: found '000"),
+        ({"urls": []}, "urls: found [] — list should have at least 1 item"),
+        ({"urls": ["ftp://example.org/x"]}, "urls.0: found 'ftp://example.org/x' — "),
+        ({"file": "../x.zip"}, "file: found '../x.zip' — "),
+        ({"file": "d\\x.zip"}, "file: found 'd"),
+        ({"size": 0}, "size: found 0 — "),
+        ({"strip": -1}, "strip: found -1 — "),
+        ({"unpack": "no"}, "unpack: found 'no' — "),
+    ],
+)
+def test_a_malformed_archive_is_named_with_its_place_and_what_is_allowed(changes, problem, problems_of):
+    for kind in ("any_of", "all_of"):
+        (found,) = problems_of({"mine": entry({kind: [archive(**changes)]})})
+        assert found.startswith(f"mine: parts.0.{kind}.0.{problem}")
+
+
+@pytest.mark.parametrize(
     ("part", "problem"),
     [
-        (
-            {"any_of": [archive(striip=1)]},
-            "parts.0.any_of.0.striip: unknown key — did you mean 'strip'? Allowed: file,",
-        ),
-        ({"any_of": [archive()], "presnt": []}, "parts.0.presnt: unknown key — did you mean 'present'? Allowed: name,"),
-        ({"any_of": [archive(sha256=DIGEST[1:])]}, "parts.0.any_of.0.sha256: found '000"),
-        ({"any_of": [archive(sha256=DIGEST[1:] + "A")]}, "parts.0.any_of.0.sha256: found '000"),
-        ({"all_of": [archive(urls=[])]}, "parts.0.all_of.0.urls: found [] — list should have at least 1 item"),
-        ({"all_of": [{"file": "x.zip"}]}, "parts.0.all_of.0.urls: missing"),
-        (
-            {"any_of": [archive(urls=["ftp://example.org/x"])]},
-            "parts.0.any_of.0.urls.0: found 'ftp://example.org/x' — ",
-        ),
-        ({"any_of": [archive(file="../x.zip")]}, "parts.0.any_of.0.file: found '../x.zip' — "),
-        ({"any_of": [archive(file="d\\x.zip")]}, "parts.0.any_of.0.file: found 'd"),
-        ({"any_of": [archive(size=0)]}, "parts.0.any_of.0.size: found 0 — "),
-        ({"any_of": [archive(strip=-1)]}, "parts.0.any_of.0.strip: found -1 — "),
-        ({"any_of": [archive(unpack="no")]}, "parts.0.any_of.0.unpack: found 'no' — "),
-        ({}, "parts.0: a part has either `any_of`, or `all_of` and `lists`"),
-        ({"any_of": [archive()], "all_of": [archive()]}, "parts.0: a part has either `any_of`, or `all_of`"),
-        ({"lists": [{"urls": ["https://example.org/x"]}]}, "parts.0.lists.0.into: missing"),
+        ({"any_of": [archive()], "presnt": []}, ".presnt: unknown key — did you mean 'present'? Allowed: name,"),
+        ({"all_of": [{"file": "x.zip"}]}, ".all_of.0.urls: missing"),
+        ({}, ": a part has either `any_of`, or `all_of` and `lists`"),
+        ({"any_of": [archive()], "all_of": [archive()]}, ": a part has either `any_of`, or `all_of`"),
+        ({"lists": [{"urls": ["https://example.org/x"]}]}, ".lists.0.into: missing"),
     ],
 )
 def test_a_malformed_part_is_named_with_its_place_and_what_is_allowed(part, problem, problems_of):
     (found,) = problems_of({"mine": entry(part)})
-    assert found.startswith(f"mine: {problem}")
+    assert found.startswith(f"mine: parts.0{problem}")
 
 
 def test_a_choice_is_checked_too(problems_of):
@@ -122,18 +118,13 @@ def test_a_choice_is_checked_too(problems_of):
 
 
 def test_all_problems_of_all_entries_are_told_at_once(problems_of):
-    found = problems_of(
-        {
-            "good": entry({"any_of": [archive()]}),
-            "one": entry({"any_of": [archive(sha256="0", urls=[])]}, {}),
-            "two": entry({"any_of": [archive()]}, terms="free"),
-            "three": None,
-        }
-    )
-    assert [problem.split(":")[0] for problem in found].count("one") == 3
-    assert [problem.split(":")[0] for problem in found].count("two") == 1
-    assert [problem.split(":")[0] for problem in found].count("three") == 1
-    assert len(found) == 5
+    entries = {
+        "good": entry({"any_of": [archive()]}),
+        "one": entry({"any_of": [archive(sha256="0", urls=[])]}, {}),
+        "two": entry({"any_of": [archive()]}, terms="free"),
+        "three": None,
+    }
+    assert Counter(problem.split(":")[0] for problem in problems_of(entries)) == {"one": 3, "two": 1, "three": 1}
 
 
 def test_a_missing_catalog_and_an_unknown_name_are_named(real, tmp_path):

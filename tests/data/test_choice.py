@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,12 +11,11 @@ import pytest
 from mac.data import catalog, fetch, index
 from mac.data.layouts.kinetics import ChoiceError, choose
 
-COUNTS = {"train": 13000, "val": 1700}
-FEWER = {"train": 1300, "val": 300}  # of a smaller set, where the number is of no account
+COUNTS = {"train": 520, "val": 120}  # 13 and 3 of each of 40 classes
 
 
-def drawn_annotations(classes=200, train=400, val=25):
-    """Annotations of a data set as large as MiniKinetics-200: ids of no order, the same in no two places."""
+def drawn_annotations(classes=80, train=40, val=10):
+    """Annotations of a data set: ids of no order, the same in no two places."""
     rng = np.random.default_rng(3)
     total = classes * (train + val)
     names = [f"{number:08x}" for number in rng.permutation(1 << 20)[:total]]
@@ -33,40 +33,34 @@ def equal(one, other):
     return all(one[part].equals(other[part]) for part in COUNTS)
 
 
+def choice_of(annotations, ids=None, seed=1):
+    return choose(annotations, ids or all_ids(annotations), 40, COUNTS, seed)
+
+
 @pytest.fixture(scope="module")
 def annotations():
-    return drawn_annotations(train=40, val=10)
+    return drawn_annotations()
 
 
 @pytest.fixture(scope="module")
 def chosen(annotations):
-    return choose(annotations, all_ids(annotations), 100, FEWER, 1)
+    return choice_of(annotations)
 
 
-def test_counts_are_exact_and_even():
-    annotations = drawn_annotations()
-    chosen = choose(annotations, all_ids(annotations), 100, COUNTS, 1)
-    for part, each in (("train", 130), ("val", 17)):
+def test_counts_are_exact_and_even(annotations, chosen):
+    for part, each in (("train", 13), ("val", 3)):
         table = chosen[part]
-        assert len(table) == COUNTS[part]
         assert table["youtube_id"].is_unique
-        assert set(table["label"].value_counts()) == {each}
-        assert table["label"].nunique() == 100
+        assert table["label"].value_counts().tolist() == [each] * 40
         own = annotations[part].set_index("youtube_id")
         pd.testing.assert_frame_equal(own.loc[table["youtube_id"]].reset_index()[table.columns], table)
     assert set(chosen["train"]["label"]) == set(chosen["val"]["label"])
-    assert not set(chosen["train"]["youtube_id"]) & set(chosen["val"]["youtube_id"])
-
-
-def test_the_order_of_rows_is_of_no_account(annotations, chosen):
-    mixed = {part: table.sample(frac=1, random_state=7) for part, table in annotations.items()}
-    assert equal(choose(mixed, all_ids(annotations), 100, FEWER, 1), chosen)
 
 
 def test_another_seed_is_another_choice(annotations, chosen):
-    other = choose(annotations, all_ids(annotations), 100, FEWER, 2)
+    other = choice_of(annotations, seed=2)
     kept = set(other["train"]["label"]) & set(chosen["train"]["label"])
-    assert 30 < len(kept) < 70  # half of half, if the seeds have nothing to do with each other
+    assert 12 < len(kept) < 28  # half of half, if the seeds have nothing to do with each other
     ours, theirs = (
         set(table.loc[table["label"].isin(kept), "youtube_id"]) for table in (chosen["train"], other["train"])
     )
@@ -74,30 +68,26 @@ def test_another_seed_is_another_choice(annotations, chosen):
     assert 0.8 * expected < len(ours & theirs) < 1.2 * expected
 
 
-def test_videos_of_other_classes_change_nothing(annotations, chosen):
+def test_neither_the_order_of_rows_nor_videos_of_other_classes_change_anything(annotations, chosen):
     labels = set(chosen["train"]["label"])
-    thinned = {
-        part: table[table["label"].isin(labels) | (np.arange(len(table)) % 3 == 0)]
-        for part, table in annotations.items()
-    }
-    assert len(thinned["train"]) < len(annotations["train"])
-    assert equal(choose(thinned, all_ids(thinned), 100, FEWER, 1), chosen)
-    gone = sorted(set(annotations["train"]["label"]) - labels)[:50]
-    fewer = {part: table[~table["label"].isin(gone)] for part, table in annotations.items()}
-    assert equal(choose(fewer, all_ids(fewer), 100, FEWER, 1), chosen)
+    gone = sorted(set(annotations["train"]["label"]) - labels)[:20]
+    for change in (
+        lambda table: table.sample(frac=1, random_state=7),
+        lambda table: table[table["label"].isin(labels) | (np.arange(len(table)) % 3 == 0)],
+        lambda table: table[~table["label"].isin(gone)],
+    ):
+        changed = {part: change(table) for part, table in annotations.items()}
+        assert equal(choice_of(changed), chosen)
 
 
 def test_a_video_that_is_lost_costs_no_other_its_place(annotations, chosen):
-    lost = chosen["train"]["youtube_id"].iloc[500]
-    ids = all_ids(annotations)
-    ids["train"] = ids["train"] - {lost}
-    anew = choose(annotations, ids, 100, FEWER, 1)
+    lost, ids = chosen["train"]["youtube_id"].iloc[500], all_ids(annotations)
+    ids["train"] -= {lost}
+    anew = choice_of(annotations, ids)
     assert anew["val"].equals(chosen["val"])
-    gone, come = (
-        set(a["train"]["youtube_id"]) - set(b["train"]["youtube_id"]) for a, b in ((chosen, anew), (anew, chosen))
-    )
-    assert gone == {lost}
-    assert len(come) == 1
+    before, after = (set(choice["train"]["youtube_id"]) for choice in (chosen, anew))
+    assert before - after == {lost}
+    assert len(after - before) == 1
 
 
 def test_only_listed_videos_are_drawn_each_in_its_own_part():
@@ -133,9 +123,9 @@ def test_a_choice_that_cant_be_made_says_what_there_is():
 
 
 @pytest.fixture
-def mini(root, synthetic_data, tmp_path):
-    """The entry of minikinetics100 made small, beside a drawn kinetics400; its lists name every video."""
-    shutil.copytree(synthetic_data / "kinetics", tmp_path / "kinetics400")
+def mini(root, copied, tmp_path):
+    """A function that fetches a small minikinetics100 beside a kinetics400, all of whose videos its lists name."""
+    copied("kinetics", "kinetics400")
     source = catalog.load(root / "config" / "catalog.yaml")["minikinetics100"]
     folder = tmp_path / "minikinetics100"
     for part in ("train", "val"):
@@ -144,14 +134,15 @@ def mini(root, synthetic_data, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(f"{i}\n" for i in ids))
     choice = source.choice.model_copy(update={"classes": 2, "train": 8, "val": 2})
-    return source.model_copy(update={"choice": choice}), folder
+    source = source.model_copy(update={"choice": choice})
+    return partial(fetch.complete, "minikinetics100", source, offline=True, say=lambda _: None), folder
 
 
 def test_the_drawn_set_finds_its_videos_in_the_larger_one(mini):
-    source, folder = mini
-    done = fetch.complete("minikinetics100", source, folder, offline=True, say=lambda _: None)
+    complete, folder = mini
+    done = complete(folder)
     assert done["MiniKinetics-200 lists"] == "found"
-    assert done["choice"] == source.choice.model_dump()
+    assert done["choice"] == {"of": "kinetics400", "classes": 2, "train": 8, "val": 2, "seed": 1}
     assert (folder / "kinetics400").is_symlink()
     assert (folder / "kinetics400").resolve() == (folder.parent / "kinetics400").resolve()
     table = index.take(folder, "kinetics")
@@ -162,15 +153,15 @@ def test_the_drawn_set_finds_its_videos_in_the_larger_one(mini):
     assert list(table["file"]) == [f"kinetics400/{whole.at[path, 'file']}" for path in table["path"]]
     assert all((folder / file).is_file() for file in table["file"])
     note = json.loads((folder / "choice.json").read_text())
-    assert note == source.choice.model_dump() | {"labels": sorted(set(table["label"]))}
+    assert note == done["choice"] | {"labels": sorted(set(table["label"]))}
     assert [len(pd.read_csv(folder / "annotations" / f"{part}.csv")) for part in ("train", "val")] == [8, 2]
 
 
 def test_drawing_again_gives_the_same_bytes_wherever_the_folders_are(mini, tmp_path):
-    source, folder = mini
+    complete, folder = mini
 
     def written():
-        fetch.complete("minikinetics100", source, folder, offline=True, say=lambda _: None)
+        complete(folder)
         return {path.name: path.read_bytes() for path in [*folder.glob("annotations/*.csv"), folder / "choice.json"]}
 
     first = written()
@@ -187,22 +178,22 @@ def test_drawing_again_gives_the_same_bytes_wherever_the_folders_are(mini, tmp_p
 
 
 def test_without_the_larger_set_it_is_said_what_brings_it(mini):
-    source, folder = mini
+    complete, folder = mini
     (folder.parent / "kinetics400" / "annotations" / "val.csv").unlink()
     with pytest.raises(fetch.MissingDataError, match=r"val\.csv: missing — .* `python -m mac fetch kinetics400`"):
-        fetch.complete("minikinetics100", source, folder, offline=True, say=lambda _: None)
+        complete(folder)
     assert not (folder / "choice.json").exists()
 
 
 def test_a_users_own_small_set_is_used_as_it_is(mini, synthetic_data):
-    source, folder = mini
+    complete, folder = mini
     shutil.copytree(synthetic_data / "kinetics", folder, dirs_exist_ok=True)
     before = {path: path.read_bytes() for path in folder.glob("annotations/*.csv")}
-    fetch.complete("minikinetics100", source, folder, offline=True, say=lambda _: None)
+    complete(folder)
     assert {path: path.read_bytes() for path in folder.glob("annotations/*.csv")} == before
 
 
 def test_a_second_copy_of_the_lists_does_no_harm(mini):
-    source, folder = mini
+    complete, folder = mini
     shutil.copytree(folder / "minikinetics200", folder / "copy")
-    fetch.complete("minikinetics100", source, folder, offline=True, say=lambda _: None)
+    complete(folder)

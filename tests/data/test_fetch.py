@@ -4,23 +4,18 @@ The entries are those of config/catalog.yaml, with this server's addresses and t
 are built as the real ones are.
 """
 
-import gzip
 import hashlib
-import io
 import json
 import queue
 import shutil
-import tarfile
-import threading
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import rar
 import yaml
+from packing import packed
 
 from mac.cli import main
 from mac.data import archives, catalog, fetch, index
@@ -39,58 +34,6 @@ ARCHIVES = {
 }
 
 
-class Handler(BaseHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-    def do_GET(self):
-        server, name = self.server, self.path.removeprefix("/")
-        with server.guard:
-            server.requests.append(name)
-        server.open.wait(20)
-        content = server.files.get(name)
-        self.send_response(404 if content is None else 200)
-        self.send_header("Content-Type", "application/octet-stream")
-        self.send_header("Content-Length", str(len(content or b"")))
-        self.end_headers()
-        self.wfile.write(content or b"")
-
-
-@pytest.fixture
-def server():
-    """A server of ``files`` (name → bytes) that writes down ``requests``; it answers while ``open`` is set."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.files, running.requests, running.guard, running.open = {}, [], threading.Lock(), threading.Event()
-        running.open.set()
-        running.url = f"http://127.0.0.1:{running.server_port}"
-        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
-        yield running
-        running.open.set()
-        running.shutdown()
-
-
-def zipped(files):
-    raw = io.BytesIO()
-    with zipfile.ZipFile(raw, "w") as file:
-        for name, content in files.items():
-            file.writestr(name, content)
-    return raw.getvalue()
-
-
-def tarred(files):
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w") as file:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            file.addfile(info, io.BytesIO(content))
-    return gzip.compress(raw.getvalue(), 0)
-
-
-def rarred(path, version, files):
-    return rar.write(path, version, files).read_bytes()
-
-
 def below(folder, pattern):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.glob(pattern))}
 
@@ -98,7 +41,7 @@ def below(folder, pattern):
 @pytest.fixture(scope="session")
 def served(synthetic_data, tmp_path_factory):
     """What the servers of each set hold, by file name: the drawn videos, packed as the real archives are."""
-    scratch = tmp_path_factory.mktemp("served") / "x.rar"
+    pack = partial(packed, scratch=tmp_path_factory.mktemp("served") / "x")
     ucf, hmdb, kinetics = (synthetic_data / layout for layout in SETS.values())
     videos = below(ucf, "UCF-101/*/*.avi")
     lists = below(hmdb, "test_train_splits/*.txt")
@@ -109,28 +52,27 @@ def served(synthetic_data, tmp_path_factory):
         {Path(name).name: content for name, content in below(kinetics, f"{part}/*/*.mp4").items()}
         for part in ("train", "val")
     )
-    damaged = sorted(train)[3]
-    half = len(train) // 2
+    damaged, half = sorted(train)[3], len(train) // 2
     parts = [dict(list(train.items())[:half]), dict(list(train.items())[half:]), val]
     parts[0][damaged] = b"no video at all"
     return {
         "ucf101": {
-            UCF_LISTS: zipped(below(ucf, "ucfTrainTestlist/*.txt")),
-            UCF_ZIP: zipped({f"UCF101/{Path(name).name}": content for name, content in videos.items()}),
-            UCF_RAR: rarred(scratch, 4, videos),
+            UCF_LISTS: pack("zip", files=below(ucf, "ucfTrainTestlist/*.txt")),
+            UCF_ZIP: pack("zip", files={f"UCF101/{Path(name).name}": content for name, content in videos.items()}),
+            UCF_RAR: pack("rar4", files=videos),
         },
         "hmdb51": {
-            "test_train_splits.rar": rarred(
-                scratch, 4, {n.replace("test_train_splits", "testTrainMulti_7030_splits"): c for n, c in lists.items()}
+            "test_train_splits.rar": pack(
+                "rar4", files={f"testTrainMulti_7030_splits/{Path(name).name}": text for name, text in lists.items()}
             ),
-            "hmdb51_org.rar": rarred(
-                scratch, 4, {f"{label}.rar": rarred(scratch, 5, files) for label, files in by_class.items()}
+            "hmdb51_org.rar": pack(
+                "rar4", files={f"{label}.rar": pack("rar5", files=files) for label, files in by_class.items()}
             ),
         },
         "kinetics400": {
             **{name: (kinetics / "annotations" / name).read_bytes() for name in ("train.csv", "val.csv")},
-            **{name: tarred(files) for name, files in zip(KINETICS_PARTS, parts, strict=True)},
-            REPLACEMENT: tarred({f"replacement_for_corrupted_k400/{damaged}": train[damaged]}),
+            **{name: pack("tgz", files=files) for name, files in zip(KINETICS_PARTS, parts, strict=True)},
+            REPLACEMENT: pack("tgz", files={f"replacement_for_corrupted_k400/{damaged}": train[damaged]}),
         },
     }
 
@@ -143,26 +85,41 @@ def sources(root, server, served, tmp_path):
         server.files = dict(served[name])
         if name == "kinetics400":
             for part in ("train", "val"):
-                paths = [file for file in KINETICS_PARTS if file.startswith(part)]
-                text = "".join(f"{server.url}/{part}/{file.removeprefix(f'{part}_')}\n" for file in paths)
+                files = {file: f"{part}/{file.removeprefix(f'{part}_')}" for file in KINETICS_PARTS if part in file}
+                server.files |= {place: server.files.pop(file) for file, place in files.items()}
+                text = "".join(f"{server.url(f'/{place}')}\n" for place in files.values())
                 server.files[f"k400_{part}_path.txt"] = text.encode()
-                for file in paths:
-                    server.files[f"{part}/{file.removeprefix(f'{part}_')}"] = server.files.pop(file)
         entry = yaml.safe_load((root / "config" / "catalog.yaml").read_text())[name]
         for part in entry["parts"]:
             part["present"] = [file.replace("smile", "clap") for file in part.get("present", [])]  # a class of ours
-            for kind in ("any_of", "all_of", "lists"):
-                for listed in part.get(kind, []):
-                    listed["urls"] = [f"{server.url}/{url.rsplit('/', 1)[-1]}" for url in listed["urls"]]
-                    content = server.files.get(listed.get("file"), b"")
-                    if "sha256" in listed:
-                        listed |= {"size": max(len(content), 1), "sha256": hashlib.sha256(content).hexdigest()}
+            for listed in (listed for kind in ("any_of", "all_of", "lists") for listed in part.get(kind, [])):
+                listed["urls"] = [server.url(f"/{url.rsplit('/', 1)[-1]}") for url in listed["urls"]]
+                content = server.files.get(listed.get("file"), b"")
+                if "sha256" in listed:
+                    listed |= {"size": max(len(content), 1), "sha256": hashlib.sha256(content).hexdigest()}
         path = tmp_path / "config" / "catalog.yaml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(yaml.safe_dump({name: entry}))
         return catalog.load(path)[name]
 
     return write
+
+
+@pytest.fixture
+def ucf(sources, tmp_path):
+    """A function that brings the UCF101-like set into its folder, and the folder."""
+    source, folder = sources("ucf101"), tmp_path / "ucf101"
+    return partial(bring, "ucf101", source, folder), folder
+
+
+@pytest.fixture
+def kinetics(sources, tmp_path):
+    """The same of the Kinetics-like set."""
+    source, folder = sources("kinetics400"), tmp_path / "kinetics400"
+    return partial(bring, "kinetics400", source, folder), folder
+
+
+bring = partial(fetch.complete, say=lambda _: None)
 
 
 def snapshot(folder):
@@ -186,130 +143,114 @@ def assert_same_videos(folder, original, layout, kept=None):
 @pytest.mark.parametrize("name", SETS)
 def test_a_set_is_fetched_from_nothing_and_once(name, sources, server, synthetic_data, tmp_path):
     source, folder, layout = sources(name), tmp_path / "data" / name, SETS[name]
-    done = fetch.complete(name, source, folder, say=lambda _: None)
-    assert done == ARCHIVES[name]
+    assert bring(name, source, folder) == ARCHIVES[name]
     assert_same_videos(folder, synthetic_data / layout, layout)
-    wanted = set(server.files) - {UCF_RAR}  # a second choice that was not needed
-    assert sorted(server.requests) == sorted(wanted)
+    assert sorted(server.names()) == sorted(set(server.files) - {UCF_RAR})  # a second choice that was not needed
     before = snapshot(folder)
     server.requests.clear()
     server.files.clear()
     for offline in (False, True):
-        assert fetch.complete(name, source, folder, offline, say=lambda _: None) == done
+        assert bring(name, source, folder, offline) == ARCHIVES[name]
     assert (snapshot(folder), server.requests) == (before, [])
 
 
-def test_kinetics_archives_are_discarded_and_mended_videos_win(sources, server, synthetic_data, tmp_path):
-    folder = tmp_path / "kinetics400"
-    fetch.complete("kinetics400", sources("kinetics400"), folder, say=lambda _: None)
+def test_kinetics_archives_are_discarded_and_mended_videos_win(kinetics):
+    complete, folder = kinetics
+    complete()
     assert not [path for path in folder.rglob("*") if path.name.endswith((".gz", ".tgz"))]
     (bad,) = (path for path in folder.rglob("*.mp4") if path.read_bytes() == b"no video at all")
     table = index.take(folder, "kinetics")
     (mended,) = table.loc[table["file"].str.endswith(bad.name), "file"]
     assert mended.startswith("replacement/")
     assert set(table["file"].str.split("/").str[0]) == {"train", "val", "replacement"}
-    official = folder / table.loc[table["file"] == mended, "path"].item()
-    official.parent.mkdir()
-    bad.rename(official)  # no place is better than that of the mended ones
-    assert index.take(folder, "kinetics").equals(table)
 
 
 @pytest.mark.parametrize("name", SETS)
 @pytest.mark.parametrize("offline", [False, True])
-def test_a_folder_that_the_user_extracted_is_used_as_it_is(name, offline, sources, server, synthetic_data, tmp_path):
-    folder = shutil.copytree(synthetic_data / SETS[name], tmp_path / name)
+def test_a_folder_that_the_user_extracted_is_used_as_it_is(name, offline, sources, server, copied):
+    folder = copied(SETS[name])
     before = snapshot(folder)
-    done = fetch.complete(name, sources(name), folder, offline, say=lambda _: None)
-    assert set(done.values()) == {"found"}
+    assert set(bring(name, sources(name), folder, offline).values()) == {"found"}
     assert (snapshot(folder), server.requests) == (before, [])
     assert not (folder / ".fetch.lock").exists()  # nothing at all is written: the folder may be another's
 
 
-def test_a_part_of_the_classes_with_another_ending_in_another_folder_is_used(sources, server, synthetic_data, tmp_path):
-    original, folder = synthetic_data / "ucf101", tmp_path / "ucf101"
+def test_a_part_of_the_classes_with_another_ending_in_another_folder_is_used(ucf, server, synthetic_data):
+    (complete, folder), original = ucf, synthetic_data / "ucf101"
     shutil.copytree(original / "ucfTrainTestlist", folder / "my lists")
     kept = sorted(index.take(original, "ucf101")["label"].unique())[:2]
     for label in kept:
-        for path in (original / "UCF-101" / label).iterdir():
-            target = folder / "mine" / label / path.with_suffix(".MKV").name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
-    before = snapshot(folder)
-    assert set(fetch.complete("ucf101", sources("ucf101"), folder, say=lambda _: None).values()) == {"found"}
-    assert (snapshot(folder), server.requests) == (before, [])
+        for path in shutil.copytree(original / "UCF-101" / label, folder / "mine" / label).iterdir():
+            path.rename(path.with_suffix(".MKV"))
+    assert set(complete().values()) == {"found"}
+    assert server.requests == []
     assert_same_videos(folder, original, "ucf101", kept)
 
 
 @pytest.mark.parametrize("name", ["validate.csv", "validation.csv"])
-def test_annotations_under_another_name_that_the_index_reads_are_used(name, sources, server, synthetic_data, tmp_path):
-    folder = shutil.copytree(synthetic_data / "kinetics", tmp_path / "kinetics400")
+def test_annotations_under_another_name_that_the_index_reads_are_used(name, kinetics, synthetic_data):
+    complete, folder = kinetics
+    shutil.copytree(synthetic_data / "kinetics", folder)
     (folder / "annotations" / "val.csv").rename(folder / "annotations" / name)
     assert_same_videos(folder, synthetic_data / "kinetics", "kinetics")
-    done = fetch.complete("kinetics400", sources("kinetics400"), folder, offline=True, say=lambda _: None)
-    assert set(done.values()) == {"found"}
+    assert set(complete(offline=True).values()) == {"found"}
 
 
 @pytest.mark.parametrize("lacking", ["ucfTrainTestlist", "ucfTrainTestlist/testlist03.txt"])
-def test_only_the_missing_part_is_fetched_and_some_lists_are_not_all(
-    lacking, sources, server, synthetic_data, tmp_path
-):
-    folder = shutil.copytree(synthetic_data / "ucf101", tmp_path / "ucf101")
+def test_only_the_missing_part_is_fetched_and_some_lists_are_not_all(lacking, ucf, server, synthetic_data):
+    complete, folder = ucf
+    shutil.copytree(synthetic_data / "ucf101", folder)
     (folder / lacking).unlink() if lacking.endswith("txt") else shutil.rmtree(folder / lacking)
-    done = fetch.complete("ucf101", sources("ucf101"), folder, say=lambda _: None)
-    assert done == {"split lists": [UCF_LISTS], "videos": "found"}
-    assert server.requests == [UCF_LISTS]
+    assert complete() == {"split lists": [UCF_LISTS], "videos": "found"}
+    assert server.names() == [UCF_LISTS]
     assert_same_videos(folder, synthetic_data / "ucf101", "ucf101")
 
 
 @pytest.mark.parametrize("offline", [False, True])
 @pytest.mark.parametrize("chosen", [UCF_ZIP, UCF_RAR])
-def test_archives_dropped_into_the_folder_are_unpacked_without_a_request(
-    offline, chosen, sources, server, served, synthetic_data, tmp_path
-):
-    source, folder = sources("ucf101"), tmp_path / "ucf101"
+def test_archives_dropped_into_the_folder_are_unpacked_without_a_request(offline, chosen, ucf, server, synthetic_data):
+    complete, folder = ucf
     folder.mkdir()
     for name in (UCF_LISTS, chosen):
-        (folder / name).write_bytes(served["ucf101"][name])
-    done = fetch.complete("ucf101", source, folder, offline, say=lambda _: None)
-    assert done == {"split lists": [UCF_LISTS], "videos": [chosen]}
+        (folder / name).write_bytes(server.files[name])
+    assert complete(offline) == {"split lists": [UCF_LISTS], "videos": [chosen]}
     assert server.requests == []
     assert_same_videos(folder, synthetic_data / "ucf101", "ucf101")
 
 
-def test_offline_says_what_is_missing_from_where_and_where_it_goes(sources, server, synthetic_data, tmp_path):
-    source, folder = sources("ucf101"), tmp_path / "ucf101"
-    with pytest.raises(MissingDataError) as error:
-        fetch.complete("ucf101", source, folder, offline=True, say=lambda _: None)
-    for told in (str(folder / UCF_LISTS), f"{server.url}/{UCF_LISTS}", "`download: false`", f"into {folder}"):
-        assert told in str(error.value)
-    shutil.copytree(synthetic_data / "ucf101" / "ucfTrainTestlist", folder / "ucfTrainTestlist")
-    with pytest.raises(MissingDataError) as error:
-        fetch.complete("ucf101", source, folder, offline=True, say=lambda _: None)
-    for name in (UCF_ZIP, UCF_RAR):
-        assert str(folder / name) in str(error.value)
-        assert f"{server.url}/{name}" in str(error.value)
-    assert UCF_LISTS not in str(error.value)
-    shutil.copytree(synthetic_data / "ucf101" / "UCF-101", folder, dirs_exist_ok=True)
-    done = fetch.complete("ucf101", source, folder, offline=True, say=lambda _: None)
-    assert done == {"split lists": "found", "videos": "found"}
+def test_offline_says_what_is_missing_from_where_and_where_it_goes(ucf, server, synthetic_data):
+    complete, folder = ucf
+    original = synthetic_data / "ucf101"
+    steps = [
+        ([UCF_LISTS], original / "ucfTrainTestlist", folder / "ucfTrainTestlist"),
+        ([UCF_ZIP, UCF_RAR], original / "UCF-101", folder),
+    ]
+    for missing, source, target in steps:
+        with pytest.raises(MissingDataError) as error:
+            complete(offline=True)
+        named = [part for name in missing for part in (str(folder / name), server.url(f"/{name}"))]
+        for told in (*named, "`download: false`", f"into {folder}"):
+            assert told in str(error.value)
+        assert (UCF_LISTS in str(error.value)) == (missing == [UCF_LISTS])
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    assert complete(offline=True) == {"split lists": "found", "videos": "found"}
     assert server.requests == []
-    assert_same_videos(folder, synthetic_data / "ucf101", "ucf101")
+    assert_same_videos(folder, original, "ucf101")
 
 
-def test_offline_sends_videos_of_listed_archives_where_they_are_found(sources, synthetic_data, tmp_path):
-    folder = tmp_path / "kinetics400"
+def test_offline_sends_videos_of_listed_archives_where_they_are_found(kinetics, synthetic_data):
+    complete, folder = kinetics
     shutil.copytree(synthetic_data / "kinetics" / "annotations", folder / "annotations")
-    source = sources("kinetics400")
     with pytest.raises(MissingDataError) as error:
-        fetch.complete("kinetics400", source, folder, offline=True, say=lambda _: None)
+        complete(offline=True)
     told = Path(str(error.value).rpartition("put the unpacked files into ")[2])
     for part in ("train", "val"):
         shutil.copytree(synthetic_data / "kinetics" / part, told / part)
-    assert fetch.complete("kinetics400", source, folder, offline=True, say=lambda _: None)["videos"] == "found"
+    assert complete(offline=True)["videos"] == "found"
 
 
-def test_a_run_killed_while_unpacking_is_taken_up_again(sources, server, synthetic_data, tmp_path, monkeypatch):
-    source, folder = sources("ucf101"), tmp_path / "ucf101"
+def test_a_run_killed_while_unpacking_is_taken_up_again(ucf, server, synthetic_data, monkeypatch):
+    complete, folder = ucf
     real = archives.os.replace
 
     def killed_at_the_tenth_video(source, target):
@@ -320,106 +261,101 @@ def test_a_run_killed_while_unpacking_is_taken_up_again(sources, server, synthet
     with monkeypatch.context() as patch:
         patch.setattr(archives.os, "replace", killed_at_the_tenth_video)
         with pytest.raises(KeyboardInterrupt):
-            fetch.complete("ucf101", source, folder, say=lambda _: None)
+            complete()
     assert len(list(folder.rglob("*.avi"))) == 10
     server.requests.clear()
-    assert fetch.complete("ucf101", source, folder, offline=True, say=lambda _: None) == ARCHIVES["ucf101"]
+    assert complete(offline=True) == ARCHIVES["ucf101"]
     assert server.requests == []
     assert_same_videos(folder, synthetic_data / "ucf101", "ucf101")
 
 
-def test_a_run_stopped_between_two_archives_fetches_the_rest_only(sources, server, synthetic_data, tmp_path):
-    source, folder = sources("kinetics400"), tmp_path / "kinetics400"
+def test_a_run_stopped_between_two_archives_fetches_the_rest_only(kinetics, server, synthetic_data):
+    complete, folder = kinetics
     withheld = {name: server.files.pop(name) for name in ("val/part_0.tar.gz", REPLACEMENT)}
     for _ in range(2):
         with pytest.raises(DownloadError, match=r"val/part_0\.tar\.gz: HTTP 404"):
-            fetch.complete("kinetics400", source, folder, say=lambda _: None)
-    assert server.requests.count("train/part_0.tar.gz") == server.requests.count("train/part_1.tar.gz") == 1
+            complete()
+    assert [server.names().count(f"train/part_{part}.tar.gz") for part in (0, 1)] == [1, 1]
     with pytest.raises(MissingDataError, match=r"/val_part_0\.tar\.gz: missing"):
-        fetch.complete("kinetics400", source, folder, offline=True, say=lambda _: None)
+        complete(offline=True)
     server.files |= withheld
     server.requests.clear()
-    assert fetch.complete("kinetics400", source, folder, say=lambda _: None) == ARCHIVES["kinetics400"]
-    assert server.requests == list(withheld)
+    assert complete() == ARCHIVES["kinetics400"]
+    assert server.names() == list(withheld)
     assert_same_videos(folder, synthetic_data / "kinetics", "kinetics")
 
 
-def test_a_part_whose_second_archive_is_damaged_is_not_taken_for_complete(sources, server, synthetic_data, tmp_path):
-    source, folder = sources("kinetics400"), tmp_path / "kinetics400"
+def test_a_part_whose_second_archive_is_damaged_is_not_taken_for_complete(kinetics, server, synthetic_data):
+    complete, folder = kinetics
     whole = server.files["train/part_1.tar.gz"]
     server.files["train/part_1.tar.gz"] = whole[:-5000]
     for _ in range(2):
         with pytest.raises(ArchiveError, match=r"/train_part_1\.tar\.gz: "):
-            fetch.complete("kinetics400", source, folder, offline=False, say=lambda _: None)
+            complete()
     for path in folder.glob("train_part_1.tar.gz*"):  # as the message says: delete it and download it again
         path.unlink()
     server.files["train/part_1.tar.gz"] = whole
-    assert fetch.complete("kinetics400", source, folder, say=lambda _: None) == ARCHIVES["kinetics400"]
+    assert complete() == ARCHIVES["kinetics400"]
     assert_same_videos(folder, synthetic_data / "kinetics", "kinetics")
 
 
-@pytest.mark.parametrize("answer", ["none", "a page", "cut", "another date"])
-def test_a_bad_first_archive_gives_way_to_the_second(answer, sources, server, synthetic_data, tmp_path):
-    source, folder, said = sources("ucf101"), tmp_path / "ucf101", []
-    whole = server.files.pop(UCF_ZIP)
-    dated = whole[:12] + bytes([whole[12] ^ 1]) + whole[13:]  # could be unpacked, but isn't what is pinned
-    others = {"a page": b"<html>", "cut": whole[:-100], "another date": dated}
-    server.files |= {UCF_ZIP: others[answer]} if answer in others else {}
-    done = fetch.complete("ucf101", source, folder, say=said.append)
-    assert done == {"split lists": [UCF_LISTS], "videos": [UCF_RAR]}
+SPOILED = {
+    "none": None,
+    "a page": lambda whole: b"<html>",
+    "cut": lambda whole: whole[:-100],
+    "another date": lambda whole: whole[:12] + bytes([whole[12] ^ 1]) + whole[13:],  # unpacks, but isn't what is pinned
+}
+
+
+@pytest.mark.parametrize("answer", SPOILED)
+def test_a_bad_first_archive_gives_way_to_the_second(answer, ucf, server, synthetic_data):
+    (complete, folder), said = ucf, []
+    whole, spoil = server.files.pop(UCF_ZIP), SPOILED[answer]
+    server.files |= {UCF_ZIP: spoil(whole)} if spoil else {}
+    assert complete(say=said.append) == {"split lists": [UCF_LISTS], "videos": [UCF_RAR]}
     assert any(f"/{UCF_ZIP}: " in text and "trying another archive" in text for text in said)
     assert_same_videos(folder, synthetic_data / "ucf101", "ucf101")
     assert not (folder / UCF_ZIP).exists()
 
 
-def test_an_error_names_every_archive_that_was_tried(sources, server, tmp_path):
-    source, folder = sources("ucf101"), tmp_path / "ucf101"
+def test_an_error_names_every_archive_that_was_tried_and_files_unpacked_by_hand_are_found_then(
+    ucf, server, synthetic_data
+):
+    complete, folder = ucf
     del server.files[UCF_ZIP]
     server.files[UCF_RAR] = server.files[UCF_RAR][:-300]
     with pytest.raises((DownloadError, ArchiveError)) as error:
-        fetch.complete("ucf101", source, folder, say=lambda _: None)
-    assert f"{server.url}/{UCF_ZIP}: HTTP 404" in str(error.value)
+        complete()
+    assert f"{server.url(f'/{UCF_ZIP}')}: HTTP 404" in str(error.value)
     assert f"{folder / UCF_RAR}: " in str(error.value)
     assert not list(folder.rglob("*.avi"))
+    shutil.copytree(synthetic_data / "ucf101" / "UCF-101", folder / "UCF-101")
+    assert complete()["videos"] == "found"
 
 
 @pytest.mark.parametrize(("dropped", "taken"), [(UCF_RAR, UCF_ZIP), (UCF_ZIP, UCF_RAR)])
-def test_a_dropped_archive_that_is_damaged_gives_way_to_a_download(
-    dropped, taken, sources, server, served, synthetic_data, tmp_path
-):
-    source, folder = sources("ucf101"), tmp_path / "ucf101"
+def test_a_dropped_archive_that_is_damaged_gives_way_to_a_download(dropped, taken, ucf, server, synthetic_data):
+    complete, folder = ucf
     folder.mkdir()
-    (folder / dropped).write_bytes(served["ucf101"][dropped][:-300])
-    assert fetch.complete("ucf101", source, folder, say=lambda _: None)["videos"] == [taken]
+    (folder / dropped).write_bytes(server.files[dropped][:-300])
+    assert complete()["videos"] == [taken]
     assert_same_videos(folder, synthetic_data / "ucf101", "ucf101")
 
 
-def test_files_unpacked_by_hand_are_found_after_an_archive_could_not_be_unpacked(
-    sources, server, synthetic_data, tmp_path
-):
-    source, folder = sources("ucf101"), tmp_path / "ucf101"
-    del server.files[UCF_ZIP]
-    server.files[UCF_RAR] = server.files[UCF_RAR][:-300]
-    with pytest.raises((DownloadError, ArchiveError)):
-        fetch.complete("ucf101", source, folder, say=lambda _: None)
-    shutil.copytree(synthetic_data / "ucf101" / "UCF-101", folder / "UCF-101", dirs_exist_ok=True)
-    assert fetch.complete("ucf101", source, folder, say=lambda _: None)["videos"] == "found"
-
-
-def test_two_fetches_at_once_download_once(sources, server, synthetic_data, tmp_path):
-    source, folder, said = sources("ucf101"), tmp_path / "ucf101", queue.Queue()
+def test_two_fetches_at_once_download_once(ucf, server, synthetic_data):
+    (complete, folder), said = ucf, queue.Queue()
     server.open.clear()
     with ThreadPoolExecutor(2) as pool:
-        running = [pool.submit(fetch.complete, "ucf101", source, folder, say=said.put) for _ in "ab"]
+        running = [pool.submit(complete, say=said.put) for _ in "ab"]
         while "waiting for another process" not in said.get(timeout=20):  # both have begun, neither has been answered
             pass
         server.open.set()
         assert [future.result(60) for future in running] == [ARCHIVES["ucf101"]] * 2
-    assert sorted(server.requests) == sorted([UCF_LISTS, UCF_ZIP])
+    assert sorted(server.names()) == sorted([UCF_LISTS, UCF_ZIP])
     assert_same_videos(folder, synthetic_data / "ucf101", "ucf101")
 
 
-def test_the_command_writes_where_each_part_is_from(sources, server, tmp_path, capsys):
+def test_the_command_writes_where_each_part_is_from(sources, tmp_path, capsys):
     sources("hmdb51")
     folder, out = tmp_path / "hmdb51", tmp_path / "record.json"
     call = ["fetch", "hmdb51", "--root", str(folder), "--config-dir", str(tmp_path / "config"), "--out", str(out)]

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from mac.data.layouts import hmdb51
 
 REAL = os.environ.get("MAC_REAL_DATA")
 real = pytest.mark.skipif(not REAL, reason="MAC_REAL_DATA names no folder of real videos")
+FOUND = [field.name for field in fields(check.Finding)]
 
 
 @pytest.mark.parametrize("layout", ["ucf101", "hmdb51", "kinetics"])
@@ -23,135 +25,127 @@ def test_the_index_accounts_for_every_video(synthetic_data, layout):
     assert (table["status"] == check.SHORT).all()
     assert (table["num_frames"] == 14).all()
     assert table["label"].nunique() == 3
-    assert table.groupby("label")["label_index"].nunique().eq(1).all()
     assert table["label_index"].tolist() == pd.factorize(table["label"], sort=True)[0].tolist()
     assert (table["file"] == table["path"]).all()
     assert (table["copy"] == "").all()
 
 
-@pytest.fixture(scope="module")
-def plain(synthetic_data):
-    """The index of the UCF101-like set as it is."""
-    return index.build(synthetic_data / "ucf101", "ucf101", 0.0)
+def with_other_endings(root, names):
+    return rename(root, {name: str(Path(name).with_suffix(new)) for name, new in zip(names, ENDINGS, strict=False)})
 
 
-def copied(synthetic_data, tmp_path, layout="ucf101"):
-    return shutil.copytree(synthetic_data / layout, tmp_path / layout)
+def in_one_folder(root, names):
+    return rename(root, {name: f"all of them/{Path(name).name}" for name in names})
 
 
-def placed(root, layout="ucf101", subset=None):
-    """Where each video was found, by its official path; and the unlisted files."""
-    table = index.take(root, layout, subset)
-    listed = table[table["label"] != ""]
-    return listed.set_index("path")["file"].to_dict(), table.loc[table["label"] == "", "file"].tolist()
+def with_underscores(root, names):
+    assert any(" " in name for name in names)
+    return rename(root, {name: name.replace(" ", "_") for name in names})
 
 
-def test_unusable_videos_are_named_with_a_reason_and_counted_against_the_budget(synthetic_data, tmp_path):
-    root = copied(synthetic_data, tmp_path)
+def with_copies_elsewhere(root, names):
+    """The official place wins, whatever the ending there."""
+    first, second = map(Path, names[:2])
+    for folder in (f"A/{first.parent.name}", "z"):
+        for name in (first, second):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / name, root / folder / name.name)
+    return rename(root, {str(second): str(second.with_suffix(".mp4"))})
+
+
+def hidden(root, names):
+    first, second = map(Path, names[:2])
+    rename(root, {str(first): f".trash/{first.name}", str(second): str(second.with_name(f".{second.name}"))})
+    (root / ".cache" / "deep").mkdir(parents=True)
+    (root / ".cache" / "deep" / "stray.avi").touch()
+    return dict.fromkeys(names[:2], "")
+
+
+def behind_a_link(root, names):
+    """A linked folder serves listed videos, and what else is in it doesn't count as unlisted."""
+    elsewhere = (root / "UCF-101").rename(root.with_name("elsewhere"))
+    (elsewhere / "stray.avi").touch()
+    (root / "linked").symlink_to(elsewhere)
+    return {name: name.replace("UCF-101", "linked") for name in names}
+
+
+def beside_links(root, names):
+    """Neither a link to a folder nor one to a folder above takes anything from the folder itself."""
+    (root / "UCF-101" / "stray.avi").touch()
+    (root / "A link").symlink_to(root / "UCF-101")
+    (root / "UCF-101" / "again").symlink_to(root)
+    return {"unlisted": ["UCF-101/stray.avi"]}
+
+
+ENDINGS = (".mkv", ".mp4", ".MP4", ".webm")
+CHANGES = [
+    *[(layout, in_one_folder) for layout in ("ucf101", "hmdb51", "kinetics")],
+    ("kinetics", with_underscores),
+    *[("ucf101", c) for c in (with_other_endings, with_copies_elsewhere, hidden, behind_a_link, beside_links)],
+]
+
+
+def rename(root, moved):
+    for old, new in moved.items():
+        (root / new).parent.mkdir(parents=True, exist_ok=True)
+        (root / old).rename(root / new)
+    return moved
+
+
+@pytest.mark.parametrize(("layout", "change"), CHANGES)
+def test_each_video_is_found_wherever_it_is_and_no_other_is_taken_for_it(synthetic_data, copied, layout, change):
+    root, names = copied(layout), index.read_lists(synthetic_data / layout, layout)["path"].tolist()
+    moved = change(root, names)
+    unlisted = moved.pop("unlisted", [])
+    table = index.take(root, layout)
+    assert table["path"].tolist() == [*names, *unlisted]
+    assert table["file"].tolist() == [moved.get(name, name) for name in [*names, *unlisted]]
+    for name, file in zip(names, table["file"], strict=False):
+        assert not file or (root / file).read_bytes() == (synthetic_data / layout / name).read_bytes()
+
+
+def test_a_link_to_a_folder_above_ends(copied):
+    root = copied()
+    (root / "UCF-101" / "again").symlink_to(root)
+    assert len(list(index.videos(root))) == 30
+
+
+@pytest.mark.parametrize("place", ["replacement", "train/replacement", "replacement_for_corrupted_k400"])
+def test_a_mended_copy_is_taken_before_the_official_one(copied, place):
+    root = copied("kinetics")
+    names = index.read_lists(root, "kinetics")["path"].tolist()
+    mended = f"{place}/{Path(names[0]).stem}.mkv"
+    (root / place).mkdir(parents=True)
+    shutil.copy(root / names[0], root / mended)
+    assert index.take(root, "kinetics")["file"].tolist() == [mended, *names[1:]]
+
+
+def test_unusable_videos_are_named_with_a_reason_and_counted_against_the_budget(copied):
+    root = copied()
     videos = sorted(root.rglob("*.avi"))
     videos[3].unlink()
     videos[17].write_bytes(b"not a video")
     with pytest.raises(index.UnusableDataError) as caught:
         index.build(root, "ucf101", 0.066)
-    message = str(caught.value)
-    assert "2 of 30 listed videos can't be used (6.7%, allowed 6.6%)" in message
-    assert "1 absent" in message
-    assert "1 undecodable" in message
-    assert f"{videos[3].relative_to(root)} — listed, but there is no such file" in message
-    assert "raise `max_unusable`" in message
-    assert "declare it as a `subset`" not in message
-    hidden = [video.rename(video.with_name(f".{video.name}")) for video in videos[::2]]
+    for part in (
+        "2 of 30 listed videos can't be used (6.7%, allowed 6.6%)",
+        "1 absent",
+        "1 undecodable",
+        f"{videos[3].relative_to(root)} — listed, but there is no such file",
+        "raise `max_unusable`",
+    ):
+        assert part in str(caught.value)
+    assert "declare it as a `subset`" not in str(caught.value)
+    table = index.build(root, "ucf101", 0.067)
+    assert table.loc[[3, 17], "status"].tolist() == [check.ABSENT, check.UNDECODABLE]
+    assert len(index.usable(table)) == (table["status"] == check.SHORT).sum() == 28
+    table.loc[::2, "status"] = check.ABSENT
     with pytest.raises(index.UnusableDataError, match=r"16 absent, 1 undecodable; .*declare it as a `subset`"):
-        index.build(root, "ucf101", 0.0)
-    for video in hidden:
-        video.rename(video.with_name(video.name[1:]))
-    table = index.build(root, "ucf101", 0.067).set_index("path")
-    assert table.loc[str(videos[3].relative_to(root)), "status"] == check.ABSENT
-    assert table.loc[str(videos[17].relative_to(root)), "status"] == check.UNDECODABLE
-    assert table["status"].value_counts()[check.SHORT] == 28
-    assert len(index.usable(table.reset_index())) == 28
+        index.check(table, root, 0.0)
 
 
-@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".MP4", ".webm"])
-def test_another_ending_is_found(synthetic_data, tmp_path, ending):
-    root = copied(synthetic_data, tmp_path)
-    first = sorted(root.rglob("*.avi"))[0]
-    first.rename(first.with_suffix(ending))
-    files, unlisted = placed(root)
-    assert files[str(first.relative_to(root))] == str(first.with_suffix(ending).relative_to(root))
-    assert not unlisted
-    assert index.build(root, "ucf101", 0.0).loc[0, "status"] == check.SHORT
-
-
-@pytest.mark.parametrize("layout", ["ucf101", "hmdb51", "kinetics"])
-def test_videos_are_found_by_name_in_a_flat_folder(synthetic_data, tmp_path, layout):
-    root = copied(synthetic_data, tmp_path, layout)
-    official, _ = placed(root, layout)
-    (root / "all of them").mkdir()
-    for video in official:
-        (root / video).rename(root / "all of them" / Path(video).name)
-    files, unlisted = placed(root, layout)
-    assert files == {video: f"all of them/{Path(video).name}" for video in official}
-    assert not unlisted
-
-
-def test_kinetics_is_found_in_class_folders_with_underscores(synthetic_data, tmp_path):
-    root = copied(synthetic_data, tmp_path, "kinetics")
-    official, _ = placed(root, "kinetics")
-    assert any(" " in video for video in official)
-    for part in ("train", "val"):
-        for folder in sorted((root / part).iterdir()):
-            folder.rename(folder.with_name(folder.name.replace(" ", "_")))
-    files, unlisted = placed(root, "kinetics")
-    assert files == {video: video.replace(" ", "_") for video in official}
-    assert not unlisted
-    table = index.build(root, "kinetics", 0.0)
-    assert index.digest(table) == index.digest(index.build(synthetic_data / "kinetics", "kinetics", 0.0))
-
-
-@pytest.mark.parametrize("place", ["replacement", "train/replacement", "replacement_for_corrupted_k400"])
-def test_a_mended_copy_is_taken_before_the_official_one(synthetic_data, tmp_path, place):
-    root = copied(synthetic_data, tmp_path, "kinetics")
-    broken, other = list(placed(root, "kinetics")[0])[:2]
-    mended = f"{place}/{Path(broken).stem}.mkv"
-    encode(root / mended, range(21))
-    (root / broken).write_bytes(b"broken")
-    files, unlisted = placed(root, "kinetics")
-    assert files[broken] == mended
-    assert files[other] == other
-    assert not unlisted
-    row = index.build(root, "kinetics", 0.0).set_index("path").loc[broken]
-    assert (row["status"], row["num_frames"], row["file"]) == (check.OK, 21, mended)
-
-
-def test_the_official_place_wins_over_a_copy_elsewhere(synthetic_data, tmp_path):
-    root = copied(synthetic_data, tmp_path)
-    first, second = sorted(root.rglob("*.avi"))[:2]
-    for folder in (f"A/{first.parent.name}", "z"):
-        (root / folder).mkdir(parents=True)
-        shutil.copy(first, root / folder / first.name)
-        shutil.copy(second, root / folder / second.name)
-    second.rename(second.with_suffix(".mp4"))
-    files, unlisted = placed(root)
-    assert files[str(first.relative_to(root))] == str(first.relative_to(root))
-    assert files[str(second.relative_to(root))] == str(second.with_suffix(".mp4").relative_to(root))
-    assert not unlisted
-
-
-def test_hidden_files_and_folders_are_passed_over(synthetic_data, tmp_path):
-    root = copied(synthetic_data, tmp_path)
-    first, second = sorted(root.rglob("*.avi"))[:2]
-    (root / ".trash").mkdir()
-    first.rename(root / ".trash" / first.name)
-    second.rename(second.with_name(f".{second.name}"))
-    encode(root / ".cache" / "deep" / "stray.avi", range(3), "mpeg4")
-    files, unlisted = placed(root)
-    assert files[str(first.relative_to(root))] == files[str(second.relative_to(root))] == ""
-    assert not unlisted
-
-
-def test_unlisted_videos_are_named_and_change_nothing(synthetic_data, plain, tmp_path):
-    root = copied(synthetic_data, tmp_path)
+def test_unlisted_videos_are_named_and_change_nothing(synthetic_data, plain, copied):
+    root = copied()
     encode(root / "UCF-101" / "Extra" / "v_Extra_g01_c01.avi", range(20), "mpeg4")
     encode(root / "loose.mp4", range(20))
     shutil.copy(sorted((synthetic_data / "ucf101").rglob("*.avi"))[0], root / "AAA.avi")  # a listed video's bytes
@@ -166,35 +160,14 @@ def test_unlisted_videos_are_named_and_change_nothing(synthetic_data, plain, tmp
     pd.testing.assert_frame_equal(index.usable(table), plain, check_dtype=False)
 
 
-def test_a_linked_folder_serves_listed_videos_and_counts_no_unlisted(synthetic_data, plain, tmp_path):
-    root = copied(synthetic_data, tmp_path)
-    elsewhere = tmp_path / "elsewhere"
-    (root / "UCF-101").rename(elsewhere)
-    encode(elsewhere / "more" / "stray.avi", range(3), "mpeg4")
-    (root / "linked").symlink_to(elsewhere)
-    files, unlisted = placed(root)
-    assert files == {video: video.replace("UCF-101", "linked") for video in files}
-    assert all((root / file).is_file() for file in files.values())
-    assert not unlisted
-    assert index.digest(index.build(root, "ucf101", 0.0)) == index.digest(plain)
+@pytest.fixture
+def subset(plain):
+    """A manifest of all videos."""
+    return plain[["path", "num_frames", "content"]].copy()
 
 
-def test_a_link_beside_a_folder_takes_nothing_from_it(synthetic_data, tmp_path):
-    root = copied(synthetic_data, tmp_path)
-    encode(root / "UCF-101" / "stray.avi", range(3), "mpeg4")
-    (root / "A link").symlink_to(root / "UCF-101")
-    files, unlisted = placed(root)
-    assert all(file == path for path, file in files.items())
-    assert unlisted == ["UCF-101/stray.avi"]
-
-
-def declared(table):
-    return table[["path", "num_frames", "content"]].copy()
-
-
-def test_a_subset_keeps_its_videos_and_says_how_each_copy_compares(synthetic_data, plain, tmp_path):
-    subset = declared(plain)
-    root = copied(synthetic_data, tmp_path)
+def test_a_subset_keeps_its_videos_and_says_how_each_copy_compares(subset, copied):
+    root = copied()
     files = [root / path for path in subset["path"]]
     encode(files[4].with_suffix(".mkv"), range(14))
     encode(files[5].with_suffix(".mkv"), range(20))
@@ -202,70 +175,56 @@ def test_a_subset_keeps_its_videos_and_says_how_each_copy_compares(synthetic_dat
         file.unlink()
     chosen = subset.drop(25).sample(frac=1, random_state=0)  # the absent 26th isn't asked for
     encode(root / "stray.avi", range(20), "mpeg4")
-    with pytest.raises(index.UnusableDataError, match="1 of 29 listed videos"):
-        index.build(root, "ucf101", 0.0, subset=chosen)
     table = index.build(root, "ucf101", 0.1, subset=chosen)
     assert table["path"].tolist() == [*subset.drop(25)["path"], "stray.avi"]
     assert table.loc[[4, 5, 6, 29], "copy"].tolist() == [index.OTHER_BYTES, index.OTHER_LENGTH, "", ""]
     assert (table.loc[[*range(4), *range(7, 29)], "copy"] == index.IDENTICAL).all()
+    with pytest.raises(index.UnusableDataError, match="1 of 29 listed videos"):
+        index.check(table, root, 0.0)
 
 
-def test_listed_videos_beside_a_subset_are_not_unlisted(synthetic_data, plain):
-    subset = declared(plain)
-    files, unlisted = placed(synthetic_data / "ucf101", subset=subset[::2])
-    assert list(files) == subset["path"][::2].tolist()
-    assert not unlisted
+def test_listed_videos_beside_a_subset_are_not_unlisted(synthetic_data, subset):
+    table = index.take(synthetic_data / "ucf101", "ucf101", subset[::2])
+    assert table["file"].tolist() == table["path"].tolist() == subset["path"][::2].tolist()
 
 
-def test_a_subset_of_strange_videos_is_refused_by_name(synthetic_data, plain):
-    subset = declared(plain)
+def test_a_subset_of_strange_videos_is_refused_by_name(synthetic_data, subset):
     subset.loc[3, "path"], subset.loc[9, "path"] = "UCF-101/B/v_B_g01_c01.avi", "UCF-101/A/v_A_g01_c01.avi"
     with pytest.raises(index.SubsetError, match=r"2 videos that no list names, first UCF-101/A/v_A_g01_c01\.avi"):
-        index.build(synthetic_data / "ucf101", "ucf101", 0.0, subset=subset)
+        index.take(synthetic_data / "ucf101", "ucf101", subset)
 
 
-def test_duplicates_are_named_and_used(synthetic_data, tmp_path):
-    root = copied(synthetic_data, tmp_path)
-    videos = [str(video.relative_to(root)) for video in sorted(root.rglob("*.avi"))]
-    encode(root / videos[7], range(20), "mpeg4")
+def test_duplicates_are_named_and_used(plain):
+    paths, found = plain["path"], plain[FOUND].copy()
+    found.loc[[3, 22], "content"] = found.loc[1, "content"]
+    found.loc[[7, 8], ["status", "reason", "num_frames", "content"]] = check.OK, "", 20, "another"
+    found.loc[[10, 11], ["status", "content"]] = check.UNDECODABLE, "bad"  # what can't be used has no duplicates
+    table = index.assemble(plain[index.COLUMNS], [found])
+    assert table.index[table["status"] == check.DUPLICATE].tolist() == [3, 8, 22]
+    assert table.loc[8, "reason"] == f"same bytes as {paths[7]}"
     for place in (3, 22):
-        shutil.copy(root / videos[1], root / videos[place])
-    shutil.copy(root / videos[7], root / videos[8])
-    for place in (10, 11):  # what can't be used has no duplicates
-        (root / videos[place]).write_bytes(b"not a video")
-    table = index.build(root, "ucf101", 0.1).set_index("path")
-    assert table.index[table["status"] == check.DUPLICATE].tolist() == [videos[3], videos[8], videos[22]]
-    assert table.loc[videos[8], "reason"] == f"same bytes as {videos[7]}"
-    for place in (3, 22):
-        assert table.loc[videos[place], "reason"].startswith(f"same bytes as {videos[1]}; 14 frames, fewer than")
-    assert table.loc[[videos[1], videos[7]], "status"].tolist() == [check.SHORT, check.OK]
-    used = index.usable(table.reset_index())
-    assert {videos[3], videos[8], videos[22]} < set(used["path"])
-    assert len(used) == 28
+        assert table.loc[place, "reason"].startswith(f"same bytes as {paths[1]}; 14 frames, fewer than")
+    assert table.loc[[1, 7], "status"].tolist() == [check.SHORT, check.OK]
+    assert index.usable(table)["path"].tolist() == paths.drop([10, 11]).tolist()
 
 
 @pytest.mark.parametrize(
-    ("name", "keep", "message"),
+    ("rows", "change", "message"),
     [
-        ("trainlist01.txt", lambda line: "Drum" not in line, "split 1 has no usable training video of class Drum"),
-        ("testlist02.txt", lambda _: False, "split 2 has no usable test video"),
+        (
+            {"label": "Drum", "split_1": "train"},
+            {"split_1": "unused"},
+            "1 has no usable training video of class Drum",
+        ),
+        ({"split_2": "test"}, {"split_2": "unused"}, "split 2 has no usable test video"),
+        ({"label": "Drum", "split_2": "train"}, {"status": "undecodable"}, "no usable training video of class Drum"),
     ],
 )
-def test_a_list_that_leaves_a_class_or_a_side_empty_is_refused(synthetic_data, tmp_path, name, keep, message):
-    root = copied(synthetic_data, tmp_path)
-    path = root / "ucfTrainTestlist" / name
-    path.write_text("".join(f"{line}\n" for line in path.read_text().splitlines() if keep(line)))
+def test_a_split_with_an_empty_side_or_class_is_refused(plain, rows, change, message):
+    table = plain.copy()
+    table.loc[table[list(rows)].eq(pd.Series(rows)).all(axis=1), list(change)] = list(change.values())
     with pytest.raises(index.UnusableDataError, match=message):
-        index.build(root, "ucf101", 0.0)
-
-
-def test_a_class_all_of_whose_training_videos_are_broken_is_refused(synthetic_data, tmp_path):
-    root = copied(synthetic_data, tmp_path)
-    for line in (root / "ucfTrainTestlist" / "trainlist02.txt").read_text().splitlines():
-        if "Drum" in line:
-            (root / "UCF-101" / line.split()[0]).write_bytes(b"broken")
-    with pytest.raises(index.UnusableDataError, match=r"split \d has no usable training video of class Drum"):
-        index.build(root, "ucf101", 1.0)
+        index.check(table, Path("root"), 1.0)
 
 
 def test_a_missing_list_says_which_and_what_to_do(tmp_path):
@@ -273,19 +232,14 @@ def test_a_missing_list_says_which_and_what_to_do(tmp_path):
         index.read_lists(tmp_path, "ucf101")
 
 
-def test_the_digest_follows_content_alone(synthetic_data, plain, tmp_path):
-    root = copied(synthetic_data, tmp_path)
-    whole = index.digest(plain)
-    assert index.digest(index.build(root, "ucf101", 0.0, workers=2)) == whole
+def test_the_digest_follows_content_alone(plain, copied, tmp_path):
+    root, whole = copied(), index.digest(plain)
     assert index.digest(plain.sample(frac=1, random_state=0)) == whole
-    videos = sorted(root.rglob("*.avi"))
-    videos[0].rename(videos[0].with_suffix(".mkv"))  # another ending, …
-    (root / "moved").mkdir()
-    videos[1].rename(root / "moved" / videos[1].name)  # … another folder, …
-    shutil.move(root, tmp_path / "elsewhere")  # … and another place
-    root = tmp_path / "elsewhere"
-    assert index.digest(index.build(root, "ucf101", 0.0)) == whole
-    shutil.copy(root / "moved" / videos[1].name, root / videos[2].relative_to(tmp_path / "ucf101"))
+    names = plain["path"]
+    rename(root, {names[0]: str(Path(names[0]).with_suffix(".mkv")), names[1]: "moved/" + Path(names[1]).name})
+    root = root.rename(tmp_path / "elsewhere")
+    assert index.digest(index.build(root, "ucf101", 0.0, workers=2)) == whole
+    shutil.copy(root / names[3], root / names[2])
     assert index.digest(index.build(root, "ucf101", 0.0)) != whole
 
 
@@ -296,23 +250,16 @@ def test_the_digest_follows_every_fact_that_training_sees(plain, column):
     assert index.digest(changed) != index.digest(plain)
 
 
-def test_a_scan_in_shards_gives_the_index_that_one_scan_gives(synthetic_data, tmp_path):
-    root = copied(synthetic_data, tmp_path)
-    sorted(root.rglob("*.avi"))[9].unlink()
-    listed = index.take(root, "ucf101")
+def test_a_scan_in_shards_gives_the_index_that_one_scan_gives(synthetic_data, plain):
+    listed = index.take(synthetic_data / "ucf101", "ucf101")
     parts = [index.shard(listed, part, 4) for part in range(4)]
     assert sorted(map(len, parts)) == [7, 7, 8, 8]
     pd.testing.assert_frame_equal(pd.concat(parts), listed)
-    scans = [index.scan(list(part["file"]), root) for part in parts]
-    pd.testing.assert_frame_equal(index.assemble(listed, scans), index.build(root, "ucf101", 0.1))
-    with pytest.raises(index.UnusableDataError, match="22 videos were scanned, but 30 are listed: scan again"):
-        index.assemble(listed, [scans[0], *scans[2:]])
-
-
-def test_a_link_to_a_folder_above_ends(synthetic_data, tmp_path):
-    root = copied(synthetic_data, tmp_path)
-    (root / "UCF-101" / "again").symlink_to(root)
-    assert len(list(index.videos(root))) == 30
+    halves = [index.shard(listed, part, 2)["file"] for part in range(2)]
+    scans = [index.scan(list(files), synthetic_data / "ucf101") for files in halves]
+    pd.testing.assert_frame_equal(index.assemble(listed, scans), plain)
+    with pytest.raises(index.UnusableDataError, match="15 videos were scanned, but 30 are listed: scan again"):
+        index.assemble(listed, scans[1:])
 
 
 @real

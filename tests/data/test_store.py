@@ -8,14 +8,14 @@ import sys
 import time
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from packing import contents
 from test_video import FRAMES, KINDS, encode, number, opencv
 
-from mac.data import index, store, video
+from mac.data import check, index, store, video
 
 WIDTH, HEIGHT = 64, 48
 SHORT = 5
@@ -69,11 +69,6 @@ def stored(numbered, table, tmp_path_factory):
     return folder
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """All files of a store, by name."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def times(folder: Path) -> dict[str, tuple[int, int]]:
     """The stored videos' inodes and times of writing: neither stays when a file is written again."""
     files = [path for path in (folder / "videos").rglob("*.avi") if not path.name.startswith(".")]
@@ -102,52 +97,34 @@ def test_the_store_returns_the_frame_asked_for_in_any_order(numbered, stored):
         assert [number(image) for image in clip] == [begin + frame for frame in wanted]
 
 
-def test_every_stored_frame_looks_like_the_one_that_opencv_decodes(numbered, stored, table):
-    root, _ = numbered
+def test_every_stored_frame_is_the_decoded_one_and_any_player_shows_it(numbered, stored, table):
+    """OpenCV reads the source and the stored file; what a JPEG costs is measured against our own decoding."""
+    root, first = numbered
     frames = store.FrameStore(stored)
-    files = table.set_index("path")["file"]
-    for place, path in enumerate(frames.videos["path"]):
-        reference = [
-            cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for image in opencv(root / files[path])
-        ]
-        assert len(reference) == frames.lengths[place]
-        clip = frames.clips(np.array([place]), np.arange(len(reference))[None])[0]
-        smooth = slice(round(0.6 * HEIGHT), None)  # below the blocks: filters differ at hard edges
-        assert np.abs(gray(clip)[:, smooth] - gray(np.stack(reference))[:, smooth]).mean() < 3, path
-
-
-def test_storing_costs_little(numbered, stored, table):
-    root, _ = numbered
-    frames = store.FrameStore(stored)
-    files = table.set_index("path")["file"]
-    for place, path in enumerate(frames.videos["path"]):
-        exact = np.stack(list(video.read(root / files[path], WIDTH, HEIGHT)))
-        clip = frames.clips(np.array([place]), np.arange(len(exact))[None])[0]
-        assert np.abs(gray(clip) - gray(exact)).mean() < 2, path
-        smooth = slice(round(0.6 * HEIGHT), None)
+    sources = table.set_index("path")
+    smooth = slice(round(0.6 * HEIGHT), None)  # below the blocks: filters differ at hard edges
+    for place, row in enumerate(frames.videos.itertuples()):
+        source, path = root / sources.at[row.path, "file"], stored / row.stored
+        reference = [cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for image in opencv(source)]
+        exact, shown = np.stack(list(video.read(source, WIDTH, HEIGHT))), opencv(path)
+        assert len(reference) == len(exact) == len(shown) == row.num_frames
+        clip = frames.clips(np.array([place]), np.arange(row.num_frames)[None])[0]
+        assert np.abs(gray(clip)[:, smooth] - gray(np.stack(reference))[:, smooth]).mean() < 3, row.path
+        assert np.abs(gray(clip) - gray(exact)).mean() < 2, row.path
         error = ((clip[:, smooth].astype(float) - exact[:, smooth]) ** 2).mean()
-        assert 10 * np.log10(255**2 / error) > 35, path
+        assert 10 * np.log10(255**2 / error) > 35, row.path
+        begin = first[Path(row.path).stem]
+        assert [number(image) for image in shown] == list(range(begin, begin + row.num_frames))
+        assert shown[0].shape == (HEIGHT, WIDTH, 3)
+        assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) == pytest.approx(sources.at[row.path, "fps"], rel=1e-3)
 
 
-def test_a_stored_file_is_an_ordinary_video(numbered, stored, table):
-    _, first = numbered
-    rates = table.set_index("path")["fps"]
-    rows = store.FrameStore(stored).videos
-    for row in rows.itertuples():
-        path = stored / row.stored
-        shown = opencv(path)
-        assert [number(image) for image in shown] == list(
-            range(first[Path(row.path).stem], first[Path(row.path).stem] + row.num_frames)
-        )
-        with av.open(str(path)) as container:
-            frames = list(container.decode(video=0))
-            assert len(frames) == row.num_frames
-            assert (frames[0].width, frames[0].height) == (WIDTH, HEIGHT)
-        assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) == pytest.approx(rates[row.path], rel=1e-3)
-
-
-def test_duplicates_and_short_videos_are_stored_like_any_other(stored):
-    rows = store.FrameStore(stored).videos.set_index("path")
+def test_a_store_says_what_it_holds_duplicates_and_short_videos_too(stored, table):
+    frames = store.FrameStore(stored)
+    assert (frames.digest, frames.labels) == (index.digest(table), ["Alpha", "Beta"])
+    assert frames.lengths.tolist() == table["num_frames"].tolist()
+    assert frames.videos["path"].tolist() == table["path"].tolist()
+    rows = frames.videos.set_index("path")
     twins = rows.loc[["UCF-101/Alpha/v_Alpha_g01_c01.avi", "UCF-101/Alpha/v_Alpha_g09_c01.avi"]]
     assert twins["status"].tolist() == [index.OK, index.DUPLICATE]
     one, other = ((stored / name).read_bytes() for name in twins["stored"])
@@ -155,18 +132,11 @@ def test_duplicates_and_short_videos_are_stored_like_any_other(stored):
     assert rows.loc[rows["status"] == index.SHORT, "num_frames"].tolist() == [SHORT]
 
 
-def test_a_store_says_what_it_holds(stored, table):
-    frames = store.FrameStore(stored)
-    assert frames.digest == index.digest(table)
-    assert frames.labels == ["Alpha", "Beta"]
-    assert frames.lengths.tolist() == table["num_frames"].tolist()
-    assert frames.videos["path"].tolist() == table["path"].tolist()
-
-
 def test_unusable_videos_are_left_out(numbered, table, tmp_path):
     root = shutil.copytree(numbered[0], tmp_path / "root")
     (root / table.loc[2, "file"]).write_bytes(b"not a video")
-    damaged = index.build(root, "ucf101", 0.1)
+    damaged = table.copy()
+    damaged.loc[2, "status"] = check.UNDECODABLE
     store.extract(root, damaged, tmp_path / "store", WIDTH, HEIGHT)
     frames = store.FrameStore(tmp_path / "store")
     assert frames.videos["path"].tolist() == table["path"].drop(2).tolist()
@@ -175,20 +145,15 @@ def test_unusable_videos_are_left_out(numbered, table, tmp_path):
     assert [number(clip[0]) for clip in clips] == [whole[Path(path).stem] for path in frames.videos["path"][1:3]]
 
 
-@pytest.mark.parametrize("shards", [2, 5])
-def test_extraction_in_shards_gives_the_store_that_one_extraction_gives(numbered, table, stored, tmp_path, shards):
-    usable = index.usable(table)
+@pytest.mark.parametrize(("shards", "workers"), [(1, 2), (5, 1)])
+def test_extraction_in_shards_or_by_workers_gives_the_same_store(numbered, table, stored, tmp_path, shards, workers):
+    usable, parts = index.usable(table), {}
     for part in reversed(range(shards)):  # on any machine, in any order
-        rows = store.extract_shard(numbered[0], index.shard(usable, part, shards), tmp_path, WIDTH, HEIGHT)
+        videos = index.shard(usable, part, shards)
+        rows = store.extract_shard(numbered[0], videos, tmp_path, WIDTH, HEIGHT, workers)
         rows.to_parquet(tmp_path.with_name(f"{part}.parquet"))
-    parts = [pd.read_parquet(tmp_path.with_name(f"{part}.parquet")) for part in range(shards)]
-    store.assemble(table, parts, tmp_path, WIDTH, HEIGHT)
-    assert contents(tmp_path) == contents(stored)
-
-
-def test_workers_change_nothing(numbered, stored, tmp_path):
-    table = index.build(numbered[0], "ucf101", 0.0, workers=2)
-    store.extract(numbered[0], table, tmp_path, WIDTH, HEIGHT, workers=2)
+        parts[part] = pd.read_parquet(tmp_path.with_name(f"{part}.parquet"))
+    store.assemble(table, [parts[part] for part in range(shards)], tmp_path, WIDTH, HEIGHT)
     assert contents(tmp_path) == contents(stored)
 
 
@@ -242,8 +207,9 @@ def test_a_second_extraction_writes_no_video_again(numbered, table, stored, tmp_
 def test_a_changed_video_gets_a_new_file_and_the_stale_one_goes(numbered, table, stored, tmp_path):
     root = shutil.copytree(numbered[0], tmp_path / "root")
     folder = shutil.copytree(stored, tmp_path / "store")
-    encode(root / table.loc[0, "file"], range(200, 230), "mpeg4")
-    changed = index.build(root, "ucf101", 0.0)
+    changed, facts = table.copy(), ["num_frames", "content", "fps"]
+    found = check.examine(encode(root / table.loc[0, "file"], range(200, 230), "mpeg4"))
+    changed.loc[0, facts] = [getattr(found, fact) for fact in facts]
     before = times(folder)
     part = store.extract_shard(root, index.usable(changed), folder, WIDTH, HEIGHT)
     assert times(folder).items() > before.items()  # the old store serves until the new one is whole
@@ -263,21 +229,17 @@ def test_a_changed_video_gets_a_new_file_and_the_stale_one_goes(numbered, table,
     )
 
 
-@pytest.mark.parametrize("what", ["a part is lacking", "another order", "another video", "a part twice"])
-def test_shards_of_another_index_are_refused(numbered, table, tmp_path, what):
-    whole = index.usable(table)
-    parts = [store.extract_shard(numbered[0], whole[:2], tmp_path, WIDTH, HEIGHT)]
-    parts.append(store.extract_shard(numbered[0], whole[2:4], tmp_path, WIDTH, HEIGHT))
-    few = table[:4]
-    store.assemble(few, parts, tmp_path, WIDTH, HEIGHT)  # as they should be
-    wrong = {
-        "a part is lacking": parts[:1],
-        "another order": parts[::-1],
-        "another video": [parts[0], store.extract_shard(numbered[0], whole[3:5], tmp_path, WIDTH, HEIGHT)],
-        "a part twice": [*parts, parts[1]],
-    }[what]
+@pytest.mark.parametrize(
+    "wrong",
+    [lambda a, b, c: [a], lambda a, b, c: [b, a], lambda a, b, c: [a, c], lambda a, b, c: [a, b, b]],
+    ids=["a part is lacking", "another order", "another video", "a part twice"],
+)
+def test_shards_of_another_index_are_refused(numbered, table, tmp_path, wrong):
+    whole, few = index.usable(table), table[:4]
+    parts = [store.extract_shard(numbered[0], whole[first : first + 2], tmp_path, WIDTH, HEIGHT) for first in (0, 2, 3)]
+    store.assemble(few, parts[:2], tmp_path, WIDTH, HEIGHT)  # as they should be
     with pytest.raises(video.VideoError, match="the shards hold other videos than the index"):
-        store.assemble(few, wrong, tmp_path, WIDTH, HEIGHT)
+        store.assemble(few, wrong(*parts), tmp_path, WIDTH, HEIGHT)
 
 
 def test_an_index_of_other_videos_is_refused(numbered, table, tmp_path):
@@ -299,23 +261,14 @@ def test_a_stored_file_that_lost_frames_stops_the_next_extraction(numbered, tabl
     assert contents(folder) == contents(stored)
 
 
-def cut(data: bytes) -> bytes:
-    return data[: len(data) // 3]
-
-
-def zeroed(data: bytes) -> bytes:
-    return data[:1000] + bytes(len(data) - 1000)
-
-
-@pytest.mark.parametrize("damage", [cut, zeroed, None])
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[: len(data) // 3], lambda data: data[:1000].ljust(len(data), b"\0"), None]
+)
 def test_a_damaged_stored_file_is_named_with_the_way_out(stored, tmp_path, damage):
     folder = shutil.copytree(stored, tmp_path / "store")
     frames = store.FrameStore(folder)
     path = folder / frames.videos.loc[3, "stored"]
-    if damage:
-        path.write_bytes(damage(path.read_bytes()))
-    else:
-        path.unlink()
+    path.write_bytes(damage(path.read_bytes())) if damage else path.unlink()
     with pytest.raises(store.StoreError, match=rf"{path.name}.*delete the store's folder.* to extract it anew"):
         frames.clips(np.array([2, 3]), np.array([[0], [FRAMES - 1]]))
     frames.clips(np.array([2, 4]), np.array([[0], [FRAMES - 1]]))  # the others serve
@@ -328,7 +281,7 @@ def test_boxes_stand_beside_their_frames(synthetic_data, frame_store):
     np.testing.assert_array_equal(frame_store.boxes(np.array([7]), np.array([[9]]))[0, 0], expected)
 
 
-def test_frames_without_with_one_and_with_several_boxes(stored, tmp_path):
+def test_frames_without_with_one_and_with_several_boxes_and_a_store_without_any(stored, tmp_path):
     paths = store.FrameStore(stored).videos["path"]
     corners = np.random.default_rng(2).random((5, 4), np.float32)
     where = [(2, 39), (3, 0), (3, 7), (3, 7), (3, 7)]  # the last frame of one video and the first of the next, too
@@ -348,9 +301,6 @@ def test_frames_without_with_one_and_with_several_boxes(stored, tmp_path):
     none = frames.boxes(np.array([5]), np.array([[0, 1]]))
     assert none.shape == (1, 2, 1, 4)
     assert np.isnan(none).all()
-
-
-def test_boxes_that_the_store_was_not_opened_with_are_missed_by_name(stored):
     with pytest.raises(store.StoreError, match="opened without person boxes"):
         store.FrameStore(stored).boxes(np.array([0]), np.array([[0]]))
 

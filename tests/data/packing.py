@@ -1,21 +1,63 @@
-"""Write RAR4 and RAR5 archives of stored (uncompressed) members, after the published format descriptions."""
+"""Write archives of stored (uncompressed) members: zip, tar, tar.gz, and RAR by the published format descriptions."""
 
+import gzip
+import io
+import stat
 import struct
+import tarfile
+import zipfile
 import zlib
 from pathlib import Path
 
+KINDS = ("zip", "tar", "tgz", "rar4", "rar5")
 
-def write(path: Path, version: int, files: dict, links=None, *, encrypted=False, volume=False) -> Path:
-    """``files`` maps names to bytes (None: a folder made under Windows), ``links`` to targets; flags mark headers."""
+
+def pack(kind: str, path: Path, files: dict, links=None, *, encrypted=False, volume=False) -> Path:
+    """``files`` maps names to bytes (None, in a RAR: a folder), ``links`` to targets; the flags mark RAR headers."""
+    if kind.startswith("rar"):
+        path.write_bytes(_rar(int(kind[3]), files, links or {}, encrypted, volume))
+    elif kind == "zip":
+        with zipfile.ZipFile(path, "w") as file:
+            for name, content in files.items():
+                file.writestr(zipfile.ZipInfo(name), content)
+            for name, target in (links or {}).items():
+                info = zipfile.ZipInfo(name)
+                info.external_attr = (stat.S_IFLNK | 0o777) << 16
+                file.writestr(info, target)
+    else:
+        raw = io.BytesIO()
+        with tarfile.open(fileobj=raw, mode="w") as file:
+            for name, content in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                file.addfile(info, io.BytesIO(content))
+            for name, target in (links or {}).items():
+                info = tarfile.TarInfo(name)
+                info.type, info.linkname = tarfile.SYMTYPE, target
+                file.addfile(info)
+        path.write_bytes(gzip.compress(raw.getvalue(), 0) if kind == "tgz" else raw.getvalue())
+    return path
+
+
+def packed(kind: str, scratch: Path, files: dict) -> bytes:
+    """Return an archive's bytes."""
+    return pack(kind, scratch, files).read_bytes()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file under a folder, hidden ones too."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _rar(version: int, files: dict, links: dict, encrypted: bool, volume: bool) -> bytes:
     block, end = (_block4, b"\xc4\x3d\x7b\x00\x40\x07\x00") if version == 4 else (_block5, _seal5(b"\x05\x00\x00"))
     data = b"Rar!\x1a\x07\x00" if version == 4 else b"Rar!\x1a\x07\x01\x00"
     data += _seal4(0x73, int(volume), bytes(6)) if version == 4 else _seal5(bytes([1, 0, int(volume)]))
     for name, content in files.items():
         data += block(name.encode(), content, None, encrypted)
-    for name, target in (links or {}).items():
+    for name, target in links.items():
         data += block(name.encode(), b"", target.encode(), encrypted)
-    path.write_bytes(data + end)
-    return path
+    return data + end
 
 
 def _seal4(kind: int, flags: int, body: bytes) -> bytes:
