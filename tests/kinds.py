@@ -1,15 +1,23 @@
-"""Every kind of training that there is, at the smoke scale's sizes, on random frames."""
+"""Every kind of training that there is, at the smoke scale's sizes, on random frames; and what a pretraining leaves."""
+
+import pickle
+import sys
 
 import numpy as np
 import torch
 
 from benchmarks.harness import ROOT
 from benchmarks.stand_ins import RandomStore, learner_of, loop_of
+from mac.config import write_config
 from mac.experiment import merge, parse, unfold
 from mac.methods.method import HELD_OUT
-from mac.stages import finetune
+from mac.stages import finetune, pretrain
 from mac.stages.finetune import ActionLearner
+from mac.tracking import journal
+from mac.training import batches, readers
 from mac.training.batches import Batch, send
+from mac.training.distributed import ALONE
+from mac.training.run_folder import RunFolder
 from mac.training.snapshots import pack, unpack
 from mac.validation import read_yaml
 
@@ -33,7 +41,7 @@ KINDS = {
     "finetuning": {},
     "finetuning, AdamW": {"finetune.optimiser.name": "adamw"},
 }
-STEPS = 2  # an epoch
+STEPS, CPU = 2, torch.device("cpu")  # steps of an epoch
 
 
 def experiment(**overrides):
@@ -87,16 +95,60 @@ def train(kind, settings, device, between=lambda: None, after=lambda: None):
     return {"learner": state["learner"], "optimiser": state["optimiser"], "found": found}
 
 
-def assert_equal(found, expected, values=lambda tensor: tensor.detach().cpu(), path=""):
-    """Compare two states bit for bit; ``values`` reads a tensor of the first."""
-    if isinstance(expected, torch.Tensor):
+def run_pretraining(
+    config, store, folder, workers=0, save_every=600.0, is_stopping=lambda: False, world=ALONE, device=CPU
+):
+    """Train all epochs in one segment whose files lie in a folder."""
+    running = RunFolder(folder / "running", config.identify(), save_every, is_stopping, world)
+    outputs = pretrain.Outputs(folder / "b.safetensors", folder / "s.pt", folder / "j.jsonl")
+    final = pretrain.run(config, store, config.optimiser.epochs, None, outputs, running, device, workers, world=world)
+    running.discard()
+    return final
+
+
+def start_readers_by_fork(monkeypatch):
+    """Spare reading processes their imports; what they get must be picklable all the same."""
+    loader = batches.DataLoader
+    monkeypatch.setattr(readers, "START_METHOD", "fork")
+    monkeypatch.setattr(batches, "DataLoader", lambda source, **how: loader(pickle.loads(pickle.dumps(source)), **how))
+
+
+def pretrain_command(config, store, folder, *more, device="cpu"):
+    """The same as a rule calls it."""
+    path = folder / config.identify() / "config.yaml"
+    write_config(path, config)
+    words = ["--config", path, "--store", store._folder / "store.json", "--folder", folder / "running"]
+    outputs = {"backbone": "b.safetensors", "state": "s.pt", "journal": "j.jsonl", "metrics": "m.json"}
+    words += [word for name, file in outputs.items() for word in (f"--{name}", folder / file)]
+    words += ["--until", config.optimiser.epochs, "--device", device, *more]
+    return [sys.executable, "-m", "mac", "pretrain", *map(str, words)]
+
+
+def varies(name):
+    """Whether time decides what a journal has under this name."""
+    return name in ("time", "clips_per_second") or "system/" in name
+
+
+def outcome(folder):
+    """What a training left in a folder: its state, and its metrics without what time decides."""
+    events = [event for event in journal.read(folder / "j.jsonl") if event["event"] in ("metrics", "end")]
+    points = [{name: value for name, value in event.items() if not varies(name)} for event in events]
+    return [torch.load(folder / "s.pt", weights_only=True), points]
+
+
+def assert_equal(found, expected, values=lambda tensor: tensor.detach().cpu(), path="", rtol=0.0, atol=0.0):
+    """Compare two trees, without tolerances bit for bit; ``values`` reads a tensor of the first."""
+    if isinstance(expected, torch.Tensor) and not rtol:
         assert torch.equal(values(found), expected.detach().cpu()), path
+    elif isinstance(expected, torch.Tensor | float) and rtol:
+        torch.testing.assert_close(found, expected, rtol=rtol, atol=atol)
     elif isinstance(expected, dict):
         assert found.keys() == expected.keys()
         for key in expected:
-            assert_equal(found[key], expected[key], values, f"{path}.{key}")
-    elif isinstance(expected, list):
-        for i, (a, b) in enumerate(zip(found, expected, strict=True)):
-            assert_equal(a, b, values, f"{path}[{i}]")
+            assert_equal(found[key], expected[key], values, f"{path}.{key}", rtol, atol)
+    elif isinstance(expected, list | tuple):
+        assert len(found) == len(expected)
+        for i, (one, other) in enumerate(zip(found, expected, strict=True)):
+            assert_equal(one, other, values, f"{path}[{i}]", rtol, atol)
     else:
         assert found == expected, path

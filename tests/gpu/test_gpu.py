@@ -13,27 +13,38 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from kinds import KINDS, assert_equal, build, experiment, loop_of, reader, train
+from kinds import (
+    CPU,
+    KINDS,
+    assert_equal,
+    build,
+    experiment,
+    loop_of,
+    outcome,
+    pretrain_command,
+    reader,
+    run_pretraining,
+    train,
+)
 
 from benchmarks.stand_ins import RandomStore, default_row
-from mac.config import write_config
 from mac.masks.frame_difference import foreground_masks
 from mac.methods.learner import Learner
 from mac.models.cam import class_activation_maps
 from mac.runtime import lease
-from mac.stages import pretrain, probe
+from mac.stages import probe
 from mac.tracking import journal
 from mac.training import processor, usage
 from mac.training.batches import Readback, send
 from mac.training.processor import GpuError
-from mac.training.run_folder import Interrupted, RunFolder
+from mac.training.run_folder import Interrupted
 
 HAS_GPU = torch.cuda.is_available()
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not HAS_GPU, reason=f"torch {torch.__version__} sees no GPU here"),
 ]
-CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
+GPU = torch.device("cuda", 0)
 # How far a first step's losses and its gradient's norm may lie from the CPU's, relative: rounding to 24, 11 and 8 bits
 # through a whole random network, whose few features the contrastive loss divides by a temperature of 0.2; and the
 # release's masks cut gray levels off, so a rounding error can move one by a whole level.
@@ -130,18 +141,11 @@ def test_numbers_come_back_late_but_whole():
         assert Readback(value).wait() == [float(step)] * 5
 
 
-def run_pretraining(config, store, folder, workers=0, save_every=600.0, is_stopping=lambda: False):
-    running = RunFolder(folder / "running", config.identify(), save_every, is_stopping)
-    outputs = pretrain.Outputs(folder / "b.safetensors", folder / "s.pt", folder / "j.jsonl")
-    pretrain.run(config, store, config.optimiser.epochs, None, outputs, running, GPU, workers)
-    running.discard()
-    return (folder / "b.safetensors").read_bytes(), torch.load(folder / "s.pt", weights_only=True)
-
-
 def test_an_interrupted_training_ends_bit_for_bit_where_an_undisturbed_one_does(frame_store, tmp_path):
     config = experiment(**{"pretrain.optimiser.epochs": 3, "precision": "tf32"}).pretraining(1, 1)
     processor.prepare("cuda", 1, config.precision)
-    expected = run_pretraining(config, frame_store, tmp_path / "undisturbed")
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    run_pretraining(config, frame_store, undisturbed, device=GPU)
     asked, left = [0], 0
 
     def is_stopping():
@@ -150,28 +154,22 @@ def test_an_interrupted_training_ends_bit_for_bit_where_an_undisturbed_one_does(
 
     while True:
         try:
-            found = run_pretraining(config, frame_store, tmp_path / "disturbed", is_stopping=is_stopping)
+            run_pretraining(config, frame_store, disturbed, is_stopping=is_stopping, device=GPU)
             break
         except Interrupted:
             left += 1
     assert left >= 3
-    assert found[0] == expected[0]
-    assert_equal(found[1], expected[1])
+    assert (disturbed / "b.safetensors").read_bytes() == (undisturbed / "b.safetensors").read_bytes()
+    assert_equal(outcome(disturbed)[0], outcome(undisturbed)[0])
 
 
 @pytest.fixture
-def command(root, frame_store):
+def command(frame_store):
     """A pretraining as a rule calls it, in a folder."""
 
     def build_command(folder, *more, epochs=400):
         config = experiment(**{"pretrain.optimiser.epochs": epochs, "precision": "tf32"}).pretraining(1, 1)
-        path = folder / config.identify() / "config.yaml"
-        write_config(path, config)
-        words = ["--config", path, "--store", frame_store._folder / "store.json", "--folder", folder / "running"]
-        outputs = {"backbone": "b.safetensors", "state": "s.pt", "journal": "j.jsonl", "metrics": "m.json"}
-        words += [word for name, file in outputs.items() for word in (f"--{name}", folder / file)]
-        words += ["--until", epochs, "--device", "auto", *more]
-        return [sys.executable, "-m", "mac", "pretrain", *map(str, words)]
+        return pretrain_command(config, frame_store, folder, *more, device="auto")
 
     return build_command
 

@@ -3,34 +3,28 @@
 import numpy as np
 import pytest
 import torch
+from kinds import CPU, experiment
 
-from mac.experiment import merge, parse, unfold
+from mac.data.clips import training_frames
 from mac.masks.frame_difference import foreground_masks
 from mac.methods.learner import Learner
 from mac.methods.method import HELD_OUT
 from mac.stages import finetune
 from mac.training.batches import Batch
-from mac.validation import ConfigError, read_yaml
+from mac.validation import ConfigError
 
-CPU = torch.device("cpu")
 ALONE = {"pretrain.pretext": None, "pretrain.contrast.weight": 0.7}
 
 
-def experiment(root, **overrides):
-    scale = read_yaml(root / "config" / "scales" / "smoke.yaml")
-    scale.pop("tables")
-    return parse(merge(merge(read_yaml(root / "config" / "default.yaml"), scale), unfold(overrides)))
-
-
-def learner_and_batch(root, store, **overrides):
-    config = experiment(root, **overrides).pretraining(1, 1)
+def learner_and_batch(store, **overrides):
+    config = experiment(**overrides).pretraining(1, 1)
     learner = Learner(config, store.videos["label_index"].to_numpy(), CPU)
     frames = np.tile(np.arange(config.clip.num_frames), (4, 1))
     return learner, Batch(np.arange(4), torch.from_numpy(store.clips(np.arange(4), frames)), None)
 
 
-def test_contrast_alone_attenuates_nothing_and_has_no_other_loss(root, frame_store, monkeypatch):
-    learner, batch = learner_and_batch(root, frame_store, **ALONE)
+def test_contrast_alone_attenuates_nothing_and_has_no_other_loss(frame_store, monkeypatch):
+    learner, batch = learner_and_batch(frame_store, **ALONE)
     monkeypatch.setattr("mac.augment.blend.blend", None)  # not to be called
     monkeypatch.setattr("mac.masks.frame_difference.foreground_masks", None)
     loss, metrics = learner(batch, learner.draw(batch.videos, 0))
@@ -42,8 +36,8 @@ def test_contrast_alone_attenuates_nothing_and_has_no_other_loss(root, frame_sto
     assert learner.chance == {}
 
 
-def test_its_two_views_differ_from_each_other(root, frame_store, monkeypatch):
-    learner, batch = learner_and_batch(root, frame_store, **ALONE)
+def test_its_two_views_differ_from_each_other(frame_store, monkeypatch):
+    learner, batch = learner_and_batch(frame_store, **ALONE)
     seen, original = [], learner.backbone.forward
 
     def look(clip):
@@ -56,16 +50,14 @@ def test_its_two_views_differ_from_each_other(root, frame_store, monkeypatch):
     assert not torch.equal(*seen)
 
 
-def test_nothing_to_learn_is_refused(root):
+def test_nothing_to_learn_is_refused():
     with pytest.raises(ConfigError, match="pretext and contrast are both null"):
-        experiment(root, **{"pretrain.pretext": None, "pretrain.contrast": None})
+        experiment(**{"pretrain.pretext": None, "pretrain.contrast": None})
 
 
-def test_a_frozen_clip_has_no_foreground(root, frame_store):
-    config = experiment(root, **{"pretrain.clip.strides": [0]}).pretraining(1, 1)
+def test_a_frozen_clip_has_no_foreground(frame_store):
+    config = experiment(**{"pretrain.clip.strides": [0]}).pretraining(1, 1)
     assert config.clip.is_frozen
-    from mac.data.clips import training_frames
-
     frames = training_frames(frame_store.lengths[:6], config.clip.num_frames, config.clip.strides, (1, np.arange(6)))
     assert (frames == frames[:, :1]).all()
     assert len(set(frames[:, 0])) > 1
@@ -73,9 +65,9 @@ def test_a_frozen_clip_has_no_foreground(root, frame_store):
     assert not foreground_masks(clip, 0.5, 0.0, "paper").any()
 
 
-def test_shuffled_labels_are_the_training_videos_own_dealt_anew(root, frame_store):
+def test_shuffled_labels_are_the_training_videos_own_dealt_anew(frame_store):
     straight, shuffled = (
-        experiment(root, **{"finetune.shuffle_labels": flag}).finetuning(1, 1, "random") for flag in (False, True)
+        experiment(**{"finetune.shuffle_labels": flag}).finetuning(1, 1, "random") for flag in (False, True)
     )
     true = frame_store.videos["label_index"].to_numpy()
     train, test = (frame_store.select(1, side) for side in ("train", "test"))

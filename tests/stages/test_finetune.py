@@ -1,24 +1,18 @@
 import numpy as np
 import pytest
 import torch
+from kinds import CPU, experiment, start_readers_by_fork
 
-from mac.experiment import merge, parse, unfold
 from mac.models.backbones import build
 from mac.stages import finetune
 from mac.training import checkpoint
 from mac.training.distributed import World
 from mac.training.run_folder import RunFolder
-from mac.validation import read_yaml
-
-CPU = torch.device("cpu")
 
 
-def configure(root, initial="random", **overrides):
-    scale = read_yaml(root / "config" / "scales" / "smoke.yaml")
-    scale.pop("tables")
-    tree = merge(merge(read_yaml(root / "config" / "default.yaml"), scale), unfold(overrides))
+def configure(initial="random", **overrides):
     start = ("a" * 10, 2) if initial == "pretrained" else (None, None)
-    return parse(tree).finetuning(1, 1, initial, *start)
+    return experiment(**overrides).finetuning(1, 1, initial, *start)
 
 
 def run(config, store, folder, backbone=None, workers=0):
@@ -26,31 +20,34 @@ def run(config, store, folder, backbone=None, workers=0):
     return model, finetune.predict(config, store, model, CPU, workers)
 
 
-def test_it_is_reproducible_whatever_the_reading_processes(root, frame_store, tmp_path):
-    config = configure(root)
-    (tmp_path / "b").mkdir()
-    _, first = run(config, frame_store, tmp_path)
-    _, second = run(config, frame_store, tmp_path / "b", workers=2)
-    np.testing.assert_array_equal(np.stack(first["logits"]), np.stack(second["logits"]))
+@pytest.fixture(scope="module")
+def predictions(frame_store, tmp_path_factory):
+    """Of the default finetuning from scratch."""
+    return run(configure(), frame_store, tmp_path_factory.mktemp("finetuning"))[1]
 
 
-def test_it_starts_from_the_checkpoint(root, frame_store, tmp_path):
-    config = configure(root, "pretrained", **{"finetune.optimiser.lr": 1.0e-9, "model.width": 4})
-    backbone = build("r2plus1d_18", 4)
+def test_it_is_reproducible_whatever_the_reading_processes(frame_store, tmp_path, predictions, monkeypatch):
+    start_readers_by_fork(monkeypatch)
+    _, second = run(configure(), frame_store, tmp_path, workers=2)
+    np.testing.assert_array_equal(np.stack(predictions["logits"]), np.stack(second["logits"]))
+
+
+def test_it_starts_from_the_checkpoint(frame_store, tmp_path):
+    config = configure("pretrained", **{"finetune.optimiser.lr": 1.0e-9, "model.width": 4})
+    backbone = build("r2plus1d_10", 4)
     checkpoint.save_weights(tmp_path / "b.safetensors", backbone, {})
     model, _ = run(config, frame_store, tmp_path, tmp_path / "b.safetensors")
     torch.testing.assert_close(model.backbone.stem[0].weight, backbone.stem[0].weight, atol=1e-6, rtol=0)
 
 
-def test_a_named_but_missing_starting_point_is_refused(root, frame_store, tmp_path):
+def test_a_named_but_missing_starting_point_is_refused(frame_store, tmp_path):
     with pytest.raises(ValueError, match="from 'pretrained' weights, but the backbone given is None"):
-        run(configure(root, "pretrained"), frame_store, tmp_path)
+        run(configure("pretrained"), frame_store, tmp_path)
     with pytest.raises(ValueError, match="from 'random' weights"):
-        run(configure(root), frame_store, tmp_path, tmp_path / "b.safetensors")
+        run(configure(), frame_store, tmp_path, tmp_path / "b.safetensors")
 
 
-def test_predictions_cover_the_test_side_once(root, frame_store, tmp_path):
-    _, predictions = run(configure(root), frame_store, tmp_path)
+def test_predictions_cover_the_test_side_once(frame_store, predictions):
     rows = frame_store.videos.iloc[frame_store.select(1, "test")]
     assert predictions["path"].tolist() == rows["path"].tolist()
     assert predictions["label"].tolist() == rows["label_index"].tolist()
@@ -59,8 +56,8 @@ def test_predictions_cover_the_test_side_once(root, frame_store, tmp_path):
     assert (predictions["predicted"] == logits.argmax(1)).all()
 
 
-def test_logits_are_the_mean_over_clips(root, frame_store):
-    config = configure(root, **{"finetune.evaluate.num_clips": 3, "finetune.evaluate.stride": 1})
+def test_logits_are_the_mean_over_clips(frame_store):
+    config = configure(**{"finetune.evaluate.num_clips": 3, "finetune.evaluate.stride": 1})
     seen = []
 
     class Brightness(torch.nn.Module):
@@ -70,25 +67,25 @@ def test_logits_are_the_mean_over_clips(root, frame_store):
 
     together = finetune.predict(config, frame_store, Brightness(), CPU)
     assert sum(seen) == 3 * len(together)
-    single = configure(root, **{"finetune.evaluate.num_clips": 1, "finetune.evaluate.stride": 1})
+    single = configure(**{"finetune.evaluate.num_clips": 1, "finetune.evaluate.stride": 1})
     alone = finetune.predict(single, frame_store, Brightness(), CPU)
     assert not np.allclose(np.stack(together["logits"]), np.stack(alone["logits"]))
     np.testing.assert_allclose(np.stack(together["logits"]), np.stack(alone["logits"]), atol=0.2)
 
 
-def test_few_labels_are_drawn_per_class_by_the_seed(root, frame_store):
-    config = configure(root, **{"finetune.videos_per_class": 2})
+def test_few_labels_are_drawn_per_class_by_the_seed(frame_store):
+    config = configure(**{"finetune.videos_per_class": 2})
     chosen = finetune.labelled(config, frame_store)
     label = frame_store.videos["label_index"].to_numpy()[chosen]
     assert np.bincount(label).tolist() == [2, 2, 2]
     assert set(chosen) <= set(frame_store.select(1, "train"))
     other = finetune.labelled(config.model_copy(update={"seed": 2}), frame_store)
     assert not np.array_equal(chosen, other)
-    everything = finetune.labelled(configure(root), frame_store)
+    everything = finetune.labelled(configure(), frame_store)
     assert np.array_equal(everything, frame_store.select(1, "train"))
 
 
-def test_a_process_without_test_videos_takes_part(root, frame_store):
+def test_a_process_without_test_videos_takes_part(frame_store):
     class Last(World):
         """One of more processes than there are videos."""
 
@@ -98,5 +95,5 @@ def test_a_process_without_test_videos_takes_part(root, frame_store):
         def collect(self, part):
             return [torch.ones(len(frame_store.select(1, "test")), 3), part]
 
-    found = finetune.predict(configure(root), frame_store, torch.nn.Identity(), CPU, world=Last(1, 2))
+    found = finetune.predict(configure(), frame_store, torch.nn.Identity(), CPU, world=Last(1, 2))
     assert len(found) == len(frame_store.select(1, "test"))

@@ -1,6 +1,7 @@
 """Figures 2–4: who is chosen, what is shown, and that maps of a trained network lie where things move."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -10,13 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from kinds import CPU, experiment, start_readers_by_fork
 
 from mac.augment.colour import normalise
 from mac.augment.spatial import centre_crops, crop
+from mac.cli import main
 from mac.config import write_config
 from mac.data import clips, index, synthetic
 from mac.data.store import FrameStore, extract
-from mac.experiment import merge, parse, unfold
 from mac.masks.overlap import compare
 from mac.masks.person_boxes import box_masks
 from mac.models.cam import Row, choose_rows, class_activation_maps, draw, group
@@ -25,16 +27,8 @@ from mac.stages import finetune, gradcam
 from mac.training import checkpoint
 from mac.training.processor import seeded
 from mac.training.run_folder import RunFolder
-from mac.validation import read_yaml
 
-CPU = torch.device("cpu")
 KERNEL = np.array([[0, 1], [1, 1]], np.uint8)
-
-
-def experiment(root, **overrides):
-    scale = read_yaml(root / "config" / "scales" / "smoke.yaml")
-    scale.pop("tables")
-    return parse(merge(merge(read_yaml(root / "config" / "default.yaml"), scale), unfold(overrides)))
 
 
 def predictions_of(store, right):
@@ -70,17 +64,25 @@ def read(name, config, own):
     return gradcam.load(name, config, own / "classifier.safetensors", own / "predictions.parquet", CPU)
 
 
-@pytest.fixture
-def pair(root, frame_store, tmp_path):
+@pytest.fixture(scope="module")
+def pair(frame_store, tmp_path_factory):
     """Configurations and folders of two finetunings; of four test videos one is right by both, by each, by none."""
-    planned = experiment(root, **{"pretrain.mask.threshold": 12.0})
+    planned = experiment(**{"pretrain.mask.threshold": 12.0})
     pretraining = planned.pretraining(1, 1)
     configs = [planned.finetuning(1, 1, "pretrained", pretraining.identify(), 2), planned.finetuning(1, 1, "random")]
     kind = np.arange(len(frame_store.select(1, "test"))) % 4
     folders = [
-        leave(tmp_path, config, frame_store, (kind == 0) | (kind == own + 1)) for own, config in enumerate(configs)
+        leave(tmp_path_factory.mktemp("pair"), config, frame_store, (kind == 0) | (kind == own + 1))
+        for own, config in enumerate(configs)
     ]
     return pretraining, configs, folders
+
+
+@pytest.fixture
+def spoilt(pair, tmp_path):
+    """The pair in folders that a test may change."""
+    pretraining, configs, folders = pair
+    return pretraining, configs, [shutil.copytree(own, tmp_path / own.name) for own in folders]
 
 
 def run(pair, store, folder, **options):
@@ -91,27 +93,34 @@ def run(pair, store, folder, **options):
     return gradcam.run(models, pretraining.mask, store, paths, CPU, **options)
 
 
-def test_figures_show_videos_of_their_group(pair, frame_store, tmp_path):
-    found = run(pair, frame_store, tmp_path / "out", rows=3)
+@pytest.fixture(scope="module")
+def drawn(pair, frame_store, tmp_path_factory):
+    """The figures of the pair with all their rows: what is said of them, and their folder."""
+    folder = tmp_path_factory.mktemp("drawn")
+    return run(pair, frame_store, folder, rows=9), folder
+
+
+def test_figures_show_videos_of_their_group(drawn):
+    found, folder = drawn
     right = {"F2": (True, False), "F3": (False, True), "F4": (False, False)}
     both = 0
+    assert "too small for the 9 rows" in " ".join(found["figures"]["F4"]["notes"])
     for figure, wanted in right.items():
         content = found["figures"][figure]
-        assert len(content["rows"]) == min(3, content["size"])
+        assert len(content["rows"]) == content["size"] == 2
         for row in content["rows"]:
             assert tuple(name == row["class"] for name in row["predicted"]) == wanted
             assert row["class"] in row["video"]
         both += content["size"]
         for name in content["files"]:
-            assert (tmp_path / "out" / name).stat().st_size > 5000
+            assert (folder / name).stat().st_size > 5000
     assert found["videos"] - both == sum(np.arange(found["videos"]) % 4 == 0)
     assert found["overlap"]["sample"] == found["videos"]
     assert json.loads(json.dumps(found)) == found
 
 
-def test_the_frame_shown_has_the_largest_foreground_of_the_middle_test_clip(pair, frame_store, tmp_path):
-    found = run(pair, frame_store, tmp_path / "out", rows=9)
-    pretraining, (config, _), _ = pair
+def test_the_frame_shown_has_the_largest_foreground_of_the_middle_test_clip(pair, frame_store, drawn):
+    found, (pretraining, (config, _), _) = drawn[0], pair
     mask, e = pretraining.mask, config.evaluate
     paths = frame_store.videos["path"].tolist()
     for row in [row for figure in found["figures"].values() for row in figure["rows"]]:
@@ -130,24 +139,23 @@ def test_the_frame_shown_has_the_largest_foreground_of_the_middle_test_clip(pair
         assert shares[row["frame"]] == pytest.approx(max(shares), abs=2 / 256)  # a pixel at the threshold may differ
 
 
-def test_the_same_files_give_the_same_bytes(pair, frame_store, tmp_path):
-    first = run(pair, frame_store, tmp_path / "a")
-    assert first == run(pair, frame_store, tmp_path / "b", loader_workers=1)
-    for path in (tmp_path / "a").iterdir():
-        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+def test_the_same_files_give_the_same_bytes(pair, frame_store, drawn, tmp_path, monkeypatch):
+    start_readers_by_fork(monkeypatch)
+    assert run(pair, frame_store, tmp_path, rows=9, loader_workers=1) == drawn[0]
+    for path in drawn[1].iterdir():
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes()
 
 
-def test_an_empty_group_is_said_and_drawn(pair, frame_store, tmp_path):
-    for own in pair[2]:
-        predictions_of(frame_store, np.arange(len(frame_store.select(1, "test"))) < 7).to_parquet(
-            own / "predictions.parquet"
-        )
-    found = run(pair, frame_store, tmp_path / "out")
+def test_an_empty_group_is_said_and_drawn(spoilt, frame_store, tmp_path):
+    for own in spoilt[2]:
+        right = np.arange(len(frame_store.select(1, "test"))) < 3
+        predictions_of(frame_store, right).to_parquet(own / "predictions.parquet")
+    found = run(spoilt, frame_store, tmp_path / "out", rows=4)
+    assert (found["figures"]["F4"]["size"], len(found["figures"]["F4"]["rows"])) == (6, 4)
     for figure in ("F2", "F3"):
         assert found["figures"][figure]["size"] == 0
         assert "It is empty: no row to show." in found["figures"][figure]["notes"]
         assert (tmp_path / "out" / f"{figure}.svg").stat().st_size > 1000
-    assert "too small for the 4 rows" in " ".join(found["figures"]["F4"]["notes"])
 
 
 @pytest.mark.parametrize(
@@ -158,9 +166,9 @@ def test_an_empty_group_is_said_and_drawn(pair, frame_store, tmp_path):
         ({"finetune.clip.size": 12}, "differ in clip size: 16 and 12"),
     ],
 )
-def test_models_tested_otherwise_are_refused(what, message, root, pair, frame_store, tmp_path):
+def test_models_tested_otherwise_are_refused(what, message, pair, frame_store, tmp_path):
     pretraining, configs, folders = pair
-    other = experiment(root, **what).finetuning(1, 1, "random")
+    other = experiment(**what).finetuning(1, 1, "random")
     own = leave(tmp_path / "other", other, frame_store, True)
     with pytest.raises(gradcam.ComparisonError, match=message):
         run((pretraining, [configs[0], other], [folders[0], own]), frame_store, tmp_path / "out")
@@ -180,16 +188,16 @@ def test_models_of_other_classes_or_data_are_refused(facts, message, pair, frame
         run((pretraining, configs, [folders[0], own]), frame_store, tmp_path / "out")
 
 
-def test_other_test_videos_and_mixed_up_files_are_refused(pair, frame_store, tmp_path):
-    _, configs, folders = pair
+def test_other_test_videos_and_mixed_up_files_are_refused(spoilt, frame_store, tmp_path):
+    _, configs, folders = spoilt
     with pytest.raises(gradcam.ComparisonError, match=f"weights of finetuning {configs[0].identify()}"):
         read("B", configs[1], folders[0])
     predictions_of(frame_store, True)[1:].to_parquet(folders[1] / "predictions.parquet")
     with pytest.raises(gradcam.ComparisonError, match=r"differ in test videos: 9: UCF-101.* and 8: UCF-101"):
-        run(pair, frame_store, tmp_path / "out")
+        run(spoilt, frame_store, tmp_path / "out")
     predictions_of(frame_store, True)[1:].to_parquet(folders[0] / "predictions.parquet")
     with pytest.raises(gradcam.ComparisonError, match="and the frame store differ in test videos"):
-        run(pair, frame_store, tmp_path / "out")
+        run(spoilt, frame_store, tmp_path / "out")
 
 
 def test_groups_part_the_videos():
@@ -262,10 +270,8 @@ def test_the_command_needs_files_alone(pair, frame_store, root, tmp_path):
         words += ["--pictures", *(tmp_path / "out" / f"F{n}.{ending}" for n in (2, 3, 4) for ending in ("png", "svg"))]
         return [str(word) for word in [*words, "--out", tmp_path / "out" / "gradcam.json", "--device", "cpu"]]
 
-    code = (
-        "import sys; sys.modules |= {'mlflow': None, 'snakemake': None}; from mac.cli import main; main(sys.argv[1:])"
-    )
-    subprocess.run([sys.executable, "-c", code, *arguments(start)], cwd=root, check=True)
+    bare = "import sys; sys.modules |= {'mlflow': None, 'snakemake': None}; from mac.cli import main; main()"
+    subprocess.run([sys.executable, "-c", bare, *arguments(start)], cwd=root, check=True)
     found = json.loads((tmp_path / "out" / "gradcam.json").read_text())
     assert [model["name"] for model in found["models"]] == ["MAC-SC-2", "random initialisation"]
     assert found["mask"] == {"momentum": 0.5, "threshold": 12.0, "preset": "paper"}
@@ -273,21 +279,18 @@ def test_the_command_needs_files_alone(pair, frame_store, root, tmp_path):
         "gradcam.json",
         *(name for figure in found["figures"].values() for name in figure["files"]),
     }
-    command = [sys.executable, "-m", "mac", *arguments(start), "--pictures", "F2.png", "F5.png"]
-    failed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    assert "F2.png, F5.png: wanted are F2, F3, F4" in " ".join(failed.stderr.split())
-    other = experiment(root).pretraining(2, 1)
+    with pytest.raises(SystemExit, match=r"F2\.png, F5\.png: wanted are F2, F3, F4"):
+        main([*arguments(start), "--pictures", "F2.png", "F5.png"])
+    other = experiment().pretraining(2, 1)
     elsewhere = tmp_path / other.identify() / "config.yaml"
     elsewhere.parent.mkdir()
     write_config(elsewhere, other)
-    command = [sys.executable, "-m", "mac", *arguments(elsewhere)]
-    failed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    assert failed.returncode == 1
-    assert f"was finetuned from {pretraining.identify()}" in " ".join(failed.stderr.split())
+    with pytest.raises(SystemExit, match=f"was finetuned from {pretraining.identify()}"):
+        main(arguments(elsewhere))
 
 
 @pytest.mark.full
-def test_the_maps_of_a_trained_network_lie_on_the_figure_that_moves(root, tmp_path):
+def test_the_maps_of_a_trained_network_lie_on_the_figure_that_moves(tmp_path):
     """The truth is drawn: person boxes. Beyond chance, beyond shifted maps, and beyond where figures are in general."""
     size, frames = [128, 96], 8  # 6 × 6 cells: coarser maps can't tell the figure from its surroundings
     synthetic.generate(tmp_path / "data", "ucf101", classes=3, videos_per_class=36, num_frames=16, seed=7)
@@ -300,7 +303,7 @@ def test_the_maps_of_a_trained_network_lie_on_the_figure_that_moves(root, tmp_pa
     clip = {"num_frames": frames, "strides": [1], "size": 96, "scales": [size, [144, 108]]}
     values = {f"finetune.clip.{name}": value for name, value in clip.items()} | {"model.width": 8}
     values |= {"finetune.optimiser": optimiser, "finetune.evaluate": {"num_clips": 3, "stride": 1, "scale": size}}
-    config = experiment(root, **values, **{"finetune.dropout": 0.0}).finetuning(1, 1, "random")
+    config = experiment(**values, **{"finetune.dropout": 0.0}).finetuning(1, 1, "random")
     network = finetune.run(config, store, None, RunFolder(tmp_path / "run", config.identify()), CPU)
     predicted = finetune.predict(config, store, network, CPU)
     assert (predicted["label"] == predicted["predicted"]).mean() > 0.6

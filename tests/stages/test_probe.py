@@ -3,27 +3,22 @@
 import numpy as np
 import pytest
 import torch
+from kinds import CPU, experiment, start_readers_by_fork
 
-from mac.experiment import merge, parse
 from mac.models.backbones import build
 from mac.stages import finetune, probe
 from mac.training import checkpoint
-from mac.validation import read_yaml
-
-CPU = torch.device("cpu")
 
 
-def configure(root, initial="random"):
-    scale = read_yaml(root / "config" / "scales" / "smoke.yaml")
-    scale.pop("tables")
-    experiment = parse(merge(read_yaml(root / "config" / "default.yaml"), scale))
+def configure(initial="random"):
     start = ("a" * 10, 2) if initial == "pretrained" else (None, None)
-    finetuning = experiment.finetuning(1, 1, initial, *start)
-    return experiment.probing(finetuning), finetuning
+    finetuning = experiment().finetuning(1, 1, initial, *start)
+    return experiment().probing(finetuning), finetuning
 
 
-def test_every_test_video_is_measured_once_and_the_same_again(root, frame_store):
-    config, _ = configure(root)
+def test_every_test_video_is_measured_once_and_the_same_again(frame_store, monkeypatch):
+    start_readers_by_fork(monkeypatch)
+    config, _ = configure()
     final, table = probe.run(config, frame_store, None, CPU)
     again, other = probe.run(config, frame_store, None, CPU, loader_workers=1)
     rows = frame_store.videos.iloc[frame_store.select(1, "test")]
@@ -38,8 +33,8 @@ def test_every_test_video_is_measured_once_and_the_same_again(root, frame_store)
     assert table["first_match"].between(1, len(frame_store.select(1, "train"))).all()
 
 
-def test_a_feature_is_the_mean_over_clips_and_needs_no_neighbours(root, frame_store, monkeypatch):
-    config, _ = configure(root)
+def test_a_feature_is_the_mean_over_clips_and_needs_no_neighbours(frame_store, monkeypatch):
+    config, _ = configure()
     backbone = build(config.model.backbone, config.model.width).eval()
     videos = np.arange(5)
     together = probe.features(config, frame_store, backbone, videos, CPU)
@@ -51,15 +46,15 @@ def test_a_feature_is_the_mean_over_clips_and_needs_no_neighbours(root, frame_st
     assert not torch.allclose(together, probe.features(single, frame_store, backbone, videos, CPU), rtol=1e-3)
 
 
-def test_random_weights_are_those_that_finetuning_starts_from(root, frame_store):
-    config, finetuning = configure(root)
+def test_random_weights_are_those_that_finetuning_starts_from(frame_store):
+    config, finetuning = configure()
     expected = finetune.ActionLearner(finetuning, frame_store, CPU).classifier.backbone.state_dict()
     found = probe._backbone(config, len(frame_store.labels), None).state_dict()
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
-def test_the_named_weights_are_measured(root, frame_store, tmp_path):
-    config, _ = configure(root, "pretrained")
+def test_the_named_weights_are_measured(frame_store, tmp_path):
+    config, _ = configure("pretrained")
     backbone = build(config.model.backbone, config.model.width)
     checkpoint.save_weights(tmp_path / "b.safetensors", backbone, {})
     found = probe._backbone(config, len(frame_store.labels), tmp_path / "b.safetensors").state_dict()
@@ -67,4 +62,4 @@ def test_the_named_weights_are_measured(root, frame_store, tmp_path):
     with pytest.raises(ValueError, match="probing 'pretrained' weights, but the backbone given is None"):
         probe.run(config, frame_store, None, CPU)
     with pytest.raises(ValueError, match="probing 'random' weights"):
-        probe.run(configure(root)[0], frame_store, tmp_path / "b.safetensors", CPU)
+        probe.run(configure()[0], frame_store, tmp_path / "b.safetensors", CPU)

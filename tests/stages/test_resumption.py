@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from functools import partial
@@ -14,10 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from kinds import (
+    CPU,
+    assert_equal,
+    experiment,
+    outcome,
+    pretrain_command,
+    run_pretraining,
+    start_readers_by_fork,
+    varies,
+)
 from safetensors.torch import load_file
 
-from mac.config import write_config
-from mac.experiment import merge, parse, unfold
 from mac.runtime import signals
 from mac.stages import finetune, pretrain
 from mac.tracking import journal, replay
@@ -26,25 +33,11 @@ from mac.training.checkpoint import CheckpointError
 from mac.training.loop import Loop
 from mac.training.run_folder import Interrupted, RunFolder
 from mac.training.snapshots import Snapshots
-from mac.validation import read_yaml
 
-CPU = torch.device("cpu")
 EPOCHS = 3
-VARYING = ("time", "clips_per_second")
 
 
-def experiment(root):
-    scale = read_yaml(root / "config" / "scales" / "smoke.yaml")
-    scale.pop("tables")
-    lengths = {f"{stage}.optimiser.epochs": EPOCHS for stage in ("pretrain", "finetune")}
-    return parse(merge(merge(read_yaml(root / "config" / "default.yaml"), scale), unfold(lengths)))
-
-
-def run_pretraining(config, store, folder, workers, save_every, is_stopping):
-    running = RunFolder(folder / "running", config.identify(), save_every, is_stopping)
-    outputs = pretrain.Outputs(folder / "b.safetensors", folder / "s.pt", folder / "j.jsonl")
-    pretrain.run(config, store, EPOCHS, None, outputs, running, CPU, workers)
-    running.discard()
+LENGTHS = {f"{stage}.optimiser.epochs": EPOCHS for stage in ("pretrain", "finetune")}
 
 
 def run_finetuning(config, store, folder, workers, save_every, is_stopping):
@@ -57,8 +50,8 @@ def run_finetuning(config, store, folder, workers, save_every, is_stopping):
 
 
 STAGES = {
-    "pretrain": (run_pretraining, lambda e: e.pretraining(seed=1, split=1)),
-    "finetune": (run_finetuning, lambda e: e.finetuning(1, 1, "random")),
+    "pretrain": (run_pretraining, lambda: experiment(**LENGTHS).pretraining(1, 1)),
+    "finetune": (run_finetuning, lambda: experiment(**LENGTHS).finetuning(1, 1, "random")),
 }
 
 
@@ -66,12 +59,13 @@ KILL_POINTS = ((Loop, "_step"), (journal.Journal, "write"), (os, "fsync"), (Path
 
 
 def killing(left, function):
-    """Wrap a function so that the process ends by SIGKILL before or after it when the count is over."""
+    """Wrap a function so that this process ends by SIGKILL before or after it when the count is over."""
+    own = os.getpid()
 
     def count_down():
         left[0] -= 1
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if left[0] == 0 and os.getpid() == own:  # not a reader
+            os.kill(own, signal.SIGKILL)
 
     def wrapped(*arguments, **named):
         count_down()
@@ -100,40 +94,26 @@ def in_child(work, kill_at=0):
         os._exit(1)
 
 
-def points(path):
-    """A journal's metrics without what time decides."""
-    kept = [event for event in journal.read(path) if event["event"] in ("metrics", "end")]
-    return [{k: v for k, v in event.items() if k not in VARYING and "system/" not in k} for event in kept]
-
-
-def same(a, b):
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    return a == b
-
-
 def results(folder):
     backbone = load_file(folder / "b.safetensors") if (folder / "b.safetensors").exists() else {}
-    return torch.load(folder / "s.pt", weights_only=True), backbone, points(folder / "j.jsonl")
+    return [*outcome(folder), backbone]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(request, frame_store, tmp_path_factory):
+def undisturbed(frame_store, tmp_path_factory):
     found = {}
     for stage, (run, configure) in STAGES.items():
         folder = tmp_path_factory.mktemp(stage)
-        run(configure(experiment(request.config.rootpath)), frame_store, folder, 0, 600.0, lambda: False)
+        run(configure(), frame_store, folder, 0, 600.0, lambda: False)
         assert not (folder / "running").exists()
         found[stage] = results(folder)
     return found
 
 
-def disturb(stage, root, store, folder, kills, workers, seed, after_kill=lambda: None):
+def disturb(stage, store, folder, kills, workers, seed, after_kill=lambda: None):
     """Run a stage that is killed ``kills`` times at random, then once to its end; returns how often it was killed."""
     run, configure = STAGES[stage]
-    config, draw, killed = configure(experiment(root)), random.Random(seed), 0
+    config, draw, killed = configure(), random.Random(seed), 0
     for _ in range(kills):
         save_every = draw.choice([0.0, 600.0])  # after each step, or at the end of epochs only
         work = partial(run, config, store, folder, workers, save_every, lambda: False)
@@ -150,32 +130,29 @@ def disturb(stage, root, store, folder, kills, workers, seed, after_kill=lambda:
     return killed
 
 
-def check(stage, undisturbed, folder):
-    for found, expected in zip(results(folder), undisturbed[stage], strict=True):
-        assert same(found, expected)
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory):
+    return f"sqlite:///{tmp_path_factory.mktemp('tracking')}/mlflow.db"
 
 
 @pytest.mark.parametrize(("stage", "workers"), [("pretrain", 0), ("finetune", 2)])
-def test_a_few_kills_change_nothing(stage, workers, root, frame_store, tmp_path, undisturbed):
-    uri, live = f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "running" / "journal.jsonl"
-    client, sent = tracking.connect(uri), []
+def test_a_few_kills_change_nothing(stage, workers, frame_store, tmp_path, undisturbed, uri, monkeypatch):
+    start_readers_by_fork(monkeypatch)
+    client, live, sent = tracking.connect(uri), tmp_path / "running" / "journal.jsonl", []
+    record = partial(replay.RunRecord, stage, stage, "a run", {}, {})
 
     def send():
         if live.exists():
             sent.append(replay.send(client, uri, partial(record, journal.read_final(live), is_finished=False)))
 
-    assert disturb(stage, root, frame_store, tmp_path, 5, workers, 1, send) >= 3
-    check(stage, undisturbed, tmp_path)
+    assert disturb(stage, frame_store, tmp_path, 5, workers, 1, send) >= 3
+    assert_equal(results(tmp_path), undisturbed[stage])
     own = replay.record(client, uri, partial(record, journal.read(tmp_path / "j.jsonl")))
     assert set(sent) == {own}  # one run from the first attempt to the end
     for name in client.get_run(own).data.metrics:
-        if name not in VARYING and "system/" not in name:
+        if not varies(name):
             history = [(point.step, point.value) for point in client.get_metric_history(own, name)]
-            assert history == points_of(undisturbed[stage][2], name)
-
-
-def record(events, is_finished=True):
-    return replay.RunRecord("0123456789", "pretrain", "a run", {}, {}, events, is_finished=is_finished)
+            assert history == points_of(undisturbed[stage][1], name)
 
 
 def points_of(events, name):
@@ -189,22 +166,22 @@ def points_of(events, name):
 @pytest.mark.full
 @pytest.mark.parametrize("workers", [0, 1, 2, 4])
 @pytest.mark.parametrize("stage", STAGES)
-def test_twenty_kills_change_nothing(stage, workers, root, frame_store, tmp_path, undisturbed):
+def test_twenty_kills_change_nothing(stage, workers, frame_store, tmp_path, undisturbed):
     killed = 0
     for attempt in range(40):
         folder = tmp_path / str(attempt)
         folder.mkdir()
-        killed += disturb(stage, root, frame_store, folder, 20 - killed, workers, seed=100 * workers + attempt)
-        check(stage, undisturbed, folder)
+        killed += disturb(stage, frame_store, folder, 20 - killed, workers, seed=100 * workers + attempt)
+        assert_equal(results(folder), undisturbed[stage])
         if killed >= 20:
             break
     assert killed >= 20
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_run_that_is_asked_to_leave_saves_itself_and_goes_on(stage, root, frame_store, tmp_path, undisturbed):
+def test_a_run_that_is_asked_to_leave_saves_itself_and_goes_on(stage, frame_store, tmp_path, undisturbed):
     run, configure = STAGES[stage]
-    config = configure(experiment(root))
+    config = configure()
     asked = [0]
 
     def is_stopping():
@@ -219,7 +196,7 @@ def test_a_run_that_is_asked_to_leave_saves_itself_and_goes_on(stage, root, fram
         except Interrupted:
             left += 1
     assert left >= 3
-    check(stage, undisturbed, tmp_path)
+    assert_equal(results(tmp_path), undisturbed[stage])
 
 
 @pytest.fixture
@@ -235,9 +212,9 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def test_a_disk_that_fills_up_while_saving_costs_nothing(root, frame_store, tmp_path, small_disk, undisturbed):
+def test_a_disk_that_fills_up_while_saving_costs_nothing(frame_store, tmp_path, small_disk, undisturbed):
     run, configure = STAGES["pretrain"]
-    config, ballast = configure(experiment(root)), small_disk / "ballast"
+    config, ballast = configure(), small_disk / "ballast"
     (tmp_path / "running").symlink_to(small_disk / "run")
     (small_disk / "run").mkdir()
     save = Snapshots.save
@@ -262,11 +239,11 @@ def test_a_disk_that_fills_up_while_saving_costs_nothing(root, frame_store, tmp_
     running = RunFolder(tmp_path / "running", config.identify())
     outputs = pretrain.Outputs(tmp_path / "b.safetensors", tmp_path / "s.pt", tmp_path / "j.jsonl")
     pretrain.run(config, frame_store, EPOCHS, None, outputs, running, CPU)
-    check("pretrain", undisturbed, tmp_path)
+    assert_equal(results(tmp_path), undisturbed["pretrain"])
 
 
-def test_the_folder_of_another_run_or_of_other_data_is_refused(frame_store, root, tmp_path):
-    config = STAGES["pretrain"][1](experiment(root))
+def test_the_folder_of_another_run_or_of_other_data_is_refused(frame_store, tmp_path):
+    config = STAGES["pretrain"][1]()
     with pytest.raises(Interrupted):
         run_pretraining(config, frame_store, tmp_path, 0, 600.0, lambda: True)
     other = config.model_copy(update={"seed": 2})
@@ -275,13 +252,8 @@ def test_the_folder_of_another_run_or_of_other_data_is_refused(frame_store, root
 
 
 def test_a_terminated_command_saves_itself_and_leaves_with_its_own_status(root, frame_store, tmp_path, undisturbed):
-    config = STAGES["pretrain"][1](experiment(root))
-    path = tmp_path / config.identify() / "config.yaml"
-    write_config(path, config)
-    outputs = {"backbone": "b.safetensors", "state": "s.pt", "journal": "j.jsonl", "metrics": "m.json"}
-    command = [sys.executable, "-m", "mac", "pretrain", "--config", path, "--store", frame_store._folder / "store.json"]
-    command += [word for name, file in outputs.items() for word in (f"--{name}", tmp_path / file)]
-    command += ["--folder", tmp_path / "running", "--until", str(EPOCHS), "--device", "cpu"]
+    config = STAGES["pretrain"][1]()
+    command = pretrain_command(config, frame_store, tmp_path)
     process = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
     written = tmp_path / "running" / "journal.jsonl"
     while not written.exists() or not written.stat().st_size:
@@ -294,7 +266,7 @@ def test_a_terminated_command_saves_itself_and_leaves_with_its_own_status(root, 
     assert time.monotonic() - began < 10
     assert not (tmp_path / "b.safetensors").exists()
     subprocess.run(command, cwd=root, check=True)
-    check("pretrain", undisturbed, tmp_path)
+    assert_equal(results(tmp_path), undisturbed["pretrain"])
     assert not (tmp_path / "running").exists()
 
 

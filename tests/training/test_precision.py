@@ -4,24 +4,18 @@ from functools import partial
 
 import pytest
 import torch
+from kinds import CPU, experiment
 
 from mac.augment import blend
 from mac.data.clips import training_frames
-from mac.experiment import merge, parse
 from mac.methods.learner import Learner
 from mac.training import batches, processor
-from mac.validation import read_yaml
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def configs(root):
+def configs():
     """The smoke scale's default pretraining in each precision."""
-    scale = read_yaml(root / "config" / "scales" / "smoke.yaml")
-    scale.pop("tables")
-    tree = merge(read_yaml(root / "config" / "default.yaml"), scale)
-    return {name: parse(merge(tree, {"precision": name})).pretraining(1, 1) for name in ("fp32", "tf32", "bf16")}
+    return {name: experiment(precision=name).pretraining(1, 1) for name in ("fp32", "tf32", "bf16")}
 
 
 def note(seen, name, module, inputs, output):

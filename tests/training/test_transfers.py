@@ -15,23 +15,26 @@ if not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"):
 
 @pytest.fixture(scope="module")
 def apart():
-    """Another process. Once the device is known to torch, a process can't fork and use autograd any more."""
-    with ProcessPoolExecutor(1, get_context("spawn"), transfers.begin) as pool:
-        yield lambda check, *arguments: pool.submit(check, *arguments).result()
+    """Other processes. Once the device is known to torch, a process can't fork and use autograd any more."""
+    with ProcessPoolExecutor(2, get_context("spawn"), transfers.begin) as pool:
+        yield lambda check, *arguments: pool.submit(check, *arguments)
+
+
+@pytest.fixture(scope="module")
+def trainings(apart):
+    """All kinds of training, begun at once: two processors have work."""
+    return {kind: apart(transfers.trains_alike, kind, overrides) for kind, overrides in KINDS.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_device_is_mixed_no_bit_differs_and_a_step_waits_once(kind, apart):
-    apart(transfers.trains_alike, kind, KINDS[kind])
+def test_no_device_is_mixed_no_bit_differs_and_a_step_waits_once(kind, trainings):
+    trainings[kind].result()
 
 
 def test_features_and_maps_are_the_cpus_and_the_host_waits_once(apart):
-    apart(transfers.looks_alike)
+    apart(transfers.looks_alike).result()
 
 
-def test_the_device_finds_what_cuda_refuses(apart):
-    apart(transfers.refuses)
-
-
-def test_the_device_counts_every_wait(apart):
-    apart(transfers.counts)
+def test_the_device_finds_what_cuda_refuses_and_counts_every_wait(apart):
+    apart(transfers.refuses).result()
+    apart(transfers.counts).result()
