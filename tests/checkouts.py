@@ -1,15 +1,33 @@
 """A copy of the workflow that tests edit and run dry."""
 
+import copy
+import io
+import multiprocessing
 import os
 import re
-import subprocess
+import shutil
+import sys
+import tempfile
 from pathlib import Path
+from typing import Self
 
 import yaml
+from snakemake.cli import main
 
 from benchmarks.copies import check_out, stand_in
 from mac import plan
 from mac.validation import read_yaml
+
+FORK = multiprocessing.get_context("fork")  # Snakemake's import takes longer than most dry runs
+
+
+def _call(words, folder, path, told) -> None:
+    os.dup2(told, 1)
+    os.dup2(told, 2)
+    sys.stdout = sys.stderr = io.TextIOWrapper(io.FileIO(1, "w"), write_through=True)
+    os.chdir(folder)
+    os.environ["PATH"] = f"{path}{os.environ['PATH']}"
+    main(words)
 
 
 class Checkout:
@@ -19,14 +37,20 @@ class Checkout:
         self.folder, self.scale = folder, scale
         check_out(root, folder)
 
+    def call(self, *words: str, path: str = "") -> tuple[int, str]:
+        """Status and output of Snakemake in the copy, in a fork of this process, with ``path`` put before PATH."""
+        with tempfile.TemporaryFile("w+") as told:
+            process = FORK.Process(target=_call, args=(words, self.folder, path, told.fileno()))
+            process.start()
+            process.join()
+            told.seek(0)
+            return process.exitcode, told.read()
+
     def snakemake(self, *arguments: str, check: bool = True, path: str = "", **settings: int) -> str:
         settings = {"scale": self.scale, "videos_per_job": 300_000} | settings
-        command = ["snakemake", *arguments, "--cores", "4", "--config"]
-        command += [f"{name}={value}" for name, value in settings.items()]
-        environment = os.environ | {"PATH": f"{path}{os.environ['PATH']}"}
-        run = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, env=environment)
-        text = run.stdout + run.stderr
-        assert not check or run.returncode == 0, text
+        words = [*arguments, "--cores", "4", "--config", *(f"{name}={value}" for name, value in settings.items())]
+        status, text = self.call(*words, path=path)
+        assert not check or status == 0, text
         return text
 
     def jobs(self, *targets: str, **settings: int) -> dict[str, int]:
@@ -35,10 +59,17 @@ class Checkout:
         table = text.split("Job stats:")[-1] if "Job stats:" in text else ""
         return {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table, re.M) if rule not in ("total", "all")}
 
-    def finish(self) -> None:
+    def finish(self) -> Self:
         """Run everything with empty files for results."""
         tables = plan.load(self.folder / "config", self.scale).tables
         self.snakemake("-q", "all", path=f"{stand_in(self.folder, tables)}:")
+        return self
+
+    def copy(self, folder: Path) -> Self:
+        """The same, with all results, in another folder."""
+        other = copy.copy(self)
+        other.folder = shutil.copytree(self.folder, folder, dirs_exist_ok=True, symlinks=True)
+        return other
 
     def edit(self, name: str, change) -> None:
         path = self.folder / "config" / name

@@ -11,22 +11,13 @@ from checkouts import Checkout
 from mac import plan
 
 
-@pytest.fixture(scope="module")
-def everything_run(root, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("finished")
-    Checkout(root, folder, "smoke").finish()
-    return folder
+class Smoke(Checkout):
+    """The smoke scale, whose jobs stand-ins run that write files only."""
 
-
-class Finished(Checkout):
-    """A smoke scale whose jobs have all run, as stand-ins that write files only."""
-
-    def __init__(self, finished, folder) -> None:
-        shutil.copytree(finished, folder, dirs_exist_ok=True, symlinks=True)
-        self.folder, self.scale = folder, "smoke"
+    def __init__(self, root, folder) -> None:
+        super().__init__(root, folder, "smoke")
         self.plan = plan.load(folder / "config", "smoke")
         self.lost = self.plan.tables["T5"].finetunes[0]
-        self.report = folder / "reports" / "smoke"
 
     def run(self, *targets, check=True, **settings):
         """Run for real, with stand-ins; returns what was run, by the name of its command."""
@@ -49,9 +40,14 @@ class Finished(Checkout):
         self.edit("scales/smoke.yaml", lambda tree: tree["mask_limits"].update(min_foreground=0.002))
 
 
+@pytest.fixture(scope="module")
+def everything_run(root, tmp_path_factory):
+    return Smoke(root, tmp_path_factory.mktemp("finished")).finish()
+
+
 @pytest.fixture
 def finished(everything_run, tmp_path):
-    return Finished(everything_run, tmp_path)
+    return everything_run.copy(tmp_path)
 
 
 def other_times(finished):
@@ -94,7 +90,7 @@ def without_states(finished):
 
 
 UPSTREAM = {
-    "mask limits": Finished.limit,
+    "mask limits": Smoke.limit,
     "times": other_times,
     "data": other_content,
     "data folder": other_folder,
@@ -110,7 +106,7 @@ def test_what_is_missing_is_made_in_the_same_call(finished, change):
     # Each alone was hidden: everything as the target, and a table of its own.
     targets = [] if change.startswith("mask limits") else ["reports/smoke/tables/T5.md"]
     commands = finished.run(*targets)
-    assert (finished.report / "tables" / "T5.md").exists()
+    assert (finished.folder / "reports" / "smoke" / "tables" / "T5.md").exists()
     assert (finished.folder / "results" / "finetune" / finished.lost / "metrics.json").exists()
     assert commands.count("finetune") == 1
     assert commands.count("pretrain") == (change == "killed segment")

@@ -2,8 +2,6 @@
 
 import os
 import re
-import shutil
-import subprocess
 import time
 
 import pytest
@@ -20,18 +18,13 @@ def paper(root, tmp_path):
 
 @pytest.fixture(scope="module")
 def everything_run(root, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("finished")
-    Checkout(root, folder, "paper").finish()
-    return folder
+    return Checkout(root, tmp_path_factory.mktemp("finished"), "paper").finish()
 
 
 @pytest.fixture
-def finished(root, everything_run, tmp_path):
+def finished(everything_run, tmp_path):
     """The paper scale with every job done, as Snakemake itself recorded it."""
-    shutil.copytree(everything_run, tmp_path, dirs_exist_ok=True, symlinks=True)
-    checkout = Checkout.__new__(Checkout)
-    checkout.folder, checkout.scale = tmp_path, "paper"
-    return checkout
+    return everything_run.copy(tmp_path)
 
 
 def test_the_paper_scale_shows_its_jobs(paper):
@@ -52,29 +45,23 @@ def test_a_number_of_gpus_that_no_batch_can_be_split_over_is_refused(paper):
 
 @pytest.mark.parametrize("question", ["--unlock", "--summary", "--rulegraph"])
 def test_snakemakes_questions_need_no_number_of_cores(paper, question):
-    command = ["snakemake", question, "--config", "scale=paper"]
-    told = subprocess.run(command, cwd=paper.folder, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stderr[-1000:]
+    status, text = paper.call(question, "--config", "scale=paper")
+    assert status == 0, text[-1000:]
 
 
-@pytest.mark.parametrize(
-    ("setting", "value", "allowed"),
-    [
-        ("loader_workers", "some", "found 'some' — allowed are auto and whole numbers from 0 on"),
-        ("loader_workers", -1, "found -1 — allowed are auto and whole numbers from 0 on"),
-        ("training_threads", 0, "found 0 — allowed are auto and whole numbers from 1 on"),
-        ("training_memory", 2.5, "found 2.5 — allowed are auto and whole numbers from 1 on"),
-    ],
-)
-def test_a_wrong_setting_of_the_machine_is_refused_with_what_is_allowed(paper, setting, value, allowed):
-    text = paper.snakemake("-n", check=False, **{setting: value})
-    assert f"{setting}: {allowed}" in text
+@pytest.mark.parametrize("workers", ["some", -1])
+def test_wrong_settings_of_the_machine_are_refused_together_with_what_is_allowed(paper, workers):
+    text = paper.snakemake("-n", check=False, loader_workers=workers, training_threads=0, training_memory=2.5)
+    for setting, least in ((f"loader_workers: found {workers!r}", 0), ("training_threads: found 0", 1),
+                           ("training_memory: found 2.5", 1)):  # fmt: skip
+        assert f"{setting} — allowed are auto and whole numbers from {least} on" in text
 
 
 def test_the_cluster_is_asked_for_what_each_training_takes(paper):
     # With a number of cores a dry run shows threads.
-    command = ["snakemake", "-n", "--cores", "99", "--profile", "workflow/profiles/slurm", "--config", "scale=paper"]
-    text = subprocess.run(command, cwd=paper.folder, capture_output=True, text=True, check=True).stdout
+    profile = ["--profile", "workflow/profiles/slurm", "--config", "scale=paper"]
+    status, text = paper.call("-n", "--cores", "99", *profile)
+    assert status == 0, text[-1000:]
     asked = {"pretrain": set(), "finetune": set()}
     for block in re.split(r"^\[.*\]$", text, flags=re.M):
         for rule in asked:
