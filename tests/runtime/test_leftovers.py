@@ -26,38 +26,30 @@ time.sleep(60)
 
 
 @pytest.fixture
-def config(root, tmp_path):
-    """A configuration folder with one small scale."""
-    folder = shutil.copytree(root / "config", tmp_path / "config")
+def results(root, tmp_path):
+    """Files of every run of a small scale, with receipts, logs and MLflow's own; its configuration lies beside it."""
+    folder, config = tmp_path / "results", shutil.copytree(root / "config", tmp_path / "config")
     for name in ("demo", "paper", "ucf101-21"):
-        (folder / "scales" / f"{name}.yaml").unlink()
-    return folder
-
-
-@pytest.fixture
-def results(config, tmp_path):
-    """Files of every run of the scale, with receipts, logs and MLflow's own."""
-    folder = tmp_path / "results"
-    for stage, configs in configs_of(plan.load(config, "smoke")).items():
+        (config / "scales" / f"{name}.yaml").unlink()
+    smoke = planned(folder)
+    for stage, configs in configs_of(smoke).items():
         for run_id, one in configs.items():
             write_config(folder / stage / run_id / "config.yaml", one)
             touch(folder / "logs" / stage / f"{run_id}.log", 10)
-    for run_id, p in plan.load(config, "smoke").pretrainings.items():
+    for run_id, p in smoke.pretrainings.items():
         for epoch in p.epochs:
             for ending, size in {"json": 2, "jsonl": 3, "safetensors": 100, "state.pt": 300}.items():
                 touch(folder / "pretrain" / run_id / f"epoch_{epoch}.{ending}", size)
             touch(folder / "tracking" / "pretrain" / f"{run_id}_{epoch}.json", 5)
-    for name in (
-        "mlflow.db",
-        "mlflow-artifacts/0123456789/file",
-        "own notes.txt",
-        "pretrain/mine/file",
-        "logs/smoke.log",
-    ):
+    for name in ("mlflow.db", "mlflow-artifacts/0123456789/file", "own notes.txt", "pretrain/mine/file", "logs/a.log"):
         touch(folder / name, 7)
     for path in folder.rglob("*"):
         age(path)
     return folder
+
+
+def planned(results):
+    return plan.load(results.parent / "config", "smoke")
 
 
 def age(path):
@@ -75,22 +67,21 @@ def files(folder):
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() or path.is_symlink()}
 
 
-def clean(config, results, *, yes=False, states=False, scales=()):
-    runs.clean.callback(config_dir=config, results=results, yes=yes, states=states, scales=scales)
+def clean(results, *, yes=True, states=False, scales=()):
+    """Clean up; returns the files that are gone."""
+    before = files(results)
+    runs.clean.callback(config_dir=results.parent / "config", results=results, yes=yes, states=states, scales=scales)
+    return before - files(results)
 
 
-def ids(config):
-    return {i for configs in configs_of(plan.load(config, "smoke")).values() for i in configs}
-
-
-def forget(config, *tables):
+def forget(results, *tables):
     """Take tables out of the scale; returns ids of runs that nothing refers to any more."""
-    before = ids(config)
-    path = config / "scales" / "smoke.yaml"
+    before, path = configs_of(planned(results)), results.parent / "config" / "scales" / "smoke.yaml"
     tree = read_yaml(path)
     tree["tables"] |= dict.fromkeys(tables)
     path.write_text(yaml.safe_dump(tree, allow_unicode=True))
-    gone = before - ids(config)
+    after = configs_of(planned(results))
+    gone = {run_id for stage in before for run_id in before[stage].keys() - after[stage].keys()}
     assert gone
     return gone
 
@@ -111,162 +102,135 @@ def hold():
         process.wait()
 
 
-def test_what_tables_refer_to_is_never_listed(config, results, capsys):
-    before = files(results)
-    clean(config, results, yes=True)
+def test_what_tables_refer_to_is_never_listed(results, capsys):
+    assert not clean(results)
     assert "nothing" in capsys.readouterr().out
-    assert files(results) == before
 
 
-def test_a_row_less_lists_its_runs_and_deletes_exactly_them(config, results, capsys):
-    gone, before = forget(config, "T3", "T5"), files(results)
-    clean(config, results)
+def test_a_row_less_lists_its_runs_with_their_sizes_and_deletes_exactly_them(results, capsys):
+    gone = forget(results, "T3", "T5")
+    expected = {name for name in files(results) if any(run_id in name for run_id in gone)}
+    assert not clean(results, yes=False), "nothing is deleted without --yes"
     shown = capsys.readouterr().out
-    assert files(results) == before, "nothing is deleted without --yes"
     assert all(run_id in shown for run_id in gone)
-    clean(config, results, yes=True)
-    assert files(results) == {name for name in before if not any(run_id in name for run_id in gone)}
-    assert {"mlflow.db", "mlflow-artifacts/0123456789/file", "own notes.txt", "pretrain/mine/file"} <= files(results)
+    found, _ = leftovers.find(leftovers.Folder(results), [planned(results)])
+    assert sum(one.size for one in found) == sum((results / name).stat().st_size for name in expected)
+    assert clean(results) == expected
 
 
-def test_sizes_are_the_files(config, results):
-    gone = forget(config, "T3", "T5")
-    found, _ = leftovers.find(leftovers.Folder(results), [plan.load(config, "smoke")])
-    expected = sum((results / name).stat().st_size for name in files(results) if any(i in name for i in gone))
-    assert sum(one.size for one in found) == expected
-
-
-def test_epochs_no_table_asks_for_go_alone(config, results):
-    run_id, p = next(iter(plan.load(config, "smoke").pretrainings.items()))
+def test_epochs_no_table_asks_for_go_alone(results):
+    run_id, p = next(iter(planned(results).pretrainings.items()))
     touch(results / "pretrain" / run_id / "epoch_99.safetensors", 9)
-    before = files(results)
-    clean(config, results, yes=True)
     assert 99 not in p.epochs
-    assert before - files(results) == {f"pretrain/{run_id}/epoch_99.safetensors"}
+    assert clean(results) == {f"pretrain/{run_id}/epoch_99.safetensors"}
 
 
-def test_another_scale_may_refer_to_it(root, config, results, capsys):
-    shutil.copy(config / "scales" / "smoke.yaml", config / "scales" / "larger.yaml")
-    forget(config, "T3", "T5")
-    before = files(results)
-    clean(config, results, yes=True)
-    assert files(results) == before
-    clean(config, results, scales=["smoke"])
+def test_another_scale_may_refer_to_it(results, capsys):
+    scales = results.parent / "config" / "scales"
+    shutil.copy(scales / "smoke.yaml", scales / "larger.yaml")
+    forget(results, "T3", "T5")
+    assert not clean(results)
+    clean(results, yes=False, scales=["smoke"])
     assert "no table refers to it" in capsys.readouterr().out
 
 
-def test_a_run_being_trained_stays_with_all_it_is_made_from(config, results, hold, capsys):
-    gone = forget(config, "T3")
+def test_a_run_being_trained_stays_with_all_it_is_made_from(results, hold, capsys):
+    gone = forget(results, "T3")
     (busy,) = gone & set(leftovers.Folder(results).ids("finetune"))
     made_from = read_yaml(results / "finetune" / busy / "config.yaml")["pretrain_id"]
     assert made_from in gone
     hold(results / "finetune" / busy / "running" / "lock")
-    clean(config, results, yes=True, states=True)
+    clean(results, states=True)
     assert f"Kept: finetune/{busy}" in capsys.readouterr().out
     assert (results / "finetune" / busy / "config.yaml").exists()
     assert (results / "pretrain" / made_from / "config.yaml").exists()
 
 
-def test_a_training_that_began_after_the_listing_is_left_alone(config, results, hold):
-    gone = forget(config, "T3")
-    listed, _ = leftovers.find(leftovers.Folder(results), [plan.load(config, "smoke")])
+def test_a_training_that_began_after_the_listing_is_left_alone(results, hold):
+    gone = forget(results, "T3")
+    listed, _ = leftovers.find(leftovers.Folder(results), [planned(results)])
     one = next(entry for entry in listed if entry.name.startswith("pretrain/"))
-    run = results / one.name
-    assert run.name in gone
-    hold(run / "running_2" / "lock")
+    assert (results / one.name).name in gone
+    hold(results / one.name / "running_2" / "lock")
     before = files(results)
     assert not leftovers.remove(one, results)
     assert files(results) == before
 
 
-def test_links_lead_nowhere(config, results, tmp_path, capsys):
-    gone = forget(config, "T3")
-    elsewhere = tmp_path / "elsewhere"
+def test_links_lead_nowhere(results, tmp_path, capsys):
+    gone, folder, elsewhere = forget(results, "T3"), leftovers.Folder(results), tmp_path / "elsewhere"
     touch(elsewhere / "precious", 9)
-    linked, within = sorted(
-        gone & set(leftovers.Folder(results).ids("pretrain") + leftovers.Folder(results).ids("finetune"))
+    linked, within = (
+        results / stage / run_id for stage in leftovers.TRAINED for run_id in sorted(gone & set(folder.ids(stage)))
     )
-    stage = next(s for s in leftovers.TRAINED if (results / s / linked).exists())
-    shutil.move(results / stage / linked, elsewhere / linked)
-    (results / stage / linked).symlink_to(elsewhere / linked)
-    stage = next(s for s in leftovers.TRAINED if (results / s / within).exists())
-    (results / stage / within / "link").symlink_to(elsewhere)
+    shutil.move(linked, elsewhere / linked.name)
+    linked.symlink_to(elsewhere / linked.name)
+    (within / "link").symlink_to(elsewhere)
     before = files(elsewhere)
-    clean(config, results, yes=True)
+    clean(results)
     assert files(elsewhere) == before
-    assert not (results / stage / within).exists()
+    assert not within.exists()
     assert "a link: what it leads to is left alone" in capsys.readouterr().out
 
 
-def test_a_linked_stage_is_left_alone(config, results, tmp_path):
+def test_a_linked_stage_is_left_alone(results, tmp_path):
     shutil.move(results / "store", tmp_path / "big disk")
     (results / "store").symlink_to(tmp_path / "big disk")
-    forget(config, "T3", "T5")
+    forget(results, "T3", "T5")
     before = files(tmp_path / "big disk")
-    clean(config, results, yes=True)
+    clean(results)
     assert files(tmp_path / "big disk") == before
 
 
-def test_nothing_outside_the_folder_can_be_removed(results, tmp_path):
+def test_nothing_outside_the_folders_of_runs_can_be_removed(results, tmp_path):
     touch(tmp_path / "elsewhere" / "file", 3)
-    one = Leftover("x", (tmp_path / "elsewhere" / "file",), "")
-    with pytest.raises(ValueError, match="not within"):
-        leftovers.remove(one, results)
-    with pytest.raises(ValueError, match="not within"):
-        leftovers.remove(Leftover("x", (results / "mlflow.db",), ""), results)
-    assert (tmp_path / "elsewhere" / "file").exists()
+    for path in (tmp_path / "elsewhere" / "file", results / "mlflow.db"):
+        with pytest.raises(ValueError, match="not within"):
+            leftovers.remove(Leftover("x", (path,), ""), results)
+        assert path.exists()
 
 
-def test_states_and_snapshots_are_listed_only_when_asked_for(config, results, hold, capsys):
-    ids = list(plan.load(config, "smoke").pretrainings)
-    unfinished, abandoned, busy = ids[:3]
+def test_states_and_snapshots_are_listed_only_when_asked_for(results, hold):
+    unfinished, abandoned, busy = list(planned(results).pretrainings)[:3]
     for path in (results / "pretrain" / unfinished).glob("epoch_*.json"):
         path.unlink()
-    touch(results / "pretrain" / abandoned / "running_9" / "lock", 0)
-    touch(results / "pretrain" / abandoned / "running_9" / "a.snapshot", 50)
-    for path in (results / "pretrain" / abandoned / "running_9").iterdir():
-        age(path)
+    for name, size in (("lock", 0), ("a.snapshot", 50)):
+        touch(results / "pretrain" / abandoned / "running_9" / name, size)
+        age(results / "pretrain" / abandoned / "running_9" / name)
     hold(results / "pretrain" / busy / "running_9" / "lock")
-    before = files(results)
-    clean(config, results, yes=True)
-    assert files(results) == before
-    clean(config, results, yes=True, states=True)
-    gone = before - files(results)
+    assert not clean(results)
+    gone = clean(results, states=True)
     assert all(name.endswith(".state.pt") or "running_9" in name for name in gone)
     assert not any(unfinished in name or busy in name for name in gone)
     assert any(f"{abandoned}/running_9/a.snapshot" in name for name in gone)
     assert any("epoch_2.state.pt" in name for name in gone)
-    capsys.readouterr()
 
 
-def test_what_was_changed_of_late_and_is_not_finished_stays_whatever_locks_say(config, results, capsys):
+def test_what_was_changed_of_late_and_is_not_finished_stays_whatever_locks_say(results, capsys):
     """Locks may not reach from one machine of a cluster to another."""
-    run = next(iter(plan.load(config, "smoke").pretrainings))
+    run = next(iter(planned(results).pretrainings))
     touch(results / "pretrain" / run / "running_2" / "lock", 0)
     touch(results / "pretrain" / run / "running_2" / "a.snapshot", 50)
-    for name in ("shards/0-of-9.parquet", "videos/x.avi"):
-        touch(results / "store" / "aaaaaaaaaa" / name, 5)
-    touch(results / "store" / "bbbbbbbbbb" / "store.json", 5)
-    before = files(results)
-    clean(config, results, yes=True, states=True)
-    gone = before - files(results)
+    for name in ("aaaaaaaaaa/shards/0-of-9.parquet", "aaaaaaaaaa/videos/x.avi", "bbbbbbbbbb/store.json"):
+        touch(results / "store" / name, 5)
+    gone = clean(results, states=True)
     assert "store/bbbbbbbbbb/store.json" in gone
     assert not any("running_2" in name or "aaaaaaaaaa" in name for name in gone)
     assert "store/aaaaaaaaaa — not finished and changed within a day" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("broken", ["seeds: [oops]\n", "tables: {T99: null}\n", "a: [\n"])
-def test_a_broken_scale_deletes_nothing(config, results, broken):
-    forget(config, "T3")
-    (config / "scales" / "other.yaml").write_text(broken)
+def test_a_broken_scale_deletes_nothing(results, broken):
+    forget(results, "T3")
+    (results.parent / "config" / "scales" / "other.yaml").write_text(broken)
     before = files(results)
     with pytest.raises(ConfigError, match="nothing was deleted"):
-        clean(config, results, yes=True)
+        clean(results)
     assert files(results) == before
 
 
-def test_wrong_names_are_refused(config, tmp_path, results):
+def test_wrong_names_are_refused(results):
     with pytest.raises(ConfigError, match="no scale 'smok' — did you mean 'smoke'"):
-        clean(config, results, yes=True, scales=["smok"])
+        clean(results, scales=["smok"])
     with pytest.raises(NoResultsError, match="no results folder"):
-        clean(config, tmp_path / "nowhere", yes=True)
+        clean(results.with_name("nowhere"))
