@@ -30,6 +30,16 @@ def _call(words, folder, path, told) -> None:
     main(words)
 
 
+def call_snakemake(folder: Path, *words: str, path: str = "") -> tuple[int, str]:
+    """Status and output of Snakemake in a folder, in a fork of this process, with ``path`` put before PATH."""
+    with tempfile.TemporaryFile("w+") as told:
+        process = FORK.Process(target=_call, args=(words, folder, path, told.fileno()))
+        process.start()
+        process.join()
+        told.seek(0)
+        return process.exitcode, told.read()
+
+
 class Checkout:
     """A copy of the workflow in a folder of its own."""
 
@@ -37,19 +47,10 @@ class Checkout:
         self.folder, self.scale = folder, scale
         check_out(root, folder)
 
-    def call(self, *words: str, path: str = "") -> tuple[int, str]:
-        """Status and output of Snakemake in the copy, in a fork of this process, with ``path`` put before PATH."""
-        with tempfile.TemporaryFile("w+") as told:
-            process = FORK.Process(target=_call, args=(words, self.folder, path, told.fileno()))
-            process.start()
-            process.join()
-            told.seek(0)
-            return process.exitcode, told.read()
-
     def snakemake(self, *arguments: str, check: bool = True, path: str = "", **settings: int) -> str:
         settings = {"scale": self.scale, "videos_per_job": 300_000} | settings
         words = [*arguments, "--cores", "4", "--config", *(f"{name}={value}" for name, value in settings.items())]
-        status, text = self.call(*words, path=path)
+        status, text = call_snakemake(self.folder, *words, path=path)
         assert not check or status == 0, text
         return text
 

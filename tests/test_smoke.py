@@ -8,27 +8,25 @@ import sys
 
 import pandas as pd
 import pytest
+from checkouts import call_snakemake
 
 from benchmarks.copies import check_out
 from mac import plan
+from mac.cli import main
 from mac.tracking import journal, replay, store
 from mac.validation import read_yaml
+
+WORDS = ["--cores", str(os.cpu_count()), "--resources", "gpu=4", "--config", "scale=smoke"]
 
 
 @pytest.fixture(scope="module")
 def smoke(request, tmp_path_factory):
     """A folder in which the smoke scale has run."""
-    root, folder = request.config.rootpath, tmp_path_factory.mktemp("smoke")
-    check_out(root, folder)
-    run = snakemake(folder)
+    folder = tmp_path_factory.mktemp("smoke")
+    check_out(request.config.rootpath, folder)
+    run = subprocess.run(["snakemake", *WORDS], cwd=folder, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     return folder
-
-
-def snakemake(folder, *arguments):
-    cores = str(os.cpu_count())
-    command = ["snakemake", "--cores", cores, "--resources", "gpu=4", "--config", "scale=smoke", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -118,20 +116,20 @@ def test_every_run_is_in_mlflow_under_its_parent(smoke, planned):
         assert bool(pictures) == (pretraining.config.task == "mac")
 
 
-def test_the_report_from_mlflow_alone_is_the_same_bytes(smoke, planned, tmp_path):
-    uri = f"sqlite:///{smoke}/results/mlflow.db"
-    command = [sys.executable, "-m", "mac", "report", "--scale", "smoke", "--from-mlflow", uri]
-    command += ["--runs-page", read_yaml(smoke / "config" / "config.yaml")["runs_page"]]
-    subprocess.run([*command, "--out", str(tmp_path)], cwd=smoke, check=True)
+def test_the_report_from_mlflow_alone_is_the_same_bytes(smoke, planned, tmp_path, monkeypatch):
+    monkeypatch.chdir(smoke)
+    runs_page = read_yaml(smoke / "config" / "config.yaml")["runs_page"]
+    words = ["--scale", "smoke", "--from-mlflow", f"sqlite:///{smoke}/results/mlflow.db", "--runs-page", runs_page]
+    main(["report", *words, "--out", str(tmp_path)])
     names = ["README.md", *(f"tables/{name}.{ending}" for name in planned.tables for ending in ("md", "csv"))]
     for name in [*names, "claims.md", "tables/F1.png"]:
         assert (tmp_path / name).read_bytes() == (smoke / "reports" / "smoke" / name).read_bytes(), name
 
 
 def test_a_second_call_does_nothing(smoke):
-    run = snakemake(smoke)
-    assert run.returncode == 0
-    assert "Nothing to be done" in run.stdout + run.stderr
+    status, text = call_snakemake(smoke, *WORDS)
+    assert status == 0, text
+    assert "Nothing to be done" in text
 
 
 def test_a_deleted_result_is_made_again_bit_for_bit(smoke, planned):
@@ -141,8 +139,8 @@ def test_a_deleted_result_is_made_again_bit_for_bit(smoke, planned):
     shutil.copytree(folder, smoke / "kept")
     for name in ("predictions.parquet", "metrics.json", "journal.jsonl"):
         (folder / name).unlink()
-    run = snakemake(smoke, "--", f"results/finetune/{finetune_id}/metrics.json")
-    assert run.returncode == 0, run.stdout + run.stderr
+    status, text = call_snakemake(smoke, *WORDS, "--", f"results/finetune/{finetune_id}/metrics.json")
+    assert status == 0, text
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "predictions.parquet"), before)
     shutil.rmtree(folder)
     shutil.move(smoke / "kept", folder)  # other tests read what the report was made of
@@ -152,9 +150,8 @@ def test_a_degenerate_mask_stops_before_any_training(smoke, tmp_path):
     check_out(smoke, tmp_path, "data")
     scale = tmp_path / "config" / "scales" / "smoke.yaml"
     scale.write_text(scale.read_text().replace("\npretrain:\n", "\npretrain:\n  mask: {threshold: 255.0}\n"))
-    run = snakemake(tmp_path, "--", "reports/smoke/tables/T4.md")
-    text = run.stdout + run.stderr
-    assert run.returncode != 0
+    status, text = call_snakemake(tmp_path, *WORDS, "--", "reports/smoke/tables/T4.md")
+    assert status != 0
     assert "λ = 255 (paper) on ucf101" in text
     assert "0.00% of the pixels are foreground, allowed are 0.01% to 90.00%" in text
     assert "T4: Cross-entropy" in text
@@ -179,13 +176,15 @@ def history(uri):
     return content
 
 
-def test_a_lost_store_is_made_again_from_the_journals_and_a_second_sync_changes_nothing(smoke, planned, tmp_path):
+def test_a_lost_store_is_made_again_from_the_journals_and_a_second_sync_changes_nothing(
+    smoke, planned, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(smoke)
     uri = f"sqlite:///{tmp_path}/again.db"
-    sync = [sys.executable, "-m", "mac", "track", "sync", "--scale", "smoke", "--results", "results"]
     runs = len(planned.pretrainings) + len(planned.finetunings) + len(planned.probes)
     for counts in (f"{runs} runs recorded, 0 there already, 0", f"0 runs recorded, {runs} there already, 0"):
-        run = subprocess.run([*sync, "--tracking-uri", uri], cwd=smoke, capture_output=True, text=True, check=True)
-        assert counts in run.stdout
+        main(["track", "sync", "--scale", "smoke", "--results", "results", "--tracking-uri", uri])
+        assert counts in capsys.readouterr().out
         assert history(uri) == history(f"sqlite:///{smoke}/results/mlflow.db")
 
 

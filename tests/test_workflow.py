@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from checkouts import Checkout
+from checkouts import Checkout, call_snakemake
 
 from mac import plan
 from mac.experiment import merge
@@ -45,7 +45,7 @@ def test_a_number_of_gpus_that_no_batch_can_be_split_over_is_refused(paper):
 
 @pytest.mark.parametrize("question", ["--unlock", "--summary", "--rulegraph"])
 def test_snakemakes_questions_need_no_number_of_cores(paper, question):
-    status, text = paper.call(question, "--config", "scale=paper")
+    status, text = call_snakemake(paper.folder, question, "--config", "scale=paper")
     assert status == 0, text[-1000:]
 
 
@@ -60,7 +60,7 @@ def test_wrong_settings_of_the_machine_are_refused_together_with_what_is_allowed
 def test_the_cluster_is_asked_for_what_each_training_takes(paper):
     # With a number of cores a dry run shows threads.
     profile = ["--profile", "workflow/profiles/slurm", "--config", "scale=paper"]
-    status, text = paper.call("-n", "--cores", "99", *profile)
+    status, text = call_snakemake(paper.folder, "-n", "--cores", "99", *profile)
     assert status == 0, text[-1000:]
     asked = {"pretrain": set(), "finetune": set()}
     for block in re.split(r"^\[.*\]$", text, flags=re.M):
