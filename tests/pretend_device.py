@@ -49,17 +49,11 @@ class MixedDevicesError(RuntimeError):
     """CUDA would refuse this operation; the message says which, on what, and from which line."""
 
 
-class Report:
-    """Where the host waited for the device, by kind and line."""
-
-    def __init__(self):
-        self.waits = collections.Counter()
-
-    def wait(self, kind):
-        self.waits[f"{_line()}: {kind}"] += 1
+_waits = collections.Counter()  # where the host waited for the device, by kind and line
 
 
-_report = Report()
+def _wait(kind):
+    _waits[f"{_line()}: {kind}"] += 1
 
 
 def _line():
@@ -89,11 +83,11 @@ class There(torch.Tensor):
         return f"There({self.inner})"
 
     def tolist(self):
-        _report.wait("tolist")
+        _wait("tolist")
         return self.inner.tolist()
 
     def new_tensor(self, data, dtype=None, **_):
-        _report.wait("host to device")
+        _wait("host to device")
         return There(torch.tensor(data, dtype=dtype or self.dtype))
 
     def numpy(self, *_, **__):
@@ -123,7 +117,7 @@ def _check(func, args, tensors):
         indices = {id(x) for x in args[1] if x is not None}
         wrong = there if not isinstance(args[0], There) else [x for x in here if id(x) not in indices and x.dim()]
         if any(id(x) in indices for x in here):
-            _report.wait("indices from the host")
+            _wait("indices from the host")
     elif torch.Tag.pointwise in func.tags or func in (aten.fill_.Tensor, aten.where.self):
         wrong = [x for x in here if x.dim()]
     else:
@@ -141,13 +135,13 @@ def _count_waits(func, args, kwargs, is_there):
         arrives_there = isinstance(args[0], There) if stays else _is_there(target)
         is_blocking = not (kwargs.get("non_blocking") or (len(args) > 2 and args[2]))
         if isinstance(source, There) and not arrives_there:
-            _report.wait("device to host")  # non-blocking ones too: whoever reads the values waits for them
+            _wait("device to host")  # non-blocking ones too: whoever reads the values waits for them
         elif not isinstance(source, There) and arrives_there and is_blocking:
-            _report.wait("host to device")
+            _wait("host to device")
     if func in WAITING and is_there:
-        _report.wait(str(func))
+        _wait(str(func))
     if func in INDEXING and is_there and any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1]):
-        _report.wait("boolean indices")
+        _wait("boolean indices")
 
 
 def _call(func, args, kwargs):
@@ -185,12 +179,12 @@ class PretendDevice(TorchDispatchMode):
         self.device = torch.device("pretend", 0)
 
     def __enter__(self):
-        _report.waits.clear()
+        _waits.clear()
         return super().__enter__()
 
     @property
     def waits(self):
-        return _report.waits
+        return _waits
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}

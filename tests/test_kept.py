@@ -51,32 +51,31 @@ def test_nothing_is_restored_where_nothing_was_keep(smoke, tmp_path):
     assert kept.restorable(smoke, tmp_path / "kept") == Restorable()
 
 
+def lacking(planned, found):
+    """What of a plan can't be restored: products, finetunings, pretrainings, probes."""
+    wanted = {"products": kept.products(planned)}
+    wanted |= {name: getattr(planned, name) for name in ("finetunings", "pretrainings", "probes")}
+    return [set(all_of_them) - getattr(found, name) for name, all_of_them in wanted.items()]
+
+
 def test_everything_kept_needs_no_run_and_no_data(smoke, tmp_path):
-    found = kept.restorable(smoke, keep(smoke, tmp_path, all_runs(smoke)))
-    assert found.products == set(kept.products(smoke))
-    assert found.finetunings == set(smoke.finetunings)
-    assert found.probes == set(smoke.probes)
-    assert found.pretrainings == set(smoke.pretrainings)
+    assert lacking(smoke, kept.restorable(smoke, keep(smoke, tmp_path, all_runs(smoke)))) == [set()] * 4
 
 
 @pytest.mark.parametrize("way", ["lost", "of another run"])
 def test_a_lost_picture_brings_back_the_runs_it_is_made_of_and_no_others(smoke, tmp_path, way):
     lost, of = (["figures/F3.png"], ()) if way == "lost" else ((), {"figures/gradcam": ["0123456789", "9876543210"]})
     found = kept.restorable(smoke, keep(smoke, tmp_path, all_runs(smoke), lost, of))
-    assert found.products == set(kept.products(smoke)) - {"figures/gradcam"}
     pair = set(smoke.gradcam_pair)
-    assert found.finetunings == set(smoke.finetunings) - pair
-    assert found.pretrainings == set(smoke.pretrainings) - {smoke.finetunings[i].config.pretrain_id for i in pair}
-    assert found.probes == set(smoke.probes)
+    starts = {smoke.finetunings[i].config.pretrain_id for i in pair}
+    assert lacking(smoke, found) == [{"figures/gradcam"}, pair, starts, set()]
 
 
 @pytest.mark.parametrize("name", ["data/ucf101", "figures/mask"])
 def test_a_lost_card_brings_back_no_run(smoke, tmp_path, name):
     lost = kept.products(smoke)[name].files[0]
     found = kept.restorable(smoke, keep(smoke, tmp_path, all_runs(smoke), [lost]))
-    assert found.products == set(kept.products(smoke)) - {name}
-    assert found.finetunings == set(smoke.finetunings)
-    assert found.pretrainings == set(smoke.pretrainings)
+    assert lacking(smoke, found) == [{name}, set(), set(), set()]
 
 
 @pytest.mark.parametrize("damage", ["no JSON", "<<<<<<< HEAD", '{"runs": []}', '{"runs": {}, "report": []}'])
@@ -130,6 +129,11 @@ def test_a_pretraining_lacking_an_epoch_runs_but_what_was_made_of_it_need_not(sm
     assert made <= found.finetunings
 
 
+def keep_results(root, folder):
+    words = ["--config-dir", root / "config", "--results", folder / "results", "--out", folder / "report"]
+    cli.main(["keep", "--scale", "smoke", *map(str, words)])
+
+
 @pytest.fixture
 def finished(root, smoke, tmp_path):
     """Results of two finetunings and one segment, as runs leave them; the rest has not been run."""
@@ -148,8 +152,7 @@ def finished(root, smoke, tmp_path):
     for name, content in files.items():
         (results / name).parent.mkdir(parents=True, exist_ok=True)
         (results / name).write_bytes(content)
-    cli.main(["keep", "--scale", "smoke", "--config-dir", str(root / "config"), "--results", str(results),
-              "--out", str(tmp_path / "report")])  # fmt: skip
+    keep_results(root, tmp_path)
     return tmp_path, [*(f"finetune/{i}" for i in finetunes), f"pretrain/{run}/epoch_{epoch}"]
 
 
@@ -173,8 +176,7 @@ def test_what_the_plan_no_longer_has_is_dropped(finished, root):
     gone = "finetune/0123456789"
     touch(report / "kept", files_of(gone))
     path.write_text(json.dumps(listed | {"runs": listed["runs"] | {gone: {}}}))
-    words = ["keep", "--scale", "smoke", "--config-dir", str(root / "config"), "--out", str(report)]
-    cli.main([*words, "--results", str(folder / "results")])
+    keep_results(root, folder)
     assert sorted(json.loads(path.read_text())["runs"]) == sorted(runs)
     assert not list((report / "kept" / gone).glob("*"))
 

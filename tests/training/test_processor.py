@@ -50,16 +50,13 @@ def test_a_granted_gpu_that_torch_cannot_use_fails_the_job(no_cuda, monkeypatch)
     assert processor.prepare("cpu", 1) == CPU
 
 
-def test_a_build_for_cpus_is_told(no_cuda, monkeypatch):
+def test_a_build_for_cpus_is_told_and_cuda_that_is_asked_for_is_used_or_refused(no_cuda, monkeypatch):
+    with pytest.raises(GpuError, match="device: cuda, but torch can't use it"):
+        processor.prepare("cuda", 1)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setattr(torch.version, "cuda", None)
     with pytest.raises(GpuError, match="was built for CPUs only"):
         processor.prepare("auto", 1)
-
-
-def test_cuda_that_is_asked_for_is_used_or_refused(no_cuda):
-    with pytest.raises(GpuError, match="device: cuda, but torch can't use it"):
-        processor.prepare("cuda", 1)
 
 
 def test_devices_that_tests_made_up_leave_trainings_on_the_cpu(no_cuda, monkeypatch):
