@@ -44,9 +44,9 @@ KINDS = {
 STEPS, CPU = 2, torch.device("cpu")  # steps of an epoch
 
 
-def experiment(**overrides):
-    """The smoke scale; without another backbone, a small one."""
-    tree = merge(*(read_yaml(ROOT / "config" / name) for name in ("default.yaml", "scales/smoke.yaml")))
+def experiment(scale="smoke", **overrides):
+    """A scale; without another backbone, with a small one."""
+    tree = merge(*(read_yaml(ROOT / "config" / name) for name in ("default.yaml", f"scales/{scale}.yaml")))
     del tree["tables"]
     return parse(merge(tree, unfold({"model.backbone": "r2plus1d_10"} | overrides)))
 

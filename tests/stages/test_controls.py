@@ -3,28 +3,26 @@
 import numpy as np
 import pytest
 import torch
-from kinds import CPU, experiment
+from kinds import CPU, build, experiment, reader
 
 from mac.data.clips import training_frames
 from mac.masks.frame_difference import foreground_masks
-from mac.methods.learner import Learner
 from mac.methods.method import HELD_OUT
 from mac.stages import finetune
-from mac.training.batches import Batch
 from mac.validation import ConfigError
 
 ALONE = {"pretrain.pretext": None, "pretrain.contrast.weight": 0.7}
 
 
-def learner_and_batch(store, **overrides):
-    config = experiment(**overrides).pretraining(1, 1)
-    learner = Learner(config, store.videos["label_index"].to_numpy(), CPU)
-    frames = np.tile(np.arange(config.clip.num_frames), (4, 1))
-    return learner, Batch(np.arange(4), torch.from_numpy(store.clips(np.arange(4), frames)), None)
+@pytest.fixture
+def alone():
+    """A learner of contrast alone, and a batch."""
+    store, config, learner = build("contrast alone", experiment(**ALONE), CPU)
+    return learner, next(reader(store, config.clip.num_frames)([(0, np.arange(4))]))
 
 
-def test_contrast_alone_attenuates_nothing_and_has_no_other_loss(frame_store, monkeypatch):
-    learner, batch = learner_and_batch(frame_store, **ALONE)
+def test_contrast_alone_attenuates_nothing_and_has_no_other_loss(alone, monkeypatch):
+    learner, batch = alone
     monkeypatch.setattr("mac.augment.blend.blend", None)  # not to be called
     monkeypatch.setattr("mac.masks.frame_difference.foreground_masks", None)
     loss, metrics = learner(batch, learner.draw(batch.videos, 0))
@@ -36,8 +34,8 @@ def test_contrast_alone_attenuates_nothing_and_has_no_other_loss(frame_store, mo
     assert learner.chance == {}
 
 
-def test_its_two_views_differ_from_each_other(frame_store, monkeypatch):
-    learner, batch = learner_and_batch(frame_store, **ALONE)
+def test_its_two_views_differ_from_each_other(alone, monkeypatch):
+    learner, batch = alone
     seen, original = [], learner.backbone.forward
 
     def look(clip):

@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
+from kinds import CPU, experiment
 
 from mac.data import index, store, synthetic
-from mac.experiment import merge, parse, unfold
 from mac.stages import finetune
 from mac.training.run_folder import RunFolder
-from mac.validation import read_yaml
 
 FRAMES = 8
 
@@ -22,15 +20,9 @@ class StillFrames(store.FrameStore):
 
 
 @pytest.mark.full
-def test_a_single_frame_gives_less_than_half(root, tmp_path, capsys):
-    tree = merge(read_yaml(root / "config" / "default.yaml"), read_yaml(root / "config" / "scales" / "demo.yaml"))
-    del tree["tables"]
-    everything = {
-        "finetune.videos_per_class": None,
-        "finetune.optimiser.epochs": 40,
-        "model.backbone": "r2plus1d_10",
-    }
-    config = parse(merge(tree, unfold(everything))).finetuning(1, 1, "random")
+def test_a_single_frame_gives_less_than_half(tmp_path, capsys):
+    everything = {"finetune.videos_per_class": None, "finetune.optimiser.epochs": 40}
+    config = experiment("demo", **everything).finetuning(1, 1, "random")
     drawn = config.store.dataset.synthetic
     folders = [tmp_path / "data", tmp_path / "store"]
     for folder in folders:
@@ -41,8 +33,7 @@ def test_a_single_frame_gives_less_than_half(root, tmp_path, capsys):
 
     def accuracy(kind):
         frames, folder = kind(folders[1]), RunFolder(tmp_path / kind.__name__, config.identify())
-        model = finetune.run(config, frames, None, folder, torch.device("cpu"))
-        found = finetune.predict(config, frames, model, torch.device("cpu"))
+        found = finetune.predict(config, frames, finetune.run(config, frames, None, folder, CPU), CPU)
         return 100 * (found["label"] == found["predicted"]).mean(), len(found)
 
     (clip, videos), (frame, _) = accuracy(store.FrameStore), accuracy(StillFrames)
