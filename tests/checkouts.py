@@ -27,7 +27,7 @@ def _call(words, folder, path, told) -> None:
     sys.stdout = sys.stderr = io.TextIOWrapper(io.FileIO(1, "w"), write_through=True)
     os.chdir(folder)
     os.environ["PATH"] = f"{path}{os.environ['PATH']}"
-    main(words)
+    main(list(words))
 
 
 def call_snakemake(folder: Path, *words: str, path: str = "") -> tuple[int, str]:
