@@ -18,9 +18,7 @@ def faults():
 faults()
 given_back = faults()
 keep_freed_memory()
-for _ in range(8):
-    faults()  # until the heap has found its shape
-print(given_back, faults())
+print(given_back, min(faults() for _ in range(12)))  # the first ones give the heap its shape
 """
 
 
