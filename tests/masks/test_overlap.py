@@ -106,7 +106,10 @@ def test_masks_of_other_videos_come_with_their_own_areas(videos):
     for i, mask in enumerate(masks):
         mask[:, :, : i % 7 + 1] = 1
     found = compare((torch.ones_like(masks), masks), masks, np.arange(videos), ("even",))
-    assert found["models"][0]["times_chance_other_mask"]["value"] == pytest.approx(1)
+    assert found["models"][0]["times_chance_other_mask"] == pytest.approx({"value": 1, "low": 1, "high": 1})
+    assert found["difference"]["value"] == pytest.approx(
+        1 - 1 / found["mask_area"]
+    )  # all of the other's mass is inside
     half = videos // 2
     own = [[i % 7 + 1, (i - half) % videos % 7 + 1] for i in range(videos)]  # columns of a video and of its other one
     expected = sum(min(pair) / pair[0] for pair in own) / sum(other / 8 for _, other in own)
@@ -135,4 +138,5 @@ def test_a_comparison_is_said_in_a_sentence():
         f" videos' masks {other[1]:.2f}); difference 5.32 [5.32, 5.32]. 24 test videos."
     )
     nothing = compare((maps[0] * 0, maps[1]), masks, groups, ("seed", 1))
-    assert "no video with both a foreground and maps" in describe(["ours", "theirs"], nothing)
+    none = "Overlap of the maps with the moving foreground: no video with both a foreground and maps."
+    assert describe(["ours", "theirs"], nothing) == none
