@@ -159,7 +159,7 @@ def test_gray_of_the_release_is_opencvs():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ValueError, match="at least 2 frames"):
+    with pytest.raises(ValueError, match="at least 2 frames, this clip has 1$"):
         background_differences(torch.zeros(1, 1, 4, 4), 0.5, "paper")
     with pytest.raises(ValueError, match="paper, release"):
         background_differences(torch.zeros(1, 2, 4, 4), 0.5, "papper")
