@@ -31,9 +31,10 @@ from mac.augment.views import make_views
 from mac.data import synthetic
 from mac.data.store import FrameStore
 from mac.masks.frame_difference import foreground_masks
-from mac.training import batches, processor, usage
-from mac.training.batches import Batch, send
+from mac.training import batches, gpu_memory, processor
+from mac.training.batches import Batch
 from mac.training.snapshots import Snapshots
+from mac.training.transfer import send
 
 GPU = torch.device("cuda", 0)
 BATCH, STEPS, REPEATS = 32, 6, 3
@@ -131,7 +132,7 @@ def _throughput(where: str) -> list[dict]:
         for entry, config, peak in throughput.entries("paper", precision, "cuda", 1, BATCH, 12, where):
             clip, views = config.clip, 2 if entry["passes"] == 8 else 1
             shape = (BATCH, 3, clip.num_frames, clip.size, clip.size)
-            least = usage.least_bytes(entry["backbone"], entry["width"], shape, views, precision)
+            least = gpu_memory.least_bytes(entry["backbone"], entry["width"], shape, views, precision)
             found.append({"entry": entry, "gpu_memory_gib": peak / 2**10, "least_gib": least / 2**30})
             torch.cuda.empty_cache()
     return found

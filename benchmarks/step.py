@@ -20,7 +20,8 @@ from mac.data.clips import training_frames
 from mac.data.store import FrameStore
 from mac.methods.learner import Learner
 from mac.training import batches, processor
-from mac.training.batches import Batch, send
+from mac.training.batches import Batch
+from mac.training.transfer import send
 
 BATCH, STEPS, REPEATS, RATE = 16, 12, 5, 1e-4
 GOAL = 0.97  # ÷ the bare loop

@@ -18,7 +18,8 @@ from mac.augment.views import make_views
 from mac.methods.learner import Learner
 from mac.models.operators import declare_missing_operators
 from mac.training import processor
-from mac.training.batches import Batch, send
+from mac.training.batches import Batch
+from mac.training.transfer import send
 
 declare_missing_operators()
 from torchvision.transforms import v2  # noqa: E402

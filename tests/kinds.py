@@ -15,10 +15,11 @@ from mac.stages import finetune, pretrain
 from mac.stages.finetune import ActionLearner
 from mac.tracking import journal
 from mac.training import batches, readers
-from mac.training.batches import Batch, send
+from mac.training.batches import Batch
 from mac.training.distributed import ALONE
 from mac.training.run_folder import RunFolder
 from mac.training.snapshots import pack, unpack
+from mac.training.transfer import send
 from mac.validation import read_yaml
 
 KINDS = {

@@ -43,15 +43,15 @@ def _start(
     """
     from mac.data.store import FrameStore
     from mac.runtime import signals
-    from mac.training import distributed, processor, usage
+    from mac.training import distributed, gpu_memory, processor
     from mac.training.run_folder import RunFolder
 
     device = machine.prepare(config.precision)
-    with distributed.join(device) as world, usage.explained(device):
+    with distributed.join(device) as world, gpu_memory.explained(device):
         clip, network = config.clip, config.model
         shape = (config.optimiser.batch_size // world.size, 3, clip.num_frames, clip.size, clip.size)
-        least = usage.least_bytes(network.backbone, network.width, shape, views, config.precision)
-        usage.check(device, least)
+        least = gpu_memory.least_bytes(network.backbone, network.width, shape, views, config.precision)
+        gpu_memory.check(device, least)
         frames = FrameStore(paths.store.parent, getattr(paths, "boxes", None))
         run = f"{config.identify()} on data {frames.digest}"
         yield SimpleNamespace(

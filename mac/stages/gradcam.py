@@ -17,12 +17,13 @@ from mac.data.clips import test_frames
 from mac.data.store import FrameStore
 from mac.masks.frame_difference import foreground_masks
 from mac.masks.overlap import compare, describe
-from mac.models.cam import Row, choose_rows, class_activation_maps, draw, explain, group
+from mac.models.cam import class_activation_maps
+from mac.models.cam_figure import Row, choose_rows, draw, explain, group
 from mac.models.heads import ActionClassifier
 from mac.randomness import shuffle
 from mac.training import batches, checkpoint
-from mac.training.batches import send
 from mac.training.processor import to_fast_layout
+from mac.training.transfer import send
 
 FIGURES = ("F2", "F3", "F4")
 

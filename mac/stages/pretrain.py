@@ -13,11 +13,12 @@ from mac.data.store import FrameStore
 from mac.methods.learner import Learner
 from mac.methods.method import HELD_OUT
 from mac.training import batches, checkpoint, trainer
-from mac.training.batches import Batch, send
+from mac.training.batches import Batch
 from mac.training.distributed import ALONE, World
 from mac.training.loop import Loop
 from mac.training.processor import describe
 from mac.training.run_folder import RunFolder
+from mac.training.transfer import send
 
 
 @dataclass(frozen=True)

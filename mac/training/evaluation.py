@@ -13,8 +13,8 @@ from mac.augment.spatial import centre_crops, crop
 from mac.data.clips import test_frames
 from mac.data.store import FrameStore
 from mac.training import batches
-from mac.training.batches import send
 from mac.training.processor import autocast
+from mac.training.transfer import send
 
 
 @torch.no_grad()

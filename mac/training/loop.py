@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from mac.training import batches
-from mac.training.batches import Batch, Readback, send
+from mac.training.batches import Batch
 from mac.training.distributed import ALONE, World
 from mac.training.run_folder import RunFolder
+from mac.training.transfer import Readback, send
 from mac.training.usage import Usage
 
 

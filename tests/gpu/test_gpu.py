@@ -34,10 +34,10 @@ from mac.models.cam import class_activation_maps
 from mac.runtime import lease
 from mac.stages import probe
 from mac.tracking import journal
-from mac.training import processor, usage
-from mac.training.batches import Readback, send
+from mac.training import gpu_memory, processor
 from mac.training.processor import GpuError
 from mac.training.run_folder import Interrupted
+from mac.training.transfer import Readback, send
 
 HAS_GPU = torch.cuda.is_available()
 pytestmark = [
@@ -232,7 +232,7 @@ def test_running_out_of_memory_says_the_way_out():
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(0.02)
     try:
-        with pytest.raises(GpuError, match=r"ran out of memory: .* `jobs_per_gpu: 1`"), usage.explained(GPU):
+        with pytest.raises(GpuError, match=r"ran out of memory: .* `jobs_per_gpu: 1`"), gpu_memory.explained(GPU):
             torch.empty(2**34, dtype=torch.uint8, device=GPU)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
@@ -244,9 +244,9 @@ def test_a_gpu_that_others_fill_is_named_before_training():
     others = torch.empty(free - 2**31, dtype=torch.uint8, device=GPU)
     config, _ = default_row("paper")
     clip = config.clip
-    least = usage.least_bytes("r2plus1d_18", 64, (32, 3, clip.num_frames, clip.size, clip.size), 2, "tf32")
+    least = gpu_memory.least_bytes("r2plus1d_18", 64, (32, 3, clip.num_frames, clip.size, clip.size), 2, "tf32")
     with pytest.raises(GpuError, match=r"has [12]\.\d GiB of .* free, other processes hold the rest; this training"):
-        usage.check(GPU, least)
+        gpu_memory.check(GPU, least)
     del others
     torch.cuda.empty_cache()
 
@@ -263,7 +263,7 @@ def test_the_least_memory_of_a_training_is_less_than_it_takes_but_not_by_much(pr
     loop.folder.write = lambda _, **values: journal.append(values)
     loop.train(1, lambda _: [np.arange(8)], reader(store, 16))
     taken = 2**20 * journal[0]["system/gpu_memory_peak_megabytes"] - before
-    least = usage.least_bytes(config.model.backbone, 64, (8, 3, 16, 112, 112), 2, precision)
+    least = gpu_memory.least_bytes(config.model.backbone, 64, (8, 3, 16, 112, 112), 2, precision)
     assert 0.5 * taken < least < taken
 
 

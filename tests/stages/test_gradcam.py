@@ -21,7 +21,8 @@ from mac.data import clips, index, synthetic
 from mac.data.store import FrameStore, extract
 from mac.masks.overlap import compare
 from mac.masks.person_boxes import box_masks
-from mac.models.cam import Row, choose_rows, class_activation_maps, draw, group
+from mac.models.cam import class_activation_maps
+from mac.models.cam_figure import Row, choose_rows, draw, group
 from mac.models.heads import ActionClassifier
 from mac.stages import finetune, gradcam
 from mac.training import checkpoint
