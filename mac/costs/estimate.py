@@ -16,7 +16,7 @@ from mac.costs.throughput import Kind, Observed, Pace, ThroughputFile, clips_at_
 from mac.data import catalog
 from mac.data.check import USABLE
 from mac.methods import method_of
-from mac.pipeline import RECORDED, runs_of, writes
+from mac.pipeline import writes
 from mac.plan import Plan
 from mac.tracking import journal
 from mac.validation import ConfigError
@@ -111,33 +111,51 @@ def work(plan: Plan, known: dict[str, Size], results: Path = NOWHERE) -> pd.Data
         0 … 1; and ``clips_left`` and ``steps_left``.
     """
     rows, done = [], epochs_done(plan, results)
-    runs = [(stage, *item) for stage in RECORDED for item in runs_of(plan, stage).items()]
-    for stage, run_id, run in runs:
-        config, (training, testing) = run.config, kinds_of(run.config)
-        dataset, batch = config.store.dataset, clips_at_once(config)
+
+    def is_finished(stage: str, run_id: str, epoch: int | None = None) -> bool:
+        return writes(stage, run_id, results, epoch)["metrics"].exists()
+
+    for run_id, p in plan.pretrainings.items():
+        config, last, (training, testing) = p.config, max(p.epochs), kinds_of(p.config)
+        videos, held_out = known[config.store.dataset.identify()].sides[config.split]
+        kept, batch = sum(is_finished("pretrain", run_id, epoch) for epoch in p.epochs), clips_at_once(config)
+        state = _state(kept == len(p.epochs), done[run_id], last)
+        rows.append((run_id, "pretrain", state, training, *_train(videos, batch, last), done[run_id] / last))
+        tests = _test(held_out, 1, batch, len(p.epochs))
+        rows.append((run_id, "test", state, testing, *tests, kept / len(p.epochs)))
+    for run_id, f in plan.finetunings.items():
+        config, last, (training, testing) = f.config, f.config.optimiser.epochs, kinds_of(f.config)
+        dataset, batch, is_done = config.store.dataset, clips_at_once(config), is_finished("finetune", run_id)
         videos, tested = known[dataset.identify()].sides[config.split]
-        epochs = sorted(run.epochs) if stage == "pretrain" else [None]
-        finished = [writes(stage, run_id, results, epoch)["metrics"].exists() for epoch in epochs]
-        last = 1 if stage == "probe" else epochs[-1] or config.optimiser.epochs
-        begun = f"epoch {done[run_id]} of {last}" if done.get(run_id) else "open"
-        state = "done" if all(finished) else begun
-        if stage == "probe":
-            tested += videos
-        else:
-            if stage == "finetune" and config.videos_per_class and dataset.synthetic:
-                videos = min(videos, config.videos_per_class * dataset.synthetic.classes)
-            # An epoch leaves out the videos that don't fill a batch, unless there is only one batch.
-            steps = max(videos // batch, 1) * last
-            rows.append((run_id, stage, state, training, steps * min(batch, videos), steps, done[run_id] / last))
-        clips = 1 if stage == "pretrain" else config.evaluate.num_clips
-        steps = math.ceil(tested / max(batch // clips, 1))  # the clips of a video stay together
-        counts = tested * clips * len(epochs), steps * len(epochs)
-        name = "probe" if stage == "probe" else "test"
-        rows.append((run_id, name, state, testing, *counts, sum(finished) / len(finished)))
+        if config.videos_per_class and dataset.synthetic:
+            videos = min(videos, config.videos_per_class * dataset.synthetic.classes)
+        state = _state(is_done, done[run_id], last)
+        rows.append((run_id, "finetune", state, training, *_train(videos, batch, last), done[run_id] / last))
+        rows.append((run_id, "test", state, testing, *_test(tested, config.evaluate.num_clips, batch), is_done))
+    for run_id, probe in plan.probes.items():
+        config, is_done = probe.config, is_finished("probe", run_id)
+        videos = sum(known[config.store.dataset.identify()].sides[config.split])
+        tests = _test(videos, config.evaluate.num_clips, clips_at_once(config))
+        rows.append((run_id, "probe", _state(is_done, 0, 1), kinds_of(config)[1], *tests, is_done))
     found = pd.DataFrame(rows, columns=["run", "stage", "state", "kind", "clips", "steps", "done"])
     found = found.astype({"clips": int, "steps": int, "done": float})
     left = found[["clips", "steps"]].mul(1 - found["done"], axis=0).round().astype(int)
     return found.join(left.add_suffix("_left"))
+
+
+def _state(is_finished: bool, epoch: int, epochs: int) -> str:
+    return "done" if is_finished else f"epoch {epoch} of {epochs}" if epoch else "open"
+
+
+def _train(videos: int, batch: int, epochs: int) -> tuple[int, int]:
+    """Clips and steps; an epoch leaves out the videos that don't fill a batch, unless there is only one batch."""
+    steps = max(videos // batch, 1) * epochs
+    return steps * min(batch, videos), steps
+
+
+def _test(videos: int, clips: int, batch: int, times: int = 1) -> tuple[int, int]:
+    """Clips and steps; the clips of a video stay together."""
+    return videos * clips * times, math.ceil(videos / max(batch // clips, 1)) * times
 
 
 def hours(
@@ -201,9 +219,7 @@ def disk(plan: Plan, known: dict[str, Size], listed: ThroughputFile, results: Pa
         of_a_frame = listed.of_a_frame("bytes", config.width * config.height)
         return round(of_a_frame * known[config.dataset.identify()].frames), 0
 
-    segments = [
-        (writes("pretrain", i, results, epoch), p.config) for i, p in plan.pretrainings.items() for epoch in p.epochs
-    ]
+    segments = [(writes("pretrain", i, results, e), p.config) for i, p in plan.pretrainings.items() for e in p.epochs]
     finetunings = [(writes("finetune", i, results), f.config) for i, f in plan.finetunings.items()]
     files = {
         "downloads and videos": [(round(1e9 * sum(size.gigabytes for size in known.values())), 0)],
