@@ -88,7 +88,7 @@ class Folder:
         for stage, facts in STAGES.items():
             for run_id in self.ids(stage):
                 run = self.results / stage / run_id
-                is_finished = (run / list(facts.files.values())[-1]).exists()
+                is_finished = (run / facts.last).exists()
                 if not facts.is_training and not is_finished and _was_changed(run):
                     yield stage, run_id, "not finished and changed within a day: something may be making it"
                 if facts.is_training and (not _can_hold(_locks(run)) or any(map(_was_changed, run.glob("running*")))):

@@ -36,6 +36,11 @@ class Stage:
     by_epoch: bool = False
 
     @property
+    def last(self) -> str:
+        """The file that is written last: without it, a run is not finished."""
+        return list(self.files.values())[-1]
+
+    @property
     def kept(self) -> list[str]:
         """Small files that are recorded in MLflow and kept with a report."""
         return [name for option, name in self.files.items() if option in TESTED]
@@ -96,7 +101,7 @@ def reads(config: Any, results: Path) -> dict[str, Path]:
     """
 
     def made(stage: str, config: stages.Strict) -> Path:
-        return results / stage / config.identify() / list(STAGES[stage].files.values())[-1]
+        return results / stage / config.identify() / STAGES[stage].last
 
     files = {"store": made("store", config.store)}
     if getattr(config, "boxes", None):

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from mac.randomness import uniform
+from mac.randomness import shuffle, uniform
 
 COLOURS = "viridis"  # rises evenly in lightness: it reads in gray print and with every kind of colour vision
 SMALL = 96  # pixels; smaller frames are enlarged smoothly: as squares of pixels they would be hard to recognise
@@ -46,10 +46,9 @@ def choose_rows(members: np.ndarray, labels: np.ndarray, rows: int, keys: tuple[
     """Choose up to ``rows`` of the members (N,), one class after the other; the keys shuffle classes and members."""
     if not len(members):
         return members
+    members = shuffle(members, (*keys, "videos"))
     own = labels[members]
-    order = np.argsort(uniform((*keys, "videos", members), 1)[:, 0], kind="stable")
-    # A member's index within its class.
-    turn = pd.Series(own[order], order).groupby(own[order]).cumcount().sort_index()
+    turn = pd.Series(own).groupby(own).cumcount()  # a member's index within its class
     drawn = uniform((*keys, "classes", own), 1)[:, 0]
     return members[np.lexsort((drawn, turn))][:rows]
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, Task
 
 from mac.costs.estimate import epochs_done
+from mac.pipeline import writes
 from mac.plan import Plan
 from mac.tracking import journal
 
@@ -38,8 +39,8 @@ def bars(plan: Plan, results: Path, reports: Path) -> list[Bar]:
         return sum(path.exists() for path in paths)
 
     done = epochs_done(plan, results, journal.read)
-    stores = there(results / "store" / i / "store.json" for i in plan.stores)
-    checks = there(results / "masks" / i / "check.json" for i in plan.mask_checks)
+    stores = there(writes("store", i, results)["out"] for i in plan.stores)
+    checks = there(writes("masks", i, results)["out"] for i in plan.mask_checks)
     to_pretrain = sum(max(p.epochs) for p in plan.pretrainings.values())
     to_finetune = sum(f.config.optimiser.epochs for f in plan.finetunings.values())
     return [

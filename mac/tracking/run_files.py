@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mac.config import FinetuneConfig, PretrainConfig, ProbeConfig, read_config
-from mac.pipeline import RECORDED, STAGES, runs_of
+from mac.pipeline import RECORDED, STAGES, runs_of, writes
 from mac.plan import Plan
 from mac.tracking import journal
 from mac.tracking.replay import RunRecord
@@ -98,7 +98,8 @@ class RunFiles:
         """The confusion matrix of a finetuning or a probe; the mask check's picture of a pretraining."""
         if not isinstance(config, PretrainConfig):
             return [self._confusion(drawings)]
-        picture = config.mask_check and self._results / "masks" / config.mask_check.identify() / "check.png"
+        check = config.mask_check
+        picture = check and writes("masks", check.identify(), self._results)["picture"]
         return [picture] if picture and picture.exists() else []
 
     def _confusion(self, drawings: Path) -> Path:
