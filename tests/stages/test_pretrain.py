@@ -34,13 +34,16 @@ def undisturbed(frame_store, tmp_path_factory):
     return folder, *train(configure(), frame_store, folder, 2)
 
 
-OTHER = {
-    "pretrain.contrast": None, "pretrain.pretext.segments": 4, "pretrain.pretext.objective": "mse_n",
-    "pretrain.pretext.reverse": True, "pretrain.mask.source": "person_boxes",
-}  # fmt: skip
+VARIANTS = {
+    "MAC-SC-2 symmetric": {},
+    "MAC-SC-2 one-directional": {"pretrain.contrast.symmetric": False},
+    "MAC-S-4": {"pretrain.contrast": None, "pretrain.pretext.segments": 4},
+    "mse": {"pretrain.pretext.objective": "mse", "pretrain.mask.preset": "release", "pretrain.pretext.reverse": True},
+    "mse_n with boxes": {"pretrain.pretext.objective": "mse_n", "pretrain.mask.source": "person_boxes"},
+}
 
 
-@pytest.mark.parametrize("overrides", [{}, OTHER], ids=["contrast", "regression"])
+@pytest.mark.parametrize("overrides", VARIANTS.values(), ids=VARIANTS)
 def test_a_chain_of_segments_ends_where_one_training_ends(frame_store, tmp_path, overrides):
     config = configure(**overrides)
     _, whole = train(config, frame_store, tmp_path / "whole", 2)

@@ -52,6 +52,38 @@ def test_optimisers_get_their_settings(name, kind, own):
     assert {key: optimiser.param_groups[0][key] for key in expected} == expected
 
 
+def sgd(w, gradients, lr, momentum, decay):
+    velocity = 0
+    for gradient in gradients:
+        velocity = momentum * velocity + gradient + decay * w
+        w = w - lr * velocity
+    return w
+
+
+def adamw(w, gradients, lr, _, decay, betas=(0.9, 0.999), eps=1e-8):
+    mean = square = 0
+    for step, gradient in enumerate(gradients, 1):
+        w = w * (1 - lr * decay)
+        mean = betas[0] * mean + (1 - betas[0]) * gradient
+        square = betas[1] * square + (1 - betas[1]) * gradient**2
+        w = w - lr * mean / (1 - betas[0] ** step) / (np.sqrt(square / (1 - betas[1] ** step)) + eps)
+    return w
+
+
+@pytest.mark.parametrize("reference", [sgd, adamw])
+def test_fused_optimisers_follow_their_formulas(reference):
+    start, gradients = np.random.default_rng(3).normal(size=(2, 50)), np.random.default_rng(4).normal(size=(5, 2, 50))
+    weights = [torch.nn.Parameter(torch.tensor(row, dtype=torch.float32)) for row in start]
+    optimiser = build_optimiser(weights, reference.__name__, 0.1, 0.9, 0.05)
+    for step in gradients:
+        for weight, gradient in zip(weights, step, strict=True):
+            weight.grad = torch.tensor(gradient, dtype=torch.float32)
+        optimiser.step()
+    for weight, row, gradient in zip(weights, start, gradients.swapaxes(0, 1), strict=True):
+        expected = reference(row, gradient, 0.1, 0.9, 0.05)
+        np.testing.assert_allclose(weight.detach().numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_the_order_of_an_epoch_depends_on_the_videos_and_not_on_where_they_stand():
     videos = np.arange(100, 143)
     order = np.concatenate(batches.epoch_order(videos, 1, (1, "order", 0)))
