@@ -189,6 +189,7 @@ def test_members_behind_a_damaged_length_are_missed(tmp_path, out):
             r"\.rar: .*<!DOCTYPE html>.*zip, tar, tar\.gz and RAR in one part",
         ),
         (b"", "begins with b''"),
+        (b"BZh9junk", "BZh9junk"),
         (None, r"\.rar: missing"),
     ],
 )

@@ -61,7 +61,9 @@ def test_the_catalog_knows_how_many_videos_the_official_lists_name(real):
 def test_every_archive_is_a_file_of_its_own_and_whoever_pins_a_checksum_says_the_size(real):
     for name, source in real.items():
         archives = [archive for part in source.parts for archive in [*part.any_of, *part.all_of]]
-        assert all(archive.size for archive in archives if archive.sha256), name
+        pinned = [archive for archive in archives if archive.sha256]
+        assert pinned or not name.startswith(("ucf101", "hmdb51")), name
+        assert all(archive.size for archive in pinned), name
         for names in ([archive.file for archive in archives], [part.name for part in source.parts]):
             assert len(names) == len(set(names)), name
 
