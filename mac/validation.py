@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mac.runtime.atomic import write_text
+from mac.runtime.reading import DamagedFileError, read_text
 
 Model = TypeVar("Model", bound=BaseModel)
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -92,12 +93,14 @@ def read_yaml(path: Path) -> dict:
     """Read a YAML mapping.
 
     Raises:
-        ConfigError: the file is missing, isn't YAML, isn't a mapping, or writes a key twice.
+        ConfigError: the file is missing, isn't text or YAML, isn't a mapping, or writes a key twice.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
+        content = yaml.load(read_text(path), _UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file"]) from None
+    except DamagedFileError as error:
+        raise ConfigError([str(error)]) from None
     except yaml.YAMLError as error:
         raise ConfigError([f"{path}: {' '.join(str(error).split())}"]) from None
     if content is not None and not isinstance(content, dict):

@@ -118,7 +118,7 @@ def pretrain_command(config, store, folder, *more, device="cpu"):
     """The same as a rule calls it."""
     path = folder / config.identify() / "config.yaml"
     write_config(path, config)
-    words = ["--config", path, "--store", store._folder / "store.json", "--folder", folder / "running"]
+    words = ["--config", path, "--store", store.folder / "store.json", "--folder", folder / "running"]
     outputs = {"backbone": "b.safetensors", "state": "s.pt", "journal": "j.jsonl", "metrics": "m.json"}
     words += [word for name, file in outputs.items() for word in (f"--{name}", folder / file)]
     words += ["--until", config.optimiser.epochs, "--device", device, *more]

@@ -140,6 +140,15 @@ def test_a_key_written_twice_is_refused(folder):
     assert "key 'seeds' stands twice" in problems(folder)
 
 
+def test_a_file_in_another_encoding_is_read_or_named(folder):
+    path = folder / "default.yaml"
+    text, before = path.read_text(), plan.load(folder, "demo").scale
+    path.write_bytes(text.encode("utf-16"))
+    assert plan.load(folder, "demo").scale == before
+    path.write_bytes(text.encode() + b"\n# caf\xe9\n")
+    assert "found b'\\xe9\\n' — text in UTF-8 is read" in problems(folder)
+
+
 def test_ids_follow_values_not_spelling():
     base = {
         "name": "sgd", "sgd_momentum": 0.9, "weight_decay": 1e-4, "gradient_clip": 40.0, "batch_size": 32,

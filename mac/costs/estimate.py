@@ -1,6 +1,5 @@
 """What a plan costs: work counted from the configuration and from finished runs' files, device hours, and disk."""
 
-import json
 import math
 import os
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from mac.data.check import USABLE
 from mac.methods import method_of
 from mac.pipeline import writes
 from mac.plan import Plan
+from mac.runtime.reading import read_json, read_table
 from mac.tracking import journal
 from mac.validation import ConfigError
 
@@ -48,7 +48,7 @@ def _size(dataset: DatasetConfig, source: catalog.Source | None, config_dir: Pat
     generated = dataset.synthetic
     gigabytes = float(source.gigabytes or 0) if source and not generated else 0.0
     if (folder / "index.parquet").exists():
-        table = pd.read_parquet(folder / "index.parquet")
+        table = read_table(folder / "index.parquet")
         table = table[table["status"].isin(USABLE)]
         sides = {i: tuple(int((table[f"split_{i}"] == s).sum()) for s in ("train", "test")) for i in dataset.splits}
         return Size(sides, int(table["num_frames"].sum()), gigabytes, "index")
@@ -82,7 +82,7 @@ def epochs_done(
     def last(path: Path) -> int:
         try:
             return max((event["epoch"] for event in read(path) if event["event"] == "metrics"), default=0)
-        except (OSError, json.JSONDecodeError):
+        except (OSError, ValueError):  # cut off by a crash
             return 0
 
     done = {}
@@ -215,7 +215,7 @@ def disk(plan: Plan, known: dict[str, Size], listed: ThroughputFile, results: Pa
 
     def store(run_id: str, config: StoreConfig) -> tuple[int, int]:
         if (facts := writes("store", run_id, results)["out"]).exists():
-            return (size := json.loads(facts.read_text(encoding="utf-8"))["bytes"]), size
+            return (size := read_json(facts)["bytes"]), size
         of_a_frame = listed.of_a_frame("bytes", config.width * config.height)
         return round(of_a_frame * known[config.dataset.identify()].frames), 0
 

@@ -1,6 +1,5 @@
 """How fast devices are: by finished runs, by ``throughput.yaml``, or by the operations that torch counts."""
 
-import json
 import math
 import re
 import statistics
@@ -12,6 +11,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from mac.config import FinetuneConfig, Precision, PretrainConfig, Probability, ProbeConfig, Strict
 from mac.methods import method_of
+from mac.runtime.reading import DamagedFileError, read_json
 from mac.tracking import journal
 from mac.validation import ConfigError, read_yaml, validate
 
@@ -199,8 +199,8 @@ def own_rates(results: Path) -> list[Observed]:
         events = metrics.with_suffix(".jsonl") if model is PretrainConfig else metrics.with_name("journal.jsonl")
         try:
             config = validate(model, read_yaml(metrics.with_name("config.yaml")))
-            found += _rates(config, json.loads(metrics.read_text(encoding="utf-8")), journal.read(events))
-        except (ConfigError, OSError, KeyError, TypeError, ValueError):
+            found += _rates(config, read_json(metrics), journal.read(events))
+        except (ConfigError, DamagedFileError, OSError, KeyError, TypeError, ValueError):
             continue  # damaged, or written by another version: the report names it
     return found
 

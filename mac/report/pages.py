@@ -23,6 +23,7 @@ from mac.report.provenance import changes, data_note, measured_on
 from mac.report.results import Results
 from mac.report.texts import PENDING, number_text, render, score_text
 from mac.runtime.atomic import write_text
+from mac.runtime.reading import read_json
 
 PRETEXT = {"run": "Pretraining", "used_by": "Used by", "epoch": "Epoch"}
 PRETEXT |= {"text": "Held-out pretext accuracy", "chance": "Chance"}
@@ -191,4 +192,4 @@ def _gradcam(path: Path) -> list[dict[str, Any]]:
 
 def _card(folder: Path, name: str) -> dict[str, Any] | None:
     path = folder / "data" / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_json(path) if path.is_file() else None

@@ -58,6 +58,6 @@ def _place(path: Path, write: Callable[[Path], Any], ending: str, on_disk: bool)
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
         partial.replace(path)
-    except OSError:
+    except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -13,6 +13,7 @@ from mac.augment.colour import MEAN, STD
 from mac.config import FinetuneConfig, PretrainConfig, read_config
 from mac.models.backbones import build, exported, is_torchvisions, loading_lines, use_lines
 from mac.runtime.atomic import place
+from mac.runtime.reading import naming, read_json
 from mac.training import checkpoint
 
 HEAD, BACKBONE = "head.", "backbone."  # of the tensors of a finetuned classifier
@@ -128,7 +129,8 @@ def _read_classifier(path: Path, config: FinetuneConfig) -> tuple[torch.nn.Modul
             f" classifiers were kept. Delete {path.parent / 'metrics.json'} and run again (rule `finetune`), or export"
             f" what it started from: {config.pretrain_id or config.initial}"
         )
-    tensors = load_file(path)
+    with naming(path):
+        tensors = load_file(path)
     backbone = build(config.model.backbone, config.model.width)
     try:
         classifier = torch.nn.Linear(backbone.num_features, len(tensors[f"{HEAD}bias"]))
@@ -153,4 +155,4 @@ def _check_origin(path: Path, expected: dict[str, str]) -> None:
 def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise ExportError(f"{path}: missing, so this run has not ended; see `python -m mac plan`")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path)

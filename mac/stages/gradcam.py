@@ -21,6 +21,7 @@ from mac.models.cam import class_activation_maps
 from mac.models.cam_figure import Row, choose_rows, draw, explain, group
 from mac.models.heads import ActionClassifier
 from mac.randomness import shuffle
+from mac.runtime.reading import read_table
 from mac.training import batches, checkpoint
 from mac.training.processor import to_fast_layout
 from mac.training.transfer import send
@@ -72,7 +73,7 @@ def load(name: str, config: FinetuneConfig, weights: Path, predictions: Path, de
         )
     network = ActionClassifier(config.model.backbone, config.model.width, len(facts["classes"]))
     checkpoint.load_weights(weights, network, "classifier")
-    return Model(name, config, facts, to_fast_layout(network, device).eval(), pd.read_parquet(predictions))
+    return Model(name, config, facts, to_fast_layout(network, device).eval(), read_table(predictions))
 
 
 def run(

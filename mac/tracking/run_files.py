@@ -1,17 +1,15 @@
 """What a run has left in its folder, as a record for MLflow."""
 
-import json
 import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from mac.config import FinetuneConfig, PretrainConfig, ProbeConfig, read_config
 from mac.pipeline import RECORDED, STAGES, runs_of, writes
 from mac.plan import Plan
+from mac.runtime.reading import read_json, read_table
 from mac.tracking import journal
 from mac.tracking.replay import RunRecord
 
@@ -105,8 +103,8 @@ class RunFiles:
     def _confusion(self, drawings: Path) -> Path:
         from mac.report.figures import draw_confusion  # matplotlib: only where a picture is drawn
 
-        final = json.loads(self._finals[0].read_text(encoding="utf-8"))
-        predictions = pd.read_parquet(self._folder / "predictions.parquet")
+        final = read_json(self._finals[0])
+        predictions = read_table(self._folder / "predictions.parquet")
         path = drawings / "confusion_matrix.png"
         draw_confusion(predictions, final["classes"], f"top-1 {final['top1']:.1f} % of {final['videos']} videos", path)
         return path

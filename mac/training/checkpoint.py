@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from mac.runtime.atomic import place
+from mac.runtime.reading import naming
 
 
 class CheckpointError(Exception):
@@ -34,9 +35,12 @@ def load_weights(path: Path, network: torch.nn.Module, kind: str = "backbone") -
 
     Raises:
         CheckpointError: the file's tensors are not this network's.
+        mac.runtime.reading.DamagedFileError: the file is damaged.
     """
+    with naming(path):
+        tensors = load_file(path)
     try:
-        network.load_state_dict(load_file(path))
+        network.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(f"{path}: not a checkpoint of this {kind} — {error}") from None
 
@@ -66,8 +70,10 @@ def load_state(path: Path, run: str) -> dict[str, Any]:
 
     Raises:
         CheckpointError: it is another run's.
+        mac.runtime.reading.DamagedFileError: the file is damaged.
     """
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    with naming(path):
+        state = torch.load(path, map_location="cpu", weights_only=True)
     if state["run"] != run:
         raise CheckpointError(f"{path}: the state of run {state['run']}, but this is run {run}; delete or move it")
     return state

@@ -249,7 +249,7 @@ def test_the_command_needs_files_alone(pair, frame_store, root, tmp_path):
     write_config(start, pretraining)
 
     def arguments(pretraining):
-        words = ["gradcam", "--pretraining", pretraining, "--store", frame_store._folder / "store.json"]
+        words = ["gradcam", "--pretraining", pretraining, "--store", frame_store.folder / "store.json"]
         for option, name in {
             "configs": "config.yaml",
             "classifiers": "classifier.safetensors",
