@@ -1,6 +1,5 @@
 """Results that are kept beside a report and restored instead of running; known by their ids. No torch."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -12,7 +11,9 @@ from typing import Any
 
 from mac.pipeline import files_of, results_of
 from mac.plan import Plan
+from mac.runtime import waiting
 from mac.runtime.atomic import replace, write_json
+from mac.runtime.reading import read_json
 
 PROVENANCE = "provenance.json"
 MADE_ON = ("device", "commit", "torch", "index_digest")  # facts in the metrics of kept runs
@@ -163,7 +164,8 @@ def keep(plan: Plan, finished: Collection[str], results: Path, report: Path) -> 
     kept.mkdir(parents=True, exist_ok=True)
     folder = os.open(kept, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # the provenance is read, added to and written
+        # The provenance is read, added to and written.
+        waiting.lock(folder, f"another process that keeps results in {kept}")
         before = read_provenance(kept) if (kept / PROVENANCE).is_file() else {"runs": {}, "report": {}}
         runs, planned = before["runs"], set(results_of(plan))
         for run in runs.keys() - planned:
@@ -205,7 +207,7 @@ def restore(kept: Path, run: str, results: Path) -> None:
 def _made_on(kept: Path, runs: Collection[str]) -> dict[str, list[str]]:
     """Devices, commits, torch versions and index digests in the metrics of the kept runs, each once."""
     files = (next(name for name in files_of(run) if name.endswith(".json")) for run in runs)
-    facts = [json.loads((kept / name).read_text(encoding="utf-8")) for name in files]
+    facts = [read_json(kept / name) for name in files]
     return {name: sorted({str(run[name]) for run in facts if name in run}) for name in MADE_ON}
 
 

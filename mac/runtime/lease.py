@@ -17,8 +17,9 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from mac.runtime import waiting
 
 PRETENDED = "MAC_DEVICES"  # names of devices to lease in place of the machine's, for tests
 ONLY_NAMES = "MAC_PRETEND_GPUS"  # set where a cluster's devices exist in name only, for tests: trainings use the CPU
@@ -27,7 +28,6 @@ GRANTED = "CUDA_VISIBLE_DEVICES"
 CLUSTER_JOB = "SLURM_JOB_ID"
 LEASED = "MAC_LEASED"  # set for the command: a lease inside it takes no further devices
 DEVICE_FILES = Path("/dev")
-PAUSE = 0.2  # seconds between two looks at devices that are taken
 
 
 class LeaseError(Exception):
@@ -145,16 +145,18 @@ def lease(count: int, available: list[str], folder: Path, per_device: int = 1) -
     with contextlib.suppress(OSError):
         folder.chmod(0o777)  # other users of the machine take part
     turn = _open(folder / "turn.lock")
-    fcntl.flock(turn, fcntl.LOCK_EX)
     taken: list[str] = []
-    while len(taken) < count:
+
+    def take() -> bool:
         # Fill one place on every device before a second place on any, so that jobs spread over the devices.
         for place in range(per_device):
             for device in available:
                 if len(taken) < count and device not in taken and _try(folder / f"{device}.{place}.lock"):
                     taken.append(device)
-        if len(taken) < count:
-            time.sleep(PAUSE)
+        return len(taken) == count
+
+    waiting.lock(turn, f"another job that waits for GPUs ({folder / 'turn.lock'})")
+    waiting.wait_until(take, f"{count} of the GPUs {', '.join(available)}: other jobs hold them ({folder})")
     os.close(turn)
     return taken
 

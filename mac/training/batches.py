@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mac.data.store import FrameStore
 from mac.randomness import shuffle
+from mac.runtime.waiting import told_each
 from mac.training import readers
 
 
@@ -113,4 +114,4 @@ def read(
     )
     with readers.starting():
         batches = iter(loader)
-    yield from batches
+    yield from told_each(batches, f"frames: {workers} processes read them from {store.folder}")

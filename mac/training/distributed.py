@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mac.runtime.signals import die_with_parent
+from mac.runtime.waiting import told
 
 STARTER = "MAC_STARTER"  # the process that started ours, by number
 MEETING = "MAC_MEETING"  # where processes started by `launch` find each other; torchrun gives its own an address
@@ -113,7 +114,8 @@ def join(device: torch.device) -> Iterator[World]:
     # Counts and flags are exchanged on the CPU: they must not wait for work that is queued on the GPU.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     rank, meeting = int(os.environ["RANK"]), os.environ.get(MEETING, "env://")
-    dist.init_process_group(backend, init_method=meeting, rank=rank, world_size=size)
+    with told(f"the other {size - 1} processes of this training"):
+        dist.init_process_group(backend, init_method=meeting, rank=rank, world_size=size)
     _met.append(dist.group.WORLD)
     try:
         yield World(rank, size)

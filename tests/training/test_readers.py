@@ -23,7 +23,7 @@ from mac.training.usage import cpu_seconds
 class Witness:
     """A store whose frames tell which process read them."""
 
-    lengths = np.ones(100, int)
+    lengths, folder = np.ones(100, int), Path("made up")
 
     def clips(self, videos, frames):
         return np.full((len(videos), 1, 1, 1, 3), os.getpid() % 256, np.uint8)
@@ -79,7 +79,7 @@ def test_little_shared_memory_is_told_before_a_reader_starts(monkeypatch):
 class Large:
     """A store with a clip of a megabyte, as far as can be seen."""
 
-    lengths = np.ones(100, int)
+    lengths, folder = np.ones(100, int), Path("made up")
 
     def clips(self, videos, frames):
         return np.zeros(len(videos) * 2**20, np.uint8)
@@ -131,7 +131,7 @@ if __name__ == "__main__":
 class Slow:
     """A store that takes its time."""
 
-    lengths = np.ones(100, int)
+    lengths, folder = np.ones(100, int), Path("made up")
 
     def clips(self, videos, frames):
         time.sleep(0.03)
