@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmarks.harness import Finding, exponent, machine, markdown, save
 from benchmarks.sample import scanned
-from mac.data import check, index
+from mac.data import check, index, inventory
 from mac.data.clips import training_frames
 from mac.data.store import FrameStore, extract
 
@@ -115,7 +115,7 @@ def _large(folder: Path) -> dict[str, float]:
         seconds[name] = time.perf_counter() - began
         return result
 
-    listed = timed("list the files", lambda: index.take(folder, "kinetics"))
+    listed = timed("list the files", lambda: inventory.take(folder, "kinetics"))
     finding = check.Finding(num_frames=FRAMES, fps=30.0, width=340, height=256)
     scans = pd.DataFrame([finding.row()] * count).assign(content=[f"{number:032x}" for number in range(count)])
     table = timed("join the scans into an index", lambda: index.assemble(listed, [scans]))

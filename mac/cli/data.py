@@ -21,6 +21,7 @@ from mac.cli.options import (
 )
 from mac.data.layouts import LAYOUTS
 from mac.runtime.atomic import write_json, write_table, write_text
+from mac.runtime.reading import read_table
 
 if TYPE_CHECKING:  # imported where it is used: help must not wait for pydantic
     from mac.config import BoxesConfig, DatasetConfig, StoreConfig
@@ -73,10 +74,10 @@ def fetch(name: str, paths: SimpleNamespace, config_dir: Path, offline: bool) ->
 @workers
 def subset(layout: str, paths: SimpleNamespace, workers: int) -> None:
     """Write the manifest of the part of a data set that a folder holds: names, frames, digests of the videos."""
-    from mac.data import index
+    from mac.data import index, inventory
     from mac.data.check import scan
 
-    listed = index.take(paths.root, layout)
+    listed = inventory.take(paths.root, layout)
     listed = listed[(listed["file"] != "") & (listed["label"] != "")].reset_index(drop=True)
     found = index.assemble(listed, [scan(list(listed["file"]), paths.root, workers)])
     table = index.usable(found)[["path", "num_frames", "content"]]
@@ -90,9 +91,9 @@ def subset(layout: str, paths: SimpleNamespace, workers: int) -> None:
 @config_dir
 def list_videos(config: "DatasetConfig", paths: SimpleNamespace, config_dir: Path) -> None:
     """Find the file of every listed video of a data set."""
-    from mac.data import index
+    from mac.data import inventory
 
-    table = index.take(paths.root, config.layout, index.read_subset(config.subset, config_dir))
+    table = inventory.take(paths.root, config.layout, inventory.read_subset(config.subset, config_dir))
     write_table(paths.out, table)
     print(f"{config.name}: {len(table)} videos, {(table['file'] != '').sum()} with a file")
 
@@ -103,11 +104,9 @@ def list_videos(config: "DatasetConfig", paths: SimpleNamespace, config_dir: Pat
 @workers
 def scan(paths: SimpleNamespace, shard: tuple[int, int], workers: int) -> None:
     """Decode one shard of a data set's videos and note what is wrong with them."""
-    import pandas as pd
-
     from mac.data import check, index
 
-    part = index.shard(pd.read_parquet(paths.listing), *shard)
+    part = index.shard(read_table(paths.listing), *shard)
     write_table(paths.out, check.scan(list(part["file"]), paths.root, workers))
 
 
@@ -125,12 +124,10 @@ def index(
     max_unusable: dict[str, float],
 ) -> None:
     """Join the scans of a data set into its index, and list beside it what is left out; refuse an unusable index."""
-    import pandas as pd
+    from mac.data import index, inventory
 
-    from mac.data import index
-
-    subset = index.read_subset(config.subset, config_dir)
-    table = index.assemble(pd.read_parquet(paths.listing), [pd.read_parquet(path) for path in scans], subset)
+    subset = inventory.read_subset(config.subset, config_dir)
+    table = index.assemble(read_table(paths.listing), [read_table(path) for path in scans], subset)
     columns = ["path", "file", "status", "reason", "num_frames"]
     left_out = table.loc[table["status"] != index.OK, columns]
     write_text(paths.out.with_name("left_out.csv"), left_out.to_csv(index=False, lineterminator="\n"))
@@ -146,14 +143,12 @@ def index(
 @workers
 def extract(paths: SimpleNamespace, shard: tuple[int, int], workers: int) -> None:
     """Extract the frames of one shard of a data set's videos, into the folder of CONFIG."""
-    import pandas as pd
-
     from mac.config import StoreConfig, read_config
     from mac.data import index
     from mac.data.store import extract_shard
 
     wanted = read_config(paths.config, StoreConfig)
-    part = index.shard(index.usable(pd.read_parquet(paths.index)), *shard)
+    part = index.shard(index.usable(read_table(paths.index)), *shard)
     table = extract_shard(paths.root, part, paths.config.parent, wanted.width, wanted.height, workers)
     write_table(paths.out, table)
 
@@ -164,12 +159,10 @@ def extract(paths: SimpleNamespace, shard: tuple[int, int], workers: int) -> Non
 @several_paths("parts")
 def store(config: "StoreConfig", paths: SimpleNamespace, parts: tuple[Path, ...]) -> None:
     """Join extracted shards into a frame store; its OUT (store.json) is written last."""
-    import pandas as pd
-
     from mac.data.store import assemble
 
-    shards = [pd.read_parquet(path) for path in parts]
-    assemble(pd.read_parquet(paths.index), shards, paths.out.parent, config.width, config.height)
+    shards = [read_table(path) for path in parts]
+    assemble(read_table(paths.index), shards, paths.out.parent, config.width, config.height)
 
 
 @theme.command()
@@ -179,12 +172,10 @@ def store(config: "StoreConfig", paths: SimpleNamespace, parts: tuple[Path, ...]
 @on_machine
 def detect(config: "BoxesConfig", paths: SimpleNamespace, shard: tuple[int, int], machine: Machine) -> None:
     """Find (or read) the persons in one shard of a data set's videos."""
-    import pandas as pd
-
     from mac.data import index
     from mac.stages import detect
 
-    part = index.shard(index.usable(pd.read_parquet(paths.index)), *shard)
+    part = index.shard(index.usable(read_table(paths.index)), *shard)
     device = machine.prepare(deterministic=False)
     write_table(paths.out, detect.run(config, paths.root, part, paths.weights, device))
 
@@ -195,11 +186,9 @@ def detect(config: "BoxesConfig", paths: SimpleNamespace, shard: tuple[int, int]
 @several_paths("parts")
 def boxes(config: "BoxesConfig", paths: SimpleNamespace, parts: tuple[Path, ...]) -> None:
     """Join the person boxes of all shards."""
-    import pandas as pd
-
     from mac.data import boxes
 
-    table = boxes.join([pd.read_parquet(path) for path in parts])
+    table = boxes.join([read_table(path) for path in parts])
     write_table(paths.out, table)
     print(f"{config.dataset.name}: {len(table)} boxes on {table['path'].nunique()} videos")
 
@@ -210,11 +199,9 @@ def boxes(config: "BoxesConfig", paths: SimpleNamespace, parts: tuple[Path, ...]
 @several_paths("pictures")
 def describe(title: str, paths: SimpleNamespace, pictures: tuple[Path, ...]) -> None:
     """Write the data card of a data set: a page, its numbers beside it as JSON, and its pictures."""
-    import pandas as pd
-
     from mac.report import cards, figures
 
-    table = pd.read_parquet(paths.index)
+    table = read_table(paths.index)
     facts = cards.summarise(table)
     figures.draw_lengths(table, title, list(pictures))
     write_json(paths.out.with_suffix(".json"), facts)

@@ -1,18 +1,18 @@
 """Bring a data set's folder to completeness: lists, videos, and a record of where they are from."""
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from mac.data import archives, index
+from mac.data import archives, inventory
 from mac.data.catalog import Archive, ArchiveList, Choice, Part, Source
 from mac.data.download import ChecksumError, DownloadError, download
 from mac.data.layouts import kinetics
-from mac.data.splits import LayoutError
+from mac.data.splits import LayoutError, read_text
 from mac.runtime.atomic import write_json, write_text
+from mac.runtime.reading import read_json
 
 RECORD = ".fetched"  # a hidden folder in the data set's folder, with a file for each part that was fetched
 
@@ -80,8 +80,8 @@ class _Part:
     def found(self) -> str | list[str] | None:
         """Say where the part is from if it is complete."""
         if self.receipt.exists():
-            return json.loads(self.receipt.read_text())
-        present = [any(self.root.rglob(name)) for name in self.part.present] or [any(index.videos(self.root))]
+            return read_json(self.receipt)
+        present = [any(self.root.rglob(name)) for name in self.part.present] or [any(inventory.videos(self.root))]
         return "found" if all(present) and not self.begun.exists() else None
 
     def complete(self) -> str | list[str]:
@@ -97,7 +97,7 @@ class _Part:
 
     def _read_list(self, entry: ArchiveList) -> list[Archive]:
         path = self._bring(Archive(file=entry.urls[0].rsplit("/", 1)[-1], urls=entry.urls), self.record)
-        names = {url: f"{entry.into}_{url.rsplit('/', 1)[-1]}" for url in path.read_text(encoding="utf-8").split()}
+        names = {url: f"{entry.into}_{url.rsplit('/', 1)[-1]}" for url in read_text(path).split()}
         return [Archive(file=name, urls=[url], into=entry.into, discard=True) for url, name in names.items()]
 
     def _unpack_any(self) -> str:
@@ -146,11 +146,13 @@ def _choose(declared: Choice, root: Path, say: Callable[[str], None]) -> None:
         except LayoutError as error:
             hint = f"{root.name} is chosen from {declared.of}, which `python -m mac fetch {declared.of}` brings"
             raise MissingDataError(f"{error}; {hint}") from None
-        ids[part] = set(min(root.rglob(f"{part}_ytid_list.txt")).read_text(encoding="utf-8").split())
+        ids[part] = set(read_text(min(root.rglob(f"{part}_ytid_list.txt"))).split())
     counts = {"train": declared.train, "val": declared.val}
     chosen = kinetics.choose(tables, ids, declared.classes, counts, declared.seed)
     for part, table in chosen.items():
-        write_text(root / "annotations" / f"{part}.csv", table.to_csv(index=False, lineterminator="\n"))
+        write_text(
+            root / "annotations" / f"{part}.csv", table.drop(columns="line").to_csv(index=False, lineterminator="\n")
+        )
     if not os.path.lexists(link := root / declared.of):
         link.symlink_to(os.path.relpath(larger.resolve(), root.resolve()))
     labels = sorted(chosen["train"]["label"].unique())

@@ -1,12 +1,20 @@
 """What all layouts need: the sides of a split, official lists, and the videos of a synthetic data set."""
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from mac.runtime import reading
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPLITS = (1, 2, 3)  # columns of an index; a layout may define fewer
 TRAIN, TEST, UNUSED = "train", "test", "unused"
+VIDEO_ENDINGS = (".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".m4v")
 GROUPS = 25  # source groups that the synthetic videos of a class are spread over, as in UCF101
 
 
@@ -45,13 +53,89 @@ def find_list(root: Path, folder: str, *names: str) -> Path:
     Raises:
         LayoutError: there is none.
     """
-    elsewhere = (path for name in names for path in sorted(root.rglob(name)))
+    elsewhere = (path for name in names for path in sorted(root.rglob(name)) if is_own(path.relative_to(root)))
     for path in chain((root / folder / name for name in names), elsewhere):
         if path.is_file():
             return path
     raise LayoutError(f"{root / folder / names[0]}: missing — put the official lists there, or correct `data_root`")
 
 
-def read_lines(path: Path) -> list[str]:
-    """Read the lines of a list, stripped; empty ones are left out."""
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+def is_own(path: PurePath) -> bool:
+    """Whether a path is a data set's: not hidden, and not what macOS leaves in archives (``._NAME``, ``__MACOSX``)."""
+    return not any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+
+
+def read_text(path: Path) -> str:
+    """Read a list as :func:`mac.runtime.reading.read_text` does.
+
+    Raises:
+        LayoutError: the list is in another encoding; the message names the line if it can.
+    """
+    try:
+        return reading.read_text(path)
+    except reading.DamagedFileError as error:
+        raise LayoutError(str(error)) from None
+
+
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """Read the lines of a list with their numbers, stripped; empty ones are left out.
+
+    Raises:
+        LayoutError: as :func:`read_text`.
+    """
+    lines = enumerate(read_text(path).split("\n"), 1)
+    return [(number, line.strip()) for number, line in lines if line.strip()]
+
+
+def read_table(path: Path, columns: list[str]) -> "pd.DataFrame":
+    """Read a list with a head (CSV) as text, and the number of each row's line in the column ``line``.
+
+    Raises:
+        LayoutError: it can't be read, lacks a column, or a row lacks a value.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(io.StringIO(read_text(path)), dtype=str, skipinitialspace=True)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise LayoutError(f"{path}: {error} — a comma-separated list with a head is read") from None
+    table.columns = table.columns.str.strip()
+    if lacking := [column for column in columns if column not in table]:
+        raise LayoutError(
+            f"{path}, line 1: found the columns {', '.join(table.columns)} — lacks the column(s) {', '.join(lacking)}"
+        )
+    table = table.apply(lambda column: column.str.strip()).assign(line=range(2, len(table) + 2))
+    for column in columns:
+        if (empty := table[column].fillna("") == "").any():
+            line = table.loc[empty, "line"].iloc[0]
+            raise LayoutError(f"{path}, line {line}: found no {column} — each row has one — complete or delete the row")
+    return table
+
+
+class Listing:
+    """The videos of official lists while these are read: each has one label, and in each split one side."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, str]] = {}
+        self._places: dict[tuple[str, int], str] = {}
+        self._labels: dict[str, str] = {}
+
+    def add(self, place: str, split: int, side: str, path: str, label: str, group: str) -> None:
+        """Add a line of a list; ``place`` names it in messages.
+
+        Raises:
+            LayoutError: the video stands on another side of the split too, or its class under another spelling.
+        """
+        first = self._labels.setdefault(label.casefold(), label)
+        if first != label:
+            raise LayoutError(f"{place}: found class {label!r}, elsewhere {first!r} — one spelling is allowed")
+        row = self.rows.setdefault(
+            path, {"path": path, "label": label, "group": group} | {f"split_{s}": UNUSED for s in SPLITS}
+        )
+        before = self._places.setdefault((path, split), place)
+        if before != place and row[f"split_{split}"] != side:
+            raise LayoutError(
+                f"{place}: found {path} as {side} video of split {split}, which {before} lists as"
+                f" {row[f'split_{split}']} — one side is allowed — delete one of the lines"
+            )
+        row[f"split_{split}"] = side

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mac.data import catalog, fetch, index
+from mac.data import catalog, fetch, inventory
 from mac.data.layouts.kinetics import ChoiceError, choose
 
 COUNTS = {"train": 520, "val": 120}  # 13 and 3 of each of 40 classes
@@ -145,10 +145,10 @@ def test_the_drawn_set_finds_its_videos_in_the_larger_one(mini):
     assert done["choice"] == {"of": "kinetics400", "classes": 2, "train": 8, "val": 2, "seed": 1}
     assert (folder / "kinetics400").is_symlink()
     assert (folder / "kinetics400").resolve() == (folder.parent / "kinetics400").resolve()
-    table = index.take(folder, "kinetics")
+    table = inventory.take(folder, "kinetics")
     assert (table["split_1"].value_counts()["train"], table["split_1"].value_counts()["test"]) == (8, 2)
     assert set(table["label"].value_counts()) == {5}  # no row of a video that was not drawn, listed or unlisted
-    whole = index.take(folder.parent / "kinetics400", "kinetics").set_index("path")
+    whole = inventory.take(folder.parent / "kinetics400", "kinetics").set_index("path")
     assert set(table["path"]) < set(whole.index)
     assert list(table["file"]) == [f"kinetics400/{whole.at[path, 'file']}" for path in table["path"]]
     assert all((folder / file).is_file() for file in table["file"])
@@ -171,7 +171,7 @@ def test_drawing_again_gives_the_same_bytes_wherever_the_folders_are(mini, tmp_p
     for name in ("kinetics400", "minikinetics100"):
         shutil.move(tmp_path / name, tmp_path / "elsewhere" / name)
     folder = tmp_path / "elsewhere" / "minikinetics100"
-    table = index.take(folder, "kinetics")
+    table = inventory.take(folder, "kinetics")
     assert len(table) == 10
     assert all((folder / file).is_file() for file in table["file"])
     assert written() == first

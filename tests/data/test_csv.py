@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from mac.cli import main
-from mac.data import index, store
+from mac.data import inventory, store
 from mac.data.layouts.csv import divide
 from mac.data.splits import TEST, TRAIN, LayoutError
 
@@ -23,7 +23,7 @@ def listed(tmp_path):
         for name in files:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).touch()
-        return index.read_lists(tmp_path, "csv")
+        return inventory.read_lists(tmp_path, "csv")
 
     return write
 
@@ -116,14 +116,14 @@ def test_of_very_many_problems_the_first_are_told_and_the_rest_counted(listed):
         ("path,label\na.mp4,Run\n", "line 2: class 'Run' has no test video, 1 in 1 groups — each class needs training"),
         ("path,label,split\na.mp4,Run,test\n", "line 2: class 'Run' has no train video"),
         ("path,label,group\na.mp4,Run,g\nb.mp4,Run,g\n", "line 2: class 'Run' has no test video, 2 in 1 groups"),
-        (b"path,label\n\xff,Run\n", "can't decode .* comma-separated text in UTF-8 is read"),
+        (b"path,label\n\xff,Run\n", r"line 2: found b'\\xff,Run\\n' — text in UTF-8 is read"),
     ],
 )
 def test_a_list_that_cant_be_used_is_named(text, told, listed, tmp_path):
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).touch()
     with pytest.raises(LayoutError, match=told):
-        listed(text) if text is not None else index.read_lists(tmp_path, "csv")
+        listed(text) if text is not None else inventory.read_lists(tmp_path, "csv")
 
 
 def test_files_of_the_same_name_are_told_apart(copied):
@@ -132,7 +132,7 @@ def test_files_of_the_same_name_are_told_apart(copied):
     first, *rest = sorted((root / "Clap").iterdir())
     (root / "replacement").mkdir()
     shutil.copy(rest[0], root / "replacement" / first.name)
-    table = index.take(root, "csv")
+    table = inventory.take(root, "csv")
     assert table.loc[table["label"] != "", "file"].tolist() == table.loc[table["label"] != "", "path"].tolist()
     assert table.loc[table["label"] == "", "file"].tolist() == [f"replacement/{first.name}"]
 

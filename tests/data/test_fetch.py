@@ -18,7 +18,7 @@ import yaml
 from packing import packed
 
 from mac.cli import main
-from mac.data import archives, catalog, fetch, index
+from mac.data import archives, catalog, fetch, inventory
 from mac.data.archives import ArchiveError
 from mac.data.download import DownloadError
 from mac.data.fetch import MissingDataError
@@ -130,7 +130,7 @@ def snapshot(folder):
 
 def assert_same_videos(folder, original, layout, kept=None):
     """Every listed video has a file with the original's content, and no other video is there."""
-    wanted, found = index.take(original, layout), index.take(folder, layout)
+    wanted, found = inventory.take(original, layout), inventory.take(folder, layout)
     pd.testing.assert_frame_equal(found.drop(columns="file"), wanted.drop(columns="file"))
     for there, here in zip(wanted.itertuples(), found.itertuples(), strict=True):
         if kept is None or there.label in kept:
@@ -159,7 +159,7 @@ def test_kinetics_archives_are_discarded_and_mended_videos_win(kinetics):
     complete()
     assert not [path for path in folder.rglob("*") if path.name.endswith((".gz", ".tgz"))]
     (bad,) = (path for path in folder.rglob("*.mp4") if path.read_bytes() == b"no video at all")
-    table = index.take(folder, "kinetics")
+    table = inventory.take(folder, "kinetics")
     (mended,) = table.loc[table["file"].str.endswith(bad.name), "file"]
     assert mended.startswith("replacement/")
     assert set(table["file"].str.split("/").str[0]) == {"train", "val", "replacement"}
@@ -178,7 +178,7 @@ def test_a_folder_that_the_user_extracted_is_used_as_it_is(name, offline, source
 def test_a_part_of_the_classes_with_another_ending_in_another_folder_is_used(ucf, server, synthetic_data):
     (complete, folder), original = ucf, synthetic_data / "ucf101"
     shutil.copytree(original / "ucfTrainTestlist", folder / "my lists")
-    kept = sorted(index.take(original, "ucf101")["label"].unique())[:2]
+    kept = sorted(inventory.take(original, "ucf101")["label"].unique())[:2]
     for label in kept:
         for path in shutil.copytree(original / "UCF-101" / label, folder / "mine" / label).iterdir():
             path.rename(path.with_suffix(".MKV"))

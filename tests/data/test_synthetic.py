@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from packing import contents
 
-from mac.data import index, splits, synthetic
+from mac.data import inventory, splits, synthetic
 from mac.data.check import examine
 from mac.data.layouts import LAYOUTS
 
@@ -53,7 +53,7 @@ def test_a_layout_reads_what_it_writes(layout, videos, tmp_path):
     for video in planned:
         (tmp_path / video.path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / video.path).touch()
-    table = index.read_lists(tmp_path, layout).set_index("path")
+    table = inventory.read_lists(tmp_path, layout).set_index("path")
     assert set(table.index) == {video.path for video in planned}
     assert table["label"].nunique() == 3
     for number in splits.SPLITS:

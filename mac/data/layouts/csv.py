@@ -6,11 +6,12 @@ where it is empty, each video is its own group. ``split`` says train or test; wi
 
 import csv
 import hashlib
+import io
 from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from mac.data.splits import TEST, TRAIN, UNUSED, LayoutError, SyntheticVideo, spread
+from mac.data.splits import TEST, TRAIN, UNUSED, LayoutError, SyntheticVideo, read_text, spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,11 +30,10 @@ def read(root: Path) -> "pd.DataFrame":
     if not path.is_file():
         raise LayoutError(f"{path}: missing — write it, with the columns path, label and perhaps split and group")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            found = reader.fieldnames or []
-            rows = [{**row, "line": reader.line_num} for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(io.StringIO(read_text(path)), strict=True)
+        found = reader.fieldnames or []
+        rows = [{**row, "line": reader.line_num} for row in reader]
+    except csv.Error as error:
         raise LayoutError(f"{path}: {error} — comma-separated text in UTF-8 is read") from None
     if lacking := [column for column in ("path", "label") if column not in found]:
         raise LayoutError(

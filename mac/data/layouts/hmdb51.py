@@ -2,10 +2,22 @@
 
 import re
 from collections import defaultdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from mac.data.splits import TEST, TRAIN, UNUSED, LayoutError, SyntheticVideo, find_list, read_lines, spread
+from mac.data.splits import (
+    TEST,
+    TRAIN,
+    UNUSED,
+    VIDEO_ENDINGS,
+    LayoutError,
+    Listing,
+    SyntheticVideo,
+    find_list,
+    is_own,
+    read_lines,
+    spread,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,18 +31,17 @@ def read(root: Path) -> "pd.DataFrame":
     """Read the lists of ``test_train_splits``."""
     import pandas as pd
 
-    folder = find_list(root, "test_train_splits", "*_test_split1.txt").parent
-    rows: dict[str, dict[str, str]] = {}
-    for listed in sorted(folder.glob("*_test_split[123].txt")):
+    folder, listing = find_list(root, "test_train_splits", "*_test_split1.txt").parent, Listing()
+    for listed in sorted(path for path in folder.glob("*_test_split[123].txt") if is_own(path.relative_to(root))):
         label, split = listed.stem.rsplit("_test_split", 1)
-        for line in read_lines(listed):
-            video, _, use = line.rpartition(" ")
-            if use not in USES:
-                raise LayoutError(f"{listed}: {line!r} — expected a file name and 0, 1 or 2")
-            path = f"videos/{label}/{video.strip()}"
-            facts = {"path": path, "label": label, "group": film_of(video, label)}
-            rows.setdefault(path, facts | {f"split_{s}": UNUSED for s in SPLITS})[f"split_{split}"] = USES[use]
-    return pd.DataFrame(rows.values())
+        for number, line in read_lines(listed):
+            video, _, use = line.replace("\t", " ").rpartition(" ")
+            if use not in USES or not video.rstrip().lower().endswith(VIDEO_ENDINGS):
+                raise LayoutError(f"{listed}, line {number}: found {line!r} — expected a file name and 0, 1 or 2")
+            name = PurePosixPath(video.strip().replace("\\", "/")).name
+            place, path = f"{listed}, line {number}", f"videos/{label}/{name}"
+            listing.add(place, int(split), USES[use], path, label, film_of(name, label))
+    return pd.DataFrame(listing.rows.values())
 
 
 def film_of(video: str, label: str) -> str:

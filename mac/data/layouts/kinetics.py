@@ -1,9 +1,10 @@
 """Kinetics: ``train|val/class/ID_START_END.mp4``, and a csv of annotations for each of the two parts; one split."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mac.data.splits import TEST, TRAIN, UNUSED, LayoutError, SyntheticVideo, find_list, spread
+from mac.data.splits import TEST, TRAIN, LayoutError, Listing, SyntheticVideo, find_list, read_table, spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,17 +20,25 @@ class ChoiceError(Exception):
 
 
 def annotations(root: Path, part: str) -> "pd.DataFrame":
-    """Read the annotations of a part (``train`` or ``val``): ``label``, ``youtube_id``, times in seconds.
+    """Read the annotations of a part (``train`` or ``val``): ``label``, ``youtube_id``, times in whole seconds.
 
     Raises:
-        LayoutError: the csv is missing or lacks a column.
+        LayoutError: the csv is missing, can't be read, lacks a column, or a row lacks a value or has a time that is no
+            number.
     """
     import pandas as pd
 
     path = find_list(root, "annotations", *_NAMES[part])
-    table = pd.read_csv(path, dtype={"youtube_id": str})
-    if lacking := set(COLUMNS) - set(table.columns):
-        raise LayoutError(f"{path}: lacks the column(s) {', '.join(sorted(lacking))}")
+    table = read_table(path, COLUMNS)
+    for column in COLUMNS[2:]:
+        seconds = pd.to_numeric(table[column], errors="coerce")
+        if (bad := seconds.isna()).any():
+            row = table[bad].iloc[0]
+            found = f"found {column} {row[column]!r}"
+            raise LayoutError(
+                f"{path}, line {row['line']}: {found} — a number of seconds is expected — correct the row"
+            )
+        table[column] = seconds.astype(int)
     return table
 
 
@@ -37,17 +46,28 @@ def read(root: Path) -> "pd.DataFrame":
     """Read the annotations of both parts; each YouTube video is its own group."""
     import pandas as pd
 
-    parts = []
+    listing, clips = Listing(), {}
     for part, side in SIDES.items():
-        table = annotations(root, part)
-        path = [_path(part, row.label, row.youtube_id, row.time_start, row.time_end) for row in table.itertuples()]
-        columns = {"path": path, "label": table["label"], "group": table["youtube_id"]}
-        parts.append(pd.DataFrame(columns | {"split_1": side, "split_2": UNUSED, "split_3": UNUSED}))
-    return pd.concat(parts, ignore_index=True)
+        for row in annotations(root, part).itertuples():
+            place, clip = f"annotations of {part}, line {row.line}", (row.youtube_id, row.time_start, row.time_end)
+            if (first := clips.setdefault(clip, (place, part, row.label)))[1:] != (part, row.label):
+                raise LayoutError(
+                    f"{root}: {place}: found clip {clip} as {row.label!r} of {part}, which {first[0]} lists as"
+                    f" {first[2]!r} — one label and one part are allowed — delete one of the rows"
+                )
+            listing.add(place, 1, side, _path(part, row.label, *clip), row.label, row.youtube_id)
+    return pd.DataFrame(listing.rows.values())
 
 
-def _path(part: str, label: str, youtube_id: str, start: float, end: float) -> str:
-    return f"{part}/{label}/{youtube_id}_{int(start):06d}_{int(end):06d}.mp4"
+def identify(path: str) -> str:
+    """Name the clip that a file holds: its YouTube id and times, written with or without leading zeros."""
+    stem = path.rpartition("/")[2].rpartition(".")[0]
+    stem = re.sub(r"\.(mp4|mkv|webm|avi)$", "", stem)  # some downloaders add the ending of the container: ID.mp4.mkv
+    return re.sub(r"_0*(\d+)_0*(\d+)$", r"_\1_\2", stem)
+
+
+def _path(part: str, label: str, youtube_id: str, start: int, end: int) -> str:
+    return f"{part}/{label}/{youtube_id}_{start:06d}_{end:06d}.mp4"
 
 
 def choose(

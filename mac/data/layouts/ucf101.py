@@ -1,9 +1,19 @@
 """UCF101: ``UCF-101/Class/v_Class_gNN_cMM.avi`` with lists of training and of test videos for three splits."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from mac.data.splits import TEST, TRAIN, UNUSED, SyntheticVideo, find_list, read_lines, spread
+from mac.data.splits import (
+    TEST,
+    TRAIN,
+    VIDEO_ENDINGS,
+    LayoutError,
+    Listing,
+    SyntheticVideo,
+    find_list,
+    read_lines,
+    spread,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,15 +25,21 @@ def read(root: Path) -> "pd.DataFrame":
     """Read the six lists of ``ucfTrainTestlist``."""
     import pandas as pd
 
-    rows: dict[str, dict[str, str]] = {}
+    listing, classes = Listing(), {}
     for split in SPLITS:
         for side, name in ((TRAIN, f"trainlist0{split}.txt"), (TEST, f"testlist0{split}.txt")):
-            for line in read_lines(find_list(root, "ucfTrainTestlist", name)):
-                video = line.split()[0]
-                group = Path(video).stem.rsplit("_", 1)[0].removeprefix("v_")
-                facts = {"path": f"UCF-101/{video}", "label": video.split("/")[0], "group": group}
-                rows.setdefault(video, facts | {f"split_{s}": UNUSED for s in SPLITS})[f"split_{split}"] = side
-    return pd.DataFrame(rows.values())
+            path = find_list(root, "ucfTrainTestlist", name)
+            for number, line in read_lines(path):
+                name, *numbers = line.split()
+                video, place = PurePosixPath(name.replace("\\", "/")), f"{path}, line {number}"
+                if len(video.parts) < 2 or not name.lower().endswith(VIDEO_ENDINGS):
+                    raise LayoutError(f"{place}: found {line!r} — expected Class/name.avi, and perhaps a number")
+                label, file = video.parts[-2:]
+                if numbers and numbers[0] != (known := classes.setdefault(label, numbers[0])):
+                    raise LayoutError(f"{place}: found number {numbers[0]} for {label}, before {known} — correct one")
+                group = video.stem.rsplit("_", 1)[0].removeprefix("v_")
+                listing.add(place, split, side, f"UCF-101/{label}/{file}", label, group)
+    return pd.DataFrame(listing.rows.values())
 
 
 def synthesise(names: list[str], videos: int) -> tuple[list[SyntheticVideo], dict[str, str]]:
