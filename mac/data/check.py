@@ -84,10 +84,9 @@ def _decode(path: Path) -> Finding:
     num_frames = packets = damaged = skipped = 0
     sizes = {}  # a dictionary keeps the order
     with av.open(str(path)) as opened:
-        if not opened.streams.video:
-            kinds = sorted({stream.type for stream in opened.streams}) or ["nothing"]
+        if (stream := video.stream_of(opened)) is None:
+            kinds = sorted({"a picture" if s.type == "video" else s.type for s in opened.streams}) or ["nothing"]
             return Finding(NO_VIDEO, f"the file holds {' and '.join(kinds)} only")
-        stream = opened.streams.video[0]
         context = stream.codec_context
         if context is None:
             return Finding(UNDECODABLE, "an unknown codec")
@@ -127,7 +126,7 @@ def _decode(path: Path) -> Finding:
 def _count_indexed(path: Path) -> int:
     """Count the frames in a container's own index; FFmpeg adds the packets that it probes, with this option one."""
     with av.open(str(path), options={"probesize": "32"}) as opened:
-        return len(opened.streams.video[0].index_entries)
+        return len(video.stream_of(opened).index_entries)
 
 
 def _matroska_breaks_off(path: Path) -> int | None:

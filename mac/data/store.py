@@ -10,8 +10,8 @@ and is given only to a complete file: an extraction that was stopped goes on whe
 another file.
 """
 
-import json
 import os
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from functools import partial
@@ -25,6 +25,7 @@ import simplejpeg
 from mac.data import index
 from mac.data.video import VideoError, read
 from mac.runtime.atomic import replace, write_json
+from mac.runtime.reading import naming, read_json, read_table
 
 QUALITY = 95  # of a JPEG frame: errors of about 1 gray level, where masks look at differences of 10 and more
 
@@ -40,31 +41,40 @@ class FrameStore:
         videos: one row per usable video, in index order (path, label, label_index, group, splits, num_frames, first).
         digest: the index digest this store was extracted from.
         labels: class names in the order of ``label_index``.
+        folder: where it lies.
         lengths: (N,) frames of each video.
     """
 
     def __init__(self, folder: Path, boxes: Path | None = None) -> None:
         """Open the store in ``folder``, with the table of person boxes (path, frame, x0, y0, x1, y1) masks may need."""
-        facts = json.loads((folder / "store.json").read_text())
+        again = f"delete the store's folder, {folder}, to extract it anew"
+        facts = read_json(folder / "store.json", again)
         self.digest: str = facts["index_digest"]
         self.labels: list[str] = facts["labels"]
-        self.videos = pd.read_parquet(folder / "videos.parquet")
+        self.videos = read_table(folder / "videos.parquet", again)
         self.lengths: np.ndarray = self.videos["num_frames"].to_numpy()
-        self._folder, self._boxes_path = folder, boxes
+        self.folder, self._boxes_path = folder, boxes
         self._shape = (facts["height"], facts["width"], 3)
         self._stored = self.videos["stored"].tolist()
         self._first = self.videos["first"].to_numpy()
-        self._offsets = np.load(folder / "offsets.npy", mmap_mode="r")
-        self._sizes = np.load(folder / "sizes.npy", mmap_mode="r")
+        self._offsets, self._sizes = (self._numbers(folder / name, again) for name in ("offsets.npy", "sizes.npy"))
         if boxes:  # all boxes in one array, and where each frame's begin
-            table = pd.read_parquet(boxes).merge(self.videos[["path", "first"]], on="path")
+            table = read_table(boxes).merge(self.videos[["path", "first"]], on="path")
             table = table.assign(place=table["first"] + table["frame"]).sort_values("place", kind="stable")
             self._corners = table[["x0", "y0", "x1", "y1"]].to_numpy(np.float32)
             self._starts = np.searchsorted(table["place"].to_numpy(), np.arange(self.lengths.sum() + 1))
 
+    def _numbers(self, path: Path, way_out: str) -> np.ndarray:
+        """Open an array with a number for each frame."""
+        with naming(path, way_out):
+            found = np.load(path, mmap_mode="r")
+            if len(found) != self.lengths.sum():
+                raise ValueError(f"{len(found)} numbers for {self.lengths.sum()} frames")
+        return found
+
     def __reduce__(self) -> tuple[type, tuple[Path, Path | None]]:
         """Let another process open the store anew, instead of sending it the tables."""
-        return FrameStore, (self._folder, self._boxes_path)
+        return FrameStore, (self.folder, self._boxes_path)
 
     def select(self, split: int, side: str) -> np.ndarray:
         """Positions (N,) of the videos on one side (train, test) of a split."""
@@ -82,7 +92,7 @@ class FrameStore:
         return clips
 
     def _read(self, video: int, frames: np.ndarray, clip: np.ndarray) -> None:
-        path, places = self._folder / self._stored[video], self._first[video] + frames
+        path, places = self.folder / self._stored[video], self._first[video] + frames
         try:
             with path.open("rb", buffering=0) as file:
                 for t, (offset, size) in enumerate(zip(self._offsets[places], self._sizes[places], strict=True)):
@@ -91,7 +101,7 @@ class FrameStore:
                     else:
                         clip[t] = simplejpeg.decode_jpeg(os.pread(file.fileno(), int(size), int(offset)), "RGB")
         except (OSError, ValueError) as error:
-            way = f"delete the store's folder, {self._folder}, to extract it anew"
+            way = f"delete the store's folder, {self.folder}, to extract it anew"
             raise StoreError(f"{path}: {error}; {way}") from error
 
     def boxes(self, videos: np.ndarray, frames: np.ndarray) -> np.ndarray:
@@ -101,7 +111,7 @@ class FrameStore:
             StoreError: the store was opened without boxes.
         """
         if self._boxes_path is None:
-            raise StoreError(f"{self._folder}: opened without person boxes; mask source `person_boxes` needs them")
+            raise StoreError(f"{self.folder}: opened without person boxes; mask source `person_boxes` needs them")
         places = self._first[videos][:, None] + frames
         starts = self._starts[places]
         counts = self._starts[places + 1] - starts
@@ -189,10 +199,13 @@ def _store(
     stored = _name(path, content)
     target = folder / stored
     if not target.exists():
-        frames = list(read(root / file, *size))
-        if len(frames) != num_frames:
-            raise VideoError(f"{root / file}: {len(frames)} frames, the index says {num_frames}; rebuild the index")
-        replace(target, lambda draft: _write(draft, frames, fps))
+
+        def write(draft: Path) -> None:
+            count = _write(draft, read(root / file, *size), size, fps)
+            if count != num_frames:
+                raise VideoError(f"{root / file}: {count} frames, the index says {num_frames}; rebuild the index")
+
+        replace(target, write)
     with av.open(str(target)) as opened:
         places = [(packet.pos, packet.size) for packet in opened.demux(video=0) if packet.size]
     if len(places) != num_frames:
@@ -200,14 +213,18 @@ def _store(
     return path, stored, [offset for offset, _ in places], [length for _, length in places]
 
 
-def _write(path: Path, frames: list[np.ndarray], fps: float) -> None:
+def _write(path: Path, frames: Iterable[np.ndarray], size: tuple[int, int], fps: float) -> int:
+    """Write frames one by one, however long a video is; returns their number."""
+    count = 0
     rate = Fraction(fps).limit_denominator(1001) or Fraction(25)
     with av.open(str(path), "w", format="avi", container_options={"fflags": "+bitexact"}) as opened:
         stream = opened.add_stream("mjpeg", rate=rate)
-        stream.height, stream.width = frames[0].shape[:2]
+        stream.width, stream.height = size
         stream.pix_fmt = "yuvj420p"
         for number, frame in enumerate(frames):
             packet = av.Packet(simplejpeg.encode_jpeg(frame, QUALITY, "RGB", "420"))
             packet.stream, packet.time_base = stream, 1 / rate
             packet.pts = packet.dts = number
             opened.mux(packet)
+            count = number + 1
+    return count

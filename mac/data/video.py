@@ -5,8 +5,10 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 from av.video.reformatter import Interpolation, VideoReformatter
 
+PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 MAX_PIXELS = 8192 * 8192  # a damaged header may ask for more than any video has
 
 
@@ -22,9 +24,8 @@ def decode(path: Path) -> Iterator[av.VideoFrame]:
     """
     try:
         with av.open(str(path)) as container:
-            if not container.streams.video:
+            if (stream := stream_of(container)) is None:
                 raise VideoError(f"{path}: no video stream")
-            stream = container.streams.video[0]
             if stream.codec_context is None:
                 raise VideoError(f"{path}: an unknown codec")
             stream.codec_context.thread_count = 1
@@ -60,9 +61,18 @@ def frame_rate(path: Path) -> float:
     """
     try:
         with av.open(str(path)) as container:
-            return float(container.streams.video[0].average_rate or 25)
-    except (av.FFmpegError, OSError, IndexError) as error:
+            if (stream := stream_of(container)) is None:
+                raise VideoError(f"{path}: no video stream")
+            return float(stream.average_rate or 25)
+    except (av.FFmpegError, OSError) as error:
         raise VideoError(f"{path}: {error}") from error
+
+
+def stream_of(container: av.container.InputContainer) -> av.VideoStream | None:
+    """Return the first stream that is a film; None where there are only pictures (covers, thumbnails) or none."""
+    if container.format.name == "image2" or container.format.name.endswith("_pipe"):  # a picture under a video's name
+        return None
+    return next((stream for stream in container.streams.video if not stream.disposition & PICTURES), None)
 
 
 def quarter_turns(frame: av.VideoFrame) -> int:

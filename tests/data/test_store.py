@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import cv2
@@ -311,3 +312,33 @@ def test_sides_of_a_split(frame_store):
     assert not set(train) & set(test)
     groups = frame_store.videos["group"].to_numpy()
     assert not set(groups[train]) & set(groups[test])
+
+
+def test_a_long_video_is_stored_frame_by_frame(tmp_path, monkeypatch):
+    made, most = [], []
+
+    class Frame(np.ndarray):
+        """An array that can be watched."""
+
+    def frames(path, width, height):
+        for shown in range(300):
+            frame = np.full((height, width, 3), shown % 256, np.uint8).view(Frame)
+            made.append(weakref.ref(frame))
+            most.append(sum(one() is not None for one in made))
+            yield frame
+
+    monkeypatch.setattr(store, "read", frames)
+    rows = pd.DataFrame([["UCF-101/A/v.avi", "v.avi", "0123456789abcdef", 300, 25.0]],
+                        columns=["path", "file", "content", "num_frames", "fps"])  # fmt: skip
+    found = store.extract_shard(tmp_path, rows, tmp_path / "store", 32, 24)
+    assert len(found["sizes"][0]) == 300
+    assert max(most) <= 3
+
+
+def test_a_video_of_another_length_leaves_no_half_written_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "read", lambda path, width, height: iter([np.zeros((24, 32, 3), np.uint8)] * 20))
+    rows = pd.DataFrame([["UCF-101/A/v.avi", "v.avi", "0123456789abcdef", 21, 25.0]],
+                        columns=["path", "file", "content", "num_frames", "fps"])  # fmt: skip
+    with pytest.raises(video.VideoError, match="v.avi: 20 frames, the index says 21; rebuild the index"):
+        store.extract_shard(tmp_path, rows, tmp_path / "store", 32, 24)
+    assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == []

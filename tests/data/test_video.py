@@ -11,6 +11,8 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.stream import Disposition
+from PIL import Image
 
 from mac.data import check, video
 
@@ -197,6 +199,73 @@ def test_only_the_first_video_stream_is_read_whatever_stands_beside_it(tmp_path)
         for stream in (sound, *streams):
             container.mux(stream.encode(None))
     assert [number(image) for image in video.read(path, WIDTH, HEIGHT)] == list(range(20))
+
+
+def with_cover(path, film, sound, first):
+    """Write an MP4 with a cover picture, as its first stream or after the others."""
+    with av.open(str(path), "w") as container:
+        streams = {}
+        if film:
+            streams["libx264"] = container.add_stream("libx264", rate=25)
+        cover = streams["mjpeg"] = container.add_stream("mjpeg", rate=1, pix_fmt="yuvj420p")
+        cover.disposition = Disposition.attached_pic
+        for stream in streams.values():
+            stream.width, stream.height = WIDTH, HEIGHT
+        if sound:
+            streams["aac"] = container.add_stream("aac", rate=8000)
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            silence.sample_rate = 8000
+            container.mux(streams["aac"].encode(silence))
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(picture(99), format="rgb24")))
+        for shown in range(20 if film else 0):
+            container.mux(streams["libx264"].encode(av.VideoFrame.from_ndarray(picture(shown), format="rgb24")))
+        for stream in streams.values():
+            container.mux(stream.encode(None))
+    if first:  # the metadata that hold the picture go before the tracks
+        content = path.read_bytes()
+        at = content.index(b"moov") + 4
+        boxes = []
+        while at < len(content):
+            size = int.from_bytes(content[at : at + 4], "big")
+            boxes.append(content[at : at + size])
+            at += size
+        start = content.index(b"moov") + 4
+        path.write_bytes(content[:start] + b"".join(sorted(boxes, key=lambda box: box[4:8] != b"udta")))
+    return path
+
+
+@pytest.mark.parametrize("sound", [False, True])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_cover_picture_is_no_video(tmp_path, sound, first):
+    path = with_cover(tmp_path / "film.mp4", True, sound, first)
+    with av.open(str(path)) as container:
+        assert bool(container.streams.video[0].disposition & Disposition.attached_pic) == first
+    assert [number(image) for image in video.read(path, WIDTH, HEIGHT)] == list(range(20))
+    assert (check.examine(path).status, check.examine(path).num_frames) == (check.OK, 20)
+    path = with_cover(tmp_path / "song.mp4", False, sound, first)
+    found = check.examine(path)
+    kinds = "a picture and audio" if sound else "a picture"
+    assert (found.status, found.reason) == (check.NO_VIDEO, f"the file holds {kinds} only")
+    for read in (video.frame_rate, lambda path: list(video.read(path, WIDTH, HEIGHT))):
+        with pytest.raises(video.VideoError, match="song.mp4: no video stream"):
+            read(path)
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "bmp", "tiff"])
+def test_a_picture_under_a_videos_name_is_no_video(tmp_path, kind):
+    path = tmp_path / "video.avi"
+    Image.fromarray(picture(3)).save(path, format=kind)
+    found = check.examine(path)
+    assert (found.status, found.reason) == (check.NO_VIDEO, "the file holds a picture only")
+    with pytest.raises(video.VideoError, match="video.avi: no video stream"):
+        list(video.read(path, WIDTH, HEIGHT))
+
+
+def test_an_animation_is_a_video(tmp_path):
+    path = tmp_path / "video.mp4"
+    first, *others = (Image.fromarray(picture(shown)) for shown in range(20))
+    first.save(path, format="gif", save_all=True, append_images=others)
+    assert (check.examine(path).status, check.examine(path).num_frames) == (check.OK, 20)
 
 
 @pytest.mark.parametrize(
