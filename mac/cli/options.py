@@ -187,7 +187,14 @@ max_unusable = click.option(
 )
 svg = click.option("--svg", is_flag=True, help="Write curves as SVG too, beside the PNG.")
 runs_page = click.option("--runs-page", metavar="ADDRESS", help="Address of the runs in MLflow's pages, for links.")
-tracking_uri = click.option("--tracking-uri", required=True, metavar="URI", help="Address of MLflow's tracking store.")
+tracking_uri = click.option(
+    "--tracking-uri",
+    envvar="MAC_TRACKING_URI",
+    show_envvar=True,
+    required=True,
+    metavar="URI",
+    help="Address of MLflow's tracking store.",
+)
 planned = gathered("plan", _plan, scale=scale, config_dir=config_dir)
 on_machine = gathered(
     "machine",

@@ -78,7 +78,9 @@ class RunRecord:
 def is_recorded(client: MlflowClient, run: RunRecord) -> bool:
     """Whether the store holds this run as it is now: its files, and that it has ended if it has."""
     same = f"tags.`{ID}` = '{run.run_id}' and tags.`{COMPLETE}` = 'true' and tags.`{CONTENT}` = '{run.content}'"
-    return any(found.info.status == "FINISHED" or not run.is_finished for found in find(client, same))
+    ended = [one for one in find(client, same) if one.info.status == "FINISHED" or not run.is_finished]
+    names = {path.name for path in run.files}
+    return any(names <= {file.path for file in client.list_artifacts(one.info.run_id)} for one in ended)
 
 
 def send(client: MlflowClient, uri: str, read: Callable[[], RunRecord], skip: int = 0) -> str | None:

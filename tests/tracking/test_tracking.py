@@ -153,7 +153,8 @@ def test_what_is_sent_while_training_is_continued_and_ended(uri, tmp_path):
         assert client.get_run(next(iter(own))).info.status == "RUNNING"
     replay.mark_killed(client, uri, "0123456789")
     assert client.get_run(next(iter(own))).info.status == "KILLED"
-    assert store.finished_results(uri) == {}
+    with pytest.raises(store.TrackingError, match="it holds no finished run"):
+        store.finished_results(uri)
     events.write("end", epoch=3, final={"top1": 71.5})
     own.add(replay.record(client, uri, ended("0123456789", journal.read(path), files=[path])))
     assert len(own) == 1
