@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, Task
 from mac.costs.estimate import epochs_done
 from mac.pipeline import writes
 from mac.plan import Plan
+from mac.runtime.stale_lock import is_left_behind
 from mac.tracking import journal
 
 # Seconds one unit takes at demo scale on one core; only their ratios matter, for the estimate of the time left.
@@ -69,6 +70,9 @@ def follow(plan: Plan, results: Path, reports: Path, log: Path, command: list[st
     console = Console(soft_wrap=True, highlight=False)
     counts = f"{len(plan.pretrainings)} pretrainings, {len(plan.finetunings)} finetunings, {len(plan.tables)} tables"
     console.print(f"Scale {plan.scale}: {counts}. Snakemake's own log: {log}")
+    if is_left_behind(Path()):
+        console.print("A Snakemake that was killed left its lock on this folder: it is removed.")
+        subprocess.run([command[0], "--unlock", *command[1:]], capture_output=True, check=False)
     began = time.monotonic()
     with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process:
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())

@@ -4,10 +4,12 @@ import json
 import re
 
 import pytest
+import yaml
 
 from mac import plan
 from mac.cli import main
 from mac.runtime import progress
+from mac.validation import read_yaml
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +59,10 @@ def test_a_commands_output_is_logged_and_its_status_passed_on(
     monkeypatch.setattr(progress, "TERMINAL_SECONDS", 0.1)
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.1)
     monkeypatch.setenv("FORCE_COLOR" if terminal else "NO_COLOR", "1")
-    paths = [word for name in ("results", "reports", "log") for word in (f"--{name}", str(tmp_path / name))]
-    words = ["progress", "--scale", "smoke", "--config-dir", str(root / "config"), *paths, "--", "sh", "-c", script]
+    own = read_yaml(root / "config" / "config.yaml") | {name: str(tmp_path / name) for name in ("results", "reports")}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(own))
+    settings = ["--settings", str(tmp_path / "config.yaml"), "--config-dir", str(root / "config")]
+    words = ["progress", "--scale", "smoke", *settings, "--", "sh", "-c", script]
     with pytest.raises(SystemExit) as exited:
         main(words)
     assert exited.value.code == status
@@ -70,7 +74,7 @@ def test_a_commands_output_is_logged_and_its_status_passed_on(
         assert "SomeError: no" in told
         assert "Finished runs are kept" in told
     else:
-        assert (tmp_path / "log").read_text() == "done\n"
+        assert (tmp_path / "results" / "logs" / "snakemake-smoke.log").read_text() == "done\n"
         assert "Done in 0.0 minutes" in told
 
 
