@@ -9,7 +9,7 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 .PHONY: demo test test-full test-gpu check mutants bench bench-gpu ui plan
 
 demo: $(READY)
-	@$(RUN) python -m mac progress --scale $(SCALE) --results results --reports reports --log results/logs/snakemake-$(SCALE).log -- \
+	@$(RUN) python -m mac progress --scale $(SCALE) --settings config/config.yaml -- \
 	  snakemake --cores $(CORES) --resources gpu=$(CORES) --config scale=$(SCALE)
 
 test: $(READY)
@@ -45,10 +45,10 @@ bench-gpu: $(READY)
 	$(RUN) python -m benchmarks.gpu --page
 
 ui: $(READY)
-	@$(RUN) python -m mac ui --tracking-uri sqlite:///results/mlflow.db
+	@$(RUN) python -m mac ui --settings config/config.yaml
 
 plan: $(READY)
-	$(RUN) python -m mac plan --scale $(SCALE) --results results
+	$(RUN) python -m mac plan --scale $(SCALE) --settings config/config.yaml
 
 # torch first: what it brings (CPU or CUDA build) decides the rest.
 $(READY): pyproject.toml

@@ -30,6 +30,9 @@ def load(folder: Path, scale: str) -> Plan:
         ConfigError: every problem of all files and rows together.
     """
     if scale not in scales(folder):
+        if not scales(folder):
+            way_out = "work in the repository's folder, or name the folder with --config-dir"
+            raise ConfigError([f"{folder}/scales: no scale {scale!r}, nor any other, in {Path.cwd()} — {way_out}"])
         raise ConfigError([f"{folder}/scales: no scale {scale!r}{nearest(scale, scales(folder))}"])
     overrides = dict(read_yaml(folder / "scales" / f"{scale}.yaml"))
     table_overrides = overrides.pop("tables", {})

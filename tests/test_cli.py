@@ -32,7 +32,7 @@ def refusal(capsys, *words):
 
 INDEX = ["index", *(word for name in ("config", "listing", "root", "out") for word in (f"--{name}", name))]
 
-PROGRESS = ["progress", "--scale", "s", "--results", "r", "--reports", "p", "--log", "l"]
+PROGRESS = ["progress", "--scale", "s", "--settings", "c"]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,8 @@ def test_auto_or_a_number(text, threads, readers):
     assert (found["threads"], found["loader_workers"]) == (threads, readers)
 
 
-def test_every_command_of_the_workflow_parses(root, tmp_path):
+def test_every_command_of_the_workflow_parses(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAC_TRACKING_URI", "sqlite:///x")  # as the workflow sets it
     shown = re.sub(r"\$\([^)]*\)", "", Checkout(root, tmp_path, "smoke").snakemake("-n", "-p"))
     told = re.findall(r"python -m mac (?!preflight|track follow)([^>\n]*)", shown)
     names = {parse(shlex.split(words))[0] for words in told}

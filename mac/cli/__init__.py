@@ -4,6 +4,7 @@ A command, its options and its work stand in one place, by theme. A command impo
 help and completion must not wait for torch.
 """
 
+import io
 import sys
 from collections.abc import Iterator
 
@@ -47,6 +48,9 @@ def main(arguments: list[str] | None = None) -> None:
             that was interrupted, 130 for Ctrl-C.
     """
     words = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):  # a terminal or a file in ASCII must not end a command
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = commands.main(words, prog_name="mac", standalone_mode=False, obj=words)
     except click.ClickException as error:

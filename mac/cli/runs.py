@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:  # imported where it is used: help must not wait for pydantic
     from mac.plan import Plan
 
 theme = Group("runs", help="Runs")
+settings = click.option("--settings", type=PATH, metavar="FILE", help="The user's settings, config/config.yaml.")
 
 
 @theme.command()
@@ -24,10 +26,22 @@ theme = Group("runs", help="Runs")
 @click.option("--device", help="Only the devices with this in their name.")
 @click.option("--gpus-per-run", type=click.IntRange(min=1), default=1, help="Devices that share each training.")
 @click.option("--json", is_flag=True, help="Print JSON instead of text.")
-def plan(scale: str, config_dir: Path, results: Path | None, device: str | None, gpus_per_run: int, json: bool) -> None:
+@settings
+def plan(
+    scale: str,
+    config_dir: Path,
+    results: Path | None,
+    device: str | None,
+    gpus_per_run: int,
+    json: bool,
+    settings: Path | None,
+) -> None:
     """Show what a scale trains, which rows share each training, and what it will cost."""
     from mac.costs import text
+    from mac.runtime import user
 
+    if settings and not results:
+        results = Path(user.load(settings).results)
     costs = text.reckon(config_dir, scale, results, device, gpus_per_run)
     print(text.write_json(costs) if json else text.write(costs))
 
@@ -49,13 +63,16 @@ def resolve(plan: "Plan", paths: SimpleNamespace) -> None:
 
 @theme.command()
 @planned
-@paths("results", "reports", "log")
+@paths("settings")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 def progress(plan: "Plan", paths: SimpleNamespace, command: tuple[str, ...]) -> None:
-    """Run COMMAND (Snakemake) with its output in LOG, and show how far the scale's work is."""
+    """Run COMMAND (Snakemake) with its output in RESULTS/logs, and show how far the scale's work is."""
+    from mac.runtime import user
     from mac.runtime.progress import follow
 
-    sys.exit(follow(plan, paths.results, paths.reports / plan.scale, paths.log, list(command)))
+    own = user.load(paths.settings)
+    results, reports = Path(own.results), Path(own.reports) / plan.scale
+    sys.exit(follow(plan, results, reports, results / "logs" / f"snakemake-{plan.scale}.log", list(command)))
 
 
 @theme.command()
@@ -104,12 +121,22 @@ def _megabytes(size: int) -> str:
 
 
 @theme.command()
+@scale
+@config_dir
+@paths("results")
 @tracking_uri
-def preflight(tracking_uri: str) -> None:
-    """Check that runs can be tracked, before work starts."""
+def preflight(scale: str, config_dir: Path, paths: SimpleNamespace, tracking_uri: str) -> None:
+    """Check that runs can be tracked, before work starts; say if the store lacks what was recorded before."""
     from mac.tracking import store
 
-    store.connect(tracking_uri)
+    client, before = store.connect(tracking_uri), list((paths.results / "tracking").glob("*/*.json"))
+    if before and store.is_empty(client):
+        of = f"--scale {scale} --config-dir {quote(str(config_dir))} --results {quote(str(paths.results))}"
+        print(
+            f"{store.bare(tracking_uri)}: it holds no runs, but {len(before)} were recorded before. To bring them back:"
+            f"\n  python -m mac track sync {of} --tracking-uri ADDRESS",
+            file=sys.stderr,
+        )
 
 
 @theme.group()
@@ -145,7 +172,7 @@ def run(
         found.print_problems("mac report")
         pages.write_summary(found, paths.report)
     own = follow.record(store.connect(tracking_uri), tracking_uri, plan, paths.results, stage, run_id)
-    write_json(paths.receipt, {"id": run_id, "mlflow_run_id": own, "tracking_uri": tracking_uri})
+    write_json(paths.receipt, {"id": run_id, "mlflow_run_id": own, "tracking_uri": store.bare(tracking_uri)})
 
 
 @track.command()
@@ -184,22 +211,27 @@ def sync(paths: SimpleNamespace, tracking_uri: str, plan: "Plan") -> None:
     from mac.tracking import follow, store
 
     client = store.connect(tracking_uri)
-    print(f"{tracking_uri}: {follow.sync(client, tracking_uri, plan, paths.results)}")
+    print(f"{store.bare(tracking_uri)}: {follow.sync(client, tracking_uri, plan, paths.results)}")
 
 
 @theme.command()
-@tracking_uri
+@settings
+@click.option("--tracking-uri", metavar="URI", help="Address of MLflow's tracking store (default: that of --settings).")
 @click.option("--port", type=int, default=5000, show_default=True)
-def ui(tracking_uri: str, port: int) -> None:
+def ui(settings: Path | None, tracking_uri: str | None, port: int) -> None:
     """Open MLflow's browser on a tracking store, on this machine only."""
+    from mac.runtime import user
     from mac.tracking import store
 
+    if not tracking_uri and not settings:
+        raise click.UsageError("give --tracking-uri, or --settings config/config.yaml")
+    tracking_uri = tracking_uri or user.load(settings).tracking_store
     client = store.connect(tracking_uri)
     experiment = client.get_experiment_by_name(store.EXPERIMENT).experiment_id
     store.describe(client, experiment)
     page = store.page(experiment)
     if tracking_uri.startswith("http"):
-        print(f"The server runs already: {tracking_uri}/{page}")
+        print(f"The server runs already: {store.bare(tracking_uri)}/{page}")
         return
     print(f"Open http://127.0.0.1:{port}/{page}  (Ctrl-C ends the server)", flush=True)
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # else it takes half a minute to start

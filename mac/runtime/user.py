@@ -10,7 +10,9 @@ from pydantic import BeforeValidator, PositiveFloat, PositiveInt, field_validato
 from mac.config import DatasetConfig, Probability, Strict
 from mac.costs.machine import Settings
 from mac.plan import Plan
-from mac.validation import ConfigError, whole_or_auto
+from mac.validation import ConfigError, read_yaml, validate, whole_or_auto
+
+TRACKING_URI = "MAC_TRACKING_URI"  # the environment variable for an address with a password
 
 
 class UnwritableError(Exception):
@@ -20,6 +22,19 @@ class UnwritableError(Exception):
 def _normal(path: str) -> str:
     """Spell a path in one way, as Snakemake compares paths as text: no ``~``, no leading ``./``, no final ``/``."""
     return os.path.normpath(os.path.expanduser(path))
+
+
+def _numbers(shares: Any) -> Any:
+    """Read numbers that are text: so Snakemake gives what stands in a mapping of ``--config``."""
+    if not isinstance(shares, dict):
+        return shares
+    read = {}
+    for name, share in shares.items():
+        try:
+            read[name] = float(share) if isinstance(share, str) else share
+        except ValueError:
+            read[name] = share
+    return read
 
 
 class UserConfig(Strict):
@@ -40,11 +55,16 @@ class UserConfig(Strict):
     training_memory: Annotated[Any, BeforeValidator(partial(whole_or_auto, least=1))]
     training_minutes: PositiveInt
     save_minutes: PositiveFloat
-    max_unusable: dict[str, Probability]
+    max_unusable: Annotated[dict[str, Probability], BeforeValidator(_numbers)]
     videos_per_job: PositiveInt
     download: bool
     detector_weights: str | None
     svg: bool
+
+    @property
+    def tracking_store(self) -> str:
+        """Address of MLflow's store: the setting, else the environment's, else sqlite beside the results."""
+        return self.tracking_uri or os.environ.get(TRACKING_URI) or f"sqlite:///{self.results}/mlflow.db"
 
     @property
     def of_each_training(self) -> Settings:
@@ -64,6 +84,8 @@ class UserConfig(Strict):
         path = _normal(path)
         if path == ".":
             raise ValueError("name a folder")
+        if path.startswith("-"):
+            raise ValueError(f"found {path!r} — a name that begins with - would be read as an option of a command")
         if set(path) & set("{}\n"):
             raise ValueError(f"found {path!r} — allowed are names without braces and line ends: Snakemake reads them")
         return path
@@ -72,6 +94,15 @@ class UserConfig(Strict):
     @classmethod
     def _file(cls, path: str | None) -> str | None:
         return None if path is None else _normal(path)
+
+
+def load(path: Path) -> UserConfig:
+    """Read the user's settings, ``config/config.yaml``.
+
+    Raises:
+        ConfigError: every problem of the file.
+    """
+    return validate(UserConfig, read_yaml(path), str(path))
 
 
 def check_gpus_per_run(plan: Plan, gpus: int) -> None:
