@@ -23,5 +23,6 @@ rule all:
     input:
         f"{REPORTS}/index.html",
         f"{REPORTS}/README.md",
+        f"{REPORTS}/claims.md",
         REPORT_FILES,
         RUNS,

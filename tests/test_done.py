@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import time
 
 import pytest
@@ -69,7 +70,7 @@ def other_folder(finished):
     finished.edit("config.yaml", lambda tree: tree.update(data_root="elsewhere"))
 
 
-def killed(finished):
+def killed_and_locked(finished):
     """A segment on which Snakemake was killed, with its files in place: it runs again."""
     start = finished.plan.finetunings[finished.lost].config
     path = finished.folder / "results" / "pretrain" / start.pretrain_id / f"epoch_{start.epoch}.json"
@@ -81,6 +82,11 @@ def killed(finished):
     assert run.returncode < 0, run.stderr
     assert path.exists()
     (finished.folder / "kill").unlink()
+
+
+def killed(finished):
+    """The same, and the lock that it leaves is removed by hand."""
+    killed_and_locked(finished)
     finished.snakemake("--unlock")
 
 
@@ -113,6 +119,30 @@ def test_what_is_missing_is_made_in_the_same_call(finished, change):
     assert finished.jobs(*targets) == {}
 
 
+@pytest.mark.parametrize(
+    ("pattern", "job"),
+    [
+        ("results/finetune/*/predictions.parquet", "finetune"),
+        ("results/finetune/*/journal.jsonl", "finetune"),
+        ("results/probe/*/predictions.parquet", "probe"),
+        ("results/probe/*/journal.jsonl", "probe"),
+        ("results/pretrain/*/epoch_*.json", "pretrain"),
+        ("results/pretrain/*/epoch_*.jsonl", "pretrain"),
+        ("results/store/*/offsets.npy", "store"),
+        ("results/store/*/sizes.npy", "store"),
+        ("results/store/*/videos.parquet", "store"),
+        ("reports/smoke/claims.md", "summary"),
+    ],
+)
+def test_a_deleted_file_of_a_result_is_made_again(everything_run, pattern, job):
+    path = sorted(everything_run.folder.glob(pattern))[0]
+    aside = path.rename(path.with_name(f"{path.name}.aside"))
+    try:
+        assert everything_run.jobs().get(job) == 1
+    finally:
+        aside.rename(path)
+
+
 def test_a_target_that_went_missing_meanwhile_is_named_and_fails_the_call(finished):
     """No fault of the graph is known that does this; here a job deletes what another has made."""
     finished.lose("reports/smoke/tables/T5.*")
@@ -123,6 +153,26 @@ def test_a_target_that_went_missing_meanwhile_is_named_and_fails_the_call(finish
     targets = [f"reports/smoke/tables/{name}.md" for name in ("T4", "T5")]
     text = finished.snakemake(*targets, path=f"{thief.parent}:", check=False)
     assert "This call ended, but what it was asked for is missing: reports/smoke/tables/T4.md" in text
+
+
+@pytest.mark.parametrize("place", ["environment", "config.yaml"])
+def test_a_password_of_the_tracking_store_is_in_no_command_and_no_file(finished, monkeypatch, place):
+    address = "http://bob:S3{1}cret@127.0.0.1:9"
+    if place == "environment":
+        monkeypatch.setenv("MAC_TRACKING_URI", address)
+    else:
+        finished.edit("config.yaml", lambda tree: tree.update(tracking_uri=address))
+    python = finished.folder / "noting" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/bash\necho "$@" >> words.log\nexec "{finished.folder}/bin/python" "$@"\n')
+    python.chmod(0o755)
+    finished.lose("reports/smoke/tables/T5.*", f"results/finetune/{finished.lost}", "results/tracking/finetune")
+    text = finished.snakemake("-p", path=f"{python.parent}:")
+    assert "-m mac track run" in (finished.folder / "words.log").read_text()
+    assert "-m mac track run" in text
+    files = [path for path in finished.folder.rglob("*") if path.is_file() and path.name != "config.yaml"]
+    assert not [path for path in files if b"cret" in path.read_bytes().replace(b"secret", b"")]
+    assert "cret" not in text
 
 
 def test_a_deleted_data_folder_brings_index_and_store_back_and_repeats_no_training(finished):
@@ -150,3 +200,16 @@ def test_no_file_that_a_job_makes_is_ancient(root):
     found = [line for path in root.glob("workflow/rules/*.smk") for line in path.read_text().splitlines()]
     uses = [line.strip() for line in found if "ancient(" in line and not line.startswith("#")]
     assert all("KEPT" in line or "docs/discrepancies.md" in line for line in uses)
+
+
+def test_after_a_power_loss_the_demos_command_goes_on(finished):
+    killed_and_locked(finished)
+    words = ["--scale", "smoke", "--settings", "config/config.yaml"]
+    log = finished.folder / "results" / "logs" / "snakemake-smoke.log"
+    command = ["snakemake", "--cores", "1", "--resources", "gpu=1", "--config", "scale=smoke"]
+    environment = os.environ | {"PATH": f"{finished.folder}/bin:{os.environ['PATH']}"}
+    call = [sys.executable, "-m", "mac", "progress", *words, "--", *command]
+    run = subprocess.run(call, cwd=finished.folder, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + log.read_text()
+    assert "A Snakemake that was killed left its lock on this folder: it is removed." in run.stdout
+    assert "LockException" not in log.read_text()

@@ -73,6 +73,15 @@ def test_the_cluster_is_asked_for_what_each_training_takes(paper):
         assert 4500 < memory < 12_000
 
 
+def test_trainings_are_told_of_their_time_limit_whatever_defaults_a_user_names(paper):
+    words = ["--profile", "workflow/profiles/slurm", "--config", "scale=paper", "--default-resources", "mem_mb=1000"]
+    status, text = call_snakemake(paper.folder, "-n", "--cores", "99", *words)
+    assert status == 0, text[-1000:]
+    trainings = re.findall(r"^rule (?:pretrain|finetune):$.*?^    resources: (.*?)$", text, re.M | re.S)
+    assert len(trainings) >= 40
+    assert all("slurm_extra=--signal=TERM@120 --open-mode=append" in asked for asked in trainings)
+
+
 def test_a_single_table_is_a_target_of_its_own(paper):
     jobs = paper.jobs("reports/paper/tables/T7.md")
     assert (jobs["pretrain"], jobs["finetune"], jobs["table"]) == (3, 3, 1)

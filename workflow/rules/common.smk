@@ -13,9 +13,9 @@ from mac import plan as planning
 from mac.costs import machine, throughput
 from mac.data import catalog
 from mac.kept import KeptError, products, restorable
-from mac.pipeline import TESTED, configs_of, files_of
-from mac.runtime import lease
-from mac.runtime.user import UnwritableError, UserConfig, check_gpus_per_run, check_writable, dataset_root
+from mac.pipeline import TESTED, configs_of, files_of, results_of
+from mac.runtime import lease, stale_lock
+from mac.runtime.user import TRACKING_URI, UnwritableError, UserConfig, check_gpus_per_run, check_writable, dataset_root
 from mac.validation import ConfigError, validate
 
 
@@ -46,7 +46,8 @@ ABOUT = {
     name: "synthetic data, generated" if PLAN.datasets[i].synthetic else PLAN.datasets[i].subset
     for name, i in DATASETS.items()
 }
-TRACKING = USER.tracking_uri or f"sqlite:///{RESULTS}/mlflow.db"
+# Commands read it here: a password in it must not be seen in commands, logs or lists of processes.
+os.environ[TRACKING_URI] = USER.tracking_store
 PICTURES = ["png", "svg"] if USER.svg else ["png"]
 # Where jobs are submitted there is no number of cores: the profile sets threads.
 DATA_THREADS = workflow.resource_settings.cores or 1
@@ -64,7 +65,7 @@ for stage, names in (("finetune", ["metrics.json", "classifier.safetensors"]), (
 AT = quoted(RESULTS)
 CONFIG_DIR = f"--config-dir {quoted(USER.config_dir)}"
 SCALE = f"--scale {USER.scale} {CONFIG_DIR}"
-TRACK = f"{SCALE} --results {AT} --tracking-uri {quoted(TRACKING)}"
+TRACK = f"{SCALE} --results {AT}"
 RUNS_PAGE = f"--runs-page {quoted(USER.runs_page)}" if USER.runs_page else ""
 REPORT = f"{SCALE} --results {AT} --out {quoted(REPORTS)} {RUNS_PAGE}"
 SVG = "--svg" if USER.svg else ""
@@ -77,6 +78,9 @@ PROCESSOR = (
     f" --loader-workers {USER.loader_workers}"
 )
 TRAINING = f"{PROCESSOR} --processes {{resources.gpu}} --save-minutes {USER.save_minutes}"
+# SLURM sends SIGTERM two minutes before the time limit, so that a training can save itself; a requeued job goes on with
+# its log. Not in the profile: `--default-resources` on the command line would drop it.
+SAVES_ITSELF = "--signal=TERM@120 --open-mode=append"
 # `exec`: a SIGTERM to all processes of a job must not end the shell, and with it the job, while a training saves itself.
 LEASE = (
     "exec"
@@ -115,7 +119,8 @@ localrules:
 
 
 onstart:
-    shell(f"python -m mac preflight --tracking-uri {quoted(TRACKING)}")
+    stale_lock.claim(Path())
+    shell(f"python -m mac preflight {TRACK}")
     # Not a job: every run would depend on it, and one new row's would seem to be news for all the others.
     shell(f"python -m mac resolve {SCALE} --results {AT}")
     # Sends to MLflow what runs write while they train. Not a job, because Snakemake would wait for its end. It ends by

@@ -34,6 +34,7 @@ rule finetune:
         gpu=USER.gpus_per_run,
         mem_mb=lambda wildcards: needs("finetune", wildcards).memory,
         runtime=USER.training_minutes,
+        slurm_extra=SAVES_ITSELF,
     params:
         files=options("finetune"),
     shell:

@@ -93,17 +93,20 @@ def options(stage):
     return words
 
 
-def asked(stage, rule=None):
-    """What a job asks for: all it reads while it has no result, then only what it lacks to make a lost file again."""
+def asked(stage):
+    """What a training or a probe asks for: all it reads while it lacks a result that is needed, then nothing."""
 
     def files(wildcards):
-        config, paths = CONFIGS[stage][wildcards.run_id], list(reads(stage, wildcards).values())
-        *others, result = expand(getattr(rules, rule or stage).output, **wildcards)
-        if not exist([result]) or workflow.dag_settings.forceall:
-            check = getattr(config, "mask_check", None)
-            return paths + ([run_file("masks", check.identify(), "check.json")] if check else [])
-        lost = [path for path in others if lacks(stage, wildcards.run_id, [Path(path).name])]
-        return [path for path in paths if not exist([path])] if lost or not others else []
+        config, names = CONFIGS[stage][wildcards.run_id], expand(getattr(rules, stage).output, **wildcards)
+        if (
+            not lacks(stage, wildcards.run_id, [Path(name).name for name in names])
+            and not workflow.dag_settings.forceall
+        ):
+            return []
+        check = getattr(config, "mask_check", None)
+        return [*reads(stage, wildcards).values()] + (
+            [run_file("masks", check.identify(), "check.json")] if check else []
+        )
 
     return files
 

@@ -41,7 +41,7 @@ rule boxes:
 
 rule mask_check:
     input:
-        asked("masks", "mask_check"),
+        lambda wildcards: [*reads("masks", wildcards).values()],
     output:
         f"{RESULTS}/masks/{{run_id}}/check.json",
     log:

@@ -22,6 +22,7 @@ rule pretrain:
         gpu=USER.gpus_per_run,
         mem_mb=lambda wildcards: needs("pretrain", wildcards).memory,
         runtime=USER.training_minutes,
+        slurm_extra=SAVES_ITSELF,
     params:
         files=options("pretrain"),
     shell:

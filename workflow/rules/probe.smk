@@ -22,6 +22,7 @@ rule probe:
         gpu=1,
         mem_mb=lambda wildcards: needs("probe", wildcards).memory,
         runtime=USER.training_minutes,
+        slurm_extra=SAVES_ITSELF,
     params:
         files=options("probe"),
     shell:

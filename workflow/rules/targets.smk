@@ -24,8 +24,7 @@ STORES = [i for i in PLAN.stores if exist([run_file("store", i, "store.json")])]
 # stores that are there are targets, although nothing that is done asks for them: another limit checks again, and when an
 # index was deleted, it is made anew and the store after it.
 RUNS = [
-    *FINETUNED,
-    *PROBED,
+    *[f"{RESULTS}/{file}" for result in results_of(PLAN) for file in files_of(result)],
     *[receipt("finetune", i) for i in PLAN.finetunings],
     *[receipt("probe", i) for i in PLAN.probes],
     *[receipt("pretrain", f"{i}_{epoch}") for i, epoch in SEGMENTS],
@@ -34,7 +33,7 @@ RUNS = [
         path
         for i in STORES
         for path in (
-            run_file("store", i, "store.json"),
+            *[run_file("store", i, name) for name in ("store.json", "videos.parquet", "offsets.npy", "sizes.npy")],
             run_file("dataset", PLAN.stores[i].dataset.identify(), "index.parquet"),
         )
     ],
