@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mac.config import FinetuneConfig
 from mac.experiment import Experiment, check_epochs, merge, parse, unfold
-from mac.models.backbones import BACKBONES, FULL_WIDTH
+from mac.models.backbones import BACKBONES, FULL_WIDTH, TORCHVISION
 from mac.planned import Cell, Finetuning, Plan, PlannedRow, PlannedTable, Pretraining, Probing
 from mac.tables import Claim, Column, Row, Table, claim_problems, elsewhere, kept_claims, parse_tables
 from mac.validation import ConfigError, collect, nearest, read_yaml
@@ -111,6 +111,8 @@ class _Planner:
         """Plan the finetunings of a cell, and what each of them starts from; their ids."""
         curve = self.table.curve
         overrides = row.set | column.set | (curve.set if curve else {})
+        if self.table.supervised and self.plan.experiment.supervised_baseline == "weights":
+            overrides |= {"model.channels": TORCHVISION}  # the published weights' network
         experiment = self._experiment(overrides)
         if row.set and experiment == self._experiment(column.set):
             raise ConfigError(["overrides nothing: every value is the default's; mark it `default: true` or delete it"])

@@ -49,7 +49,7 @@ def experiment(scale="smoke", **overrides):
     """A scale; without another backbone, with a small one."""
     tree = merge(*(read_yaml(ROOT / "config" / name) for name in ("default.yaml", f"scales/{scale}.yaml")))
     del tree["tables"]
-    return parse(merge(tree, unfold({"model.backbone": "r2plus1d_10"} | overrides)))
+    return parse(merge(tree, unfold({"model.backbone": "r2plus1d_10", "model.channels": "torchvision"} | overrides)))
 
 
 def build(kind, settings, device):

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from mac import plan
-from mac.config import DatasetConfig, OptimiserConfig, Synthetic
+from mac.config import DatasetConfig, ModelConfig, OptimiserConfig, Synthetic
 from mac.experiment import merge, unfold
 from mac.validation import ConfigError, read_yaml
 
@@ -147,6 +147,19 @@ def test_a_file_in_another_encoding_is_read_or_named(folder):
     assert plan.load(folder, "demo").scale == before
     path.write_bytes(text.encode() + b"\n# caf\xe9\n")
     assert "found b'\\xe9\\n' — text in UTF-8 is read" in problems(folder)
+
+
+def test_the_channels_are_part_of_an_id_only_where_there_is_a_choice():
+    def model(backbone, **more):
+        return ModelConfig(backbone=backbone, width=64, **more)
+
+    assert model("r2plus1d_18", channels="torchvision").canonical() == {"backbone": "r2plus1d_18", "width": 64}
+    assert model("r2plus1d_18", channels="torchvision") == model("r2plus1d_18")
+    assert model("r2plus1d_18", channels="paper").identify() != model("r2plus1d_18").identify()
+    for backbone in ("r3d_18", "s3d"):
+        assert model(backbone, channels="paper") == model(backbone)
+    read = ModelConfig(**model("r2plus1d_18", channels="paper").canonical())
+    assert read.network == ("r2plus1d_18", 64, "paper")
 
 
 def test_ids_follow_values_not_spelling():

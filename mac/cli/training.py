@@ -48,9 +48,9 @@ def _start(
 
     device = machine.prepare(config.precision)
     with distributed.join(device) as world, gpu_memory.explained(device):
-        clip, network = config.clip, config.model
+        clip = config.clip
         shape = (config.optimiser.batch_size // world.size, 3, clip.num_frames, clip.size, clip.size)
-        least = gpu_memory.least_bytes(network.backbone, network.width, shape, views, config.precision)
+        least = gpu_memory.least_bytes(config.model.network, shape, views, config.precision)
         gpu_memory.check(device, least)
         frames = FrameStore(paths.store.parent, getattr(paths, "boxes", None))
         run = f"{config.identify()} on data {frames.digest}"

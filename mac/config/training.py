@@ -1,12 +1,20 @@
 """Configurations of what runs on frames: mask check, pretraining, finetuning with its evaluation, probe."""
 
-from typing import Annotated, Literal, Self, Union
+from typing import Annotated, Any, Literal, Self, Union
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from mac.config.data import BoxesConfig, StoreConfig
 from mac.methods import METHODS, MethodSettings, method_of
-from mac.models.backbones import BACKBONES
+from mac.models.backbones import BACKBONES, PAPER, TORCHVISION
 from mac.validation import Probability, Strict, Weight
 
 
@@ -61,10 +69,32 @@ class ContrastConfig(Strict):
 
 
 class ModelConfig(Strict):
-    """A backbone and the channels of its first stage (64 is torchvision's)."""
+    """A backbone, the channels of its first stage (64 is torchvision's), and those between its convolutions' two steps.
+
+    ``channels`` is no part of an id where it is torchvision's, nor of backbones that have no such steps.
+    """
 
     backbone: Literal[*BACKBONES]
     width: Annotated[int, Field(ge=4)]
+    channels: Literal[PAPER, TORCHVISION] = TORCHVISION
+
+    @property
+    def network(self) -> tuple[str, int, str]:
+        """What :func:`mac.models.backbones.build` takes."""
+        return self.backbone, self.width, self.channels
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_a_choice(cls, tree: Any) -> Any:
+        is_fixed = isinstance(tree, dict) and tree.get("backbone") in BACKBONES
+        if is_fixed and not BACKBONES[tree["backbone"]].has_channels and tree.get("channels") == PAPER:
+            return tree | {"channels": TORCHVISION}
+        return tree
+
+    @model_serializer(mode="wrap")
+    def _plain(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        tree = serialise(self)
+        return {key: value for key, value in tree.items() if key != "channels" or value != TORCHVISION}
 
 
 RETRIEVAL_KS = (1, 5, 10, 20, 50)  # of retrieval: how many neighbours are looked at, as the field reports it

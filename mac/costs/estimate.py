@@ -196,7 +196,7 @@ def waits(kind: Kind) -> int:
         return 0
     from torch.nn import BatchNorm3d
 
-    norms = sum(isinstance(layer, BatchNorm3d) for layer in network(kind.backbone, kind.width).modules())
+    norms = sum(isinstance(layer, BatchNorm3d) for layer in network(*kind.network).modules())
     return (kind.passes - kind.passes // 3) * norms
 
 
@@ -234,12 +234,12 @@ def disk(plan: Plan, known: dict[str, Size], listed: ThroughputFile, results: Pa
 
 def backbone_bytes(config: PretrainConfig | FinetuneConfig) -> int:
     """Bytes of a backbone with its running statistics; a classifier's head is small beside it."""
-    return NUMBER * _numbers(config.model.backbone, config.model.width)
+    return NUMBER * _numbers(*config.model.network)
 
 
 @cache
-def _numbers(backbone: str, width: int) -> int:
-    tensors = network(backbone, width).state_dict().values()
+def _numbers(backbone: str, width: int, channels: str) -> int:
+    tensors = network(backbone, width, channels).state_dict().values()
     return sum(tensor.numel() for tensor in tensors if tensor.is_floating_point())
 
 

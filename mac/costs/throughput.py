@@ -11,6 +11,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from mac.config import FinetuneConfig, Precision, PretrainConfig, Probability, ProbeConfig, Strict
 from mac.methods import method_of
+from mac.models.backbones import PAPER, TORCHVISION
 from mac.runtime.reading import DamagedFileError, read_json
 from mac.tracking import journal
 from mac.validation import ConfigError, read_yaml, validate
@@ -34,15 +35,21 @@ class Kind(Strict):
     stage: Literal["pretrain", "finetune", "test"]
     backbone: str
     width: PositiveInt
+    channels: Literal[PAPER, TORCHVISION] = TORCHVISION
     num_frames: PositiveInt
     size: PositiveInt
     precision: Precision
     passes: PositiveInt
 
     @property
+    def network(self) -> tuple[str, int, str]:
+        """The backbone, as :func:`mac.models.backbones.build` takes it."""
+        return self.backbone, self.width, self.channels
+
+    @property
     def operations(self) -> int:
         """Floating-point operations a clip."""
-        return self.passes * count_operations(self.backbone, self.width, self.num_frames, self.size)
+        return self.passes * count_operations(*self.network, self.num_frames, self.size)
 
     def on(self, device: str) -> "Kind":
         """The same with the precision that a device really has: a CPU has no TF32."""
@@ -121,24 +128,24 @@ class Pace(NamedTuple):
 
 
 @cache
-def network(backbone: str, width: int) -> Any:
+def network(backbone: str, width: int, channels: str) -> Any:
     """Build a backbone on torch's meta device: shapes without memory. Importing torch takes seconds: only here."""
     import torch
 
     from mac.models.backbones import build
 
     with torch.device("meta"):
-        return build(backbone, width).eval()
+        return build(backbone, width, channels).eval()
 
 
 @cache
-def count_operations(backbone: str, width: int, num_frames: int, size: int) -> int:
+def count_operations(backbone: str, width: int, channels: str, num_frames: int, size: int) -> int:
     """Let torch count the floating-point operations of one clip's forward pass; frames are ``size`` pixels square."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
-        network(backbone, width)(torch.empty(1, 3, num_frames, size, size, device="meta"))
+        network(backbone, width, channels)(torch.empty(1, 3, num_frames, size, size, device="meta"))
     return counter.get_total_flops()
 
 
@@ -151,7 +158,7 @@ def kinds_of(config: Config) -> tuple[Kind, Kind]:
     """The kinds of a run's training and of its test; a probe only tests."""
     clip = config if isinstance(config, ProbeConfig) else config.clip
     shape = {"num_frames": clip.num_frames, "size": clip.size, "precision": config.precision}
-    facts = {"backbone": config.model.backbone, "width": config.model.width, **shape}
+    facts = dict(zip(("backbone", "width", "channels"), config.model.network, strict=True)) | shape
     test = Kind(stage="test", passes=1, **facts)
     if isinstance(config, ProbeConfig):
         return test, test

@@ -37,7 +37,7 @@ class Learner(nn.Module):
         self.method, self.recipe = method_of(config), ViewRecipe.of(config.clip, config.colour)
         c, outputs = self.method.contrast, self.method.outputs(labels)
         with seeded((config.seed, "weights")):
-            self.backbone = build(config.model.backbone, config.model.width)
+            self.backbone = build(*config.model.network)
             features = self.backbone.num_features
             self.head = DropoutLinear(features, outputs, self.method.settings.dropout) if outputs else None
             self.projector = projector(features, c.hidden, c.dim) if c else None

@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from mac.models.backbones import build
 from mac.randomness import uniform
 
 
@@ -43,10 +42,10 @@ def projector(features: int, hidden: int, outputs: int) -> nn.Sequential:
 class ActionClassifier(nn.Module):
     """A backbone and a linear classifier behind dropout."""
 
-    def __init__(self, backbone: str, width: int, classes: int, dropout: float = 0.0) -> None:
-        """Build a randomly initialised classifier: a backbone by name and width, and a head of ``classes`` outputs."""
+    def __init__(self, backbone: nn.Module, classes: int, dropout: float = 0.0) -> None:
+        """Put a randomly initialised head of ``classes`` outputs behind a backbone."""
         super().__init__()
-        self.backbone = build(backbone, width)
+        self.backbone = backbone
         self.head = DropoutLinear(self.backbone.num_features, classes, dropout)
 
     def forward(self, clip: torch.Tensor, kept: torch.Tensor | None = None) -> torch.Tensor:

@@ -49,7 +49,7 @@ def run(results: Path, run_id: str, epoch: int | None, out: Path) -> dict[str, A
     if stage == "pretrain":
         config = read_config(folder / "config.yaml", PretrainConfig)
         epoch = _choose_epoch(folder, epoch, config)
-        backbone = build(config.model.backbone, config.model.width)
+        backbone = build(*config.model.network)
         path = folder / f"epoch_{epoch}.safetensors"
         _check_origin(path, {"pretrain_id": run_id, "epoch": str(epoch)})
         checkpoint.load_weights(path, backbone)
@@ -76,7 +76,7 @@ def run(results: Path, run_id: str, epoch: int | None, out: Path) -> dict[str, A
         "digest": hashlib.sha256(out.read_bytes()).hexdigest(),
         "parameters": sum(tensor.numel() for tensor in tensors.values()),
         "metrics": metrics,
-        "loading": loading_lines(name, width, out.name, classes, backbone.num_features),
+        "loading": loading_lines(*config.model.network, out.name, classes, backbone.num_features),
         "using": use_lines(width, classes),
         "normalisation": (MEAN, STD),
         "is_torchvisions": is_torchvisions(width),
@@ -131,7 +131,7 @@ def _read_classifier(path: Path, config: FinetuneConfig) -> tuple[torch.nn.Modul
         )
     with naming(path):
         tensors = load_file(path)
-    backbone = build(config.model.backbone, config.model.width)
+    backbone = build(*config.model.network)
     try:
         classifier = torch.nn.Linear(backbone.num_features, len(tensors[f"{HEAD}bias"]))
         for network, prefix in ((classifier, HEAD), (backbone, BACKBONE)):

@@ -15,6 +15,7 @@ from mac.config import FinetuneConfig
 from mac.data.clips import training_frames
 from mac.data.store import FrameStore
 from mac.methods.learner import Drawn, Metrics
+from mac.models.backbones import build
 from mac.models.heads import ActionClassifier
 from mac.randomness import shuffle
 from mac.training import batches, checkpoint, trainer
@@ -34,9 +35,7 @@ class ActionLearner(nn.Module):
         self.recipe = ViewRecipe.of(config.clip, config.colour)
         self.labels = learned_labels(config, store)
         with seeded((config.seed, "classifier")):
-            self.classifier = ActionClassifier(
-                config.model.backbone, config.model.width, len(store.labels), config.dropout
-            )
+            self.classifier = ActionClassifier(build(*config.model.network), len(store.labels), config.dropout)
 
     @property
     def trained(self) -> list[nn.Parameter]:

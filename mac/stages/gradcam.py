@@ -17,6 +17,7 @@ from mac.data.clips import test_frames
 from mac.data.store import FrameStore
 from mac.masks.frame_difference import foreground_masks
 from mac.masks.overlap import compare, describe
+from mac.models.backbones import build
 from mac.models.cam import class_activation_maps
 from mac.models.cam_figure import Row, choose_rows, draw, explain, group
 from mac.models.heads import ActionClassifier
@@ -71,7 +72,7 @@ def load(name: str, config: FinetuneConfig, weights: Path, predictions: Path, de
             f"{weights}: weights of finetuning {facts.get('finetune_id', '(none)')}, the configuration is that of"
             f" {config.identify()}; give the files of one folder results/finetune/ID"
         )
-    network = ActionClassifier(config.model.backbone, config.model.width, len(facts["classes"]))
+    network = ActionClassifier(build(*config.model.network), len(facts["classes"]))
     checkpoint.load_weights(weights, network, "classifier")
     return Model(name, config, facts, to_fast_layout(network, device).eval(), read_table(predictions))
 

@@ -8,6 +8,7 @@ import torch
 
 from mac.config import RETRIEVAL_KS, ProbeConfig
 from mac.data.store import FrameStore
+from mac.models.backbones import build
 from mac.models.heads import ActionClassifier
 from mac.models.probe import choose_penalty, first_matches, fit_linear, score_linear, standardise
 from mac.training import checkpoint
@@ -72,7 +73,7 @@ def features(
 
 def _backbone(config: ProbeConfig, classes: int, weights: Path | None) -> torch.nn.Module:
     with seeded((config.seed, "classifier")):  # as finetuning builds it: random weights are the same ones
-        backbone = ActionClassifier(config.model.backbone, config.model.width, classes).backbone
+        backbone = ActionClassifier(build(*config.model.network), classes).backbone
     if weights:
         checkpoint.load_weights(weights, backbone)
     return backbone

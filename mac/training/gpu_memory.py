@@ -36,18 +36,17 @@ def saved_bytes(network: nn.Module, shape: tuple[int, ...]) -> int:
     return sum(tensor.untyped_storage().nbytes() for storage, tensor in kept.items() if storage not in own)
 
 
-def least_bytes(backbone: str, width: int, shape: tuple[int, ...], views: int, precision: str) -> int:
+def least_bytes(backbone: tuple[str, int, str], shape: tuple[int, ...], views: int, precision: str) -> int:
     """Compute the least memory a training needs [bytes]: weights, gradients, momentum and what its backward pass needs.
 
     Args:
-        backbone: its name.
-        width: channels of its first stage.
+        backbone: its name, width and channels, as :func:`mac.models.backbones.build` takes them.
         shape: (B, 3, T, S, S) of a view.
         views: how many the backbone is trained on in a step.
         precision: of the run; bfloat16 halves what is kept.
     """
     with torch.device("meta"):
-        network = build(backbone, width)
+        network = build(*backbone)
     weights = 4 * sum(parameter.numel() for parameter in network.parameters())
     return 3 * weights + views * saved_bytes(network, shape) // (2 if precision == "bf16" else 1)
 

@@ -34,6 +34,32 @@ def test_a_narrow_network_has_the_same_modules(name, features, seen):
     assert narrow.activations(torch.randn(1, 3, 16, 112, 112)).shape == (1, features, *seen)
 
 
+@pytest.mark.parametrize(
+    ("name", "channels", "millions"),
+    [
+        ("r3d_18", "paper", 33.17),
+        ("r2plus1d_18", "paper", 33.17),  # §9: as many as R3D-18
+        ("r2plus1d_18", "torchvision", 31.30),
+        ("r2plus1d_10", "paper", 14.35),
+        ("r2plus1d_10", "torchvision", 12.49),
+    ],
+)
+def test_parameters(name, channels, millions):
+    count = sum(parameter.numel() for parameter in build(name, channels=channels).parameters())
+    assert round(count / 1e6, 2) == millions
+
+
+@pytest.mark.parametrize("width", [8, 64])
+def test_a_convolution_in_two_steps_has_as_many_parameters_as_the_one_it_stands_for(width):
+    flat, stepped = build("r3d_18", width), build("r2plus1d_18", width, "paper")
+    for name in ("layer1", "layer2", "layer3", "layer4"):
+        for block, own in zip(getattr(flat, name), getattr(stepped, name), strict=True):
+            for convolution in ("conv1", "conv2"):
+                wanted = sum(p.numel() for p in getattr(block, convolution)[0].parameters())
+                found = sum(p.numel() for p in getattr(own, convolution)[0].parameters() if p.dim() == 5)
+                assert 0.93 * wanted < found <= wanted
+
+
 def test_r2plus1d_10_has_one_block_a_stage():
     stages = build("r2plus1d_10", width=8)
     assert [len(getattr(stages, f"layer{i}")) for i in (1, 2, 3, 4)] == [1, 1, 1, 1]

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from mac.models.backbones import build
 from mac.models.cam import class_activation_maps
 from mac.models.heads import ActionClassifier
 
@@ -70,7 +71,7 @@ def test_nothing_for_a_class_stays_zero_and_finite():
 @pytest.fixture
 def classifier():
     torch.manual_seed(3)
-    network = ActionClassifier("r2plus1d_18", 4, 5, 0.5)
+    network = ActionClassifier(build("r2plus1d_18", 4), 5, 0.5)
     with torch.no_grad():
         network(torch.randn(4, 3, 8, 24, 24))  # running statistics of some data
         network.head.weight.normal_()

@@ -17,23 +17,29 @@ from mac.runtime.atomic import write_json
 from mac.stages.export import ExportError
 from mac.training import checkpoint
 
-NETWORKS = [("r2plus1d_18", 64), ("r2plus1d_10", 64), ("r3d_18", 64), ("s3d", 64), ("r2plus1d_18", 8), ("s3d", 8)]
+
+def model_of(text):
+    """``BACKBONE/WIDTH``, with ``/paper`` behind it for the paper's channels."""
+    backbone, width, *channels = text.split("/")
+    return ModelConfig(backbone=backbone, width=int(width), channels=(channels or ["torchvision"])[0])
+
+
 FACTS = {"device": "CPU", "commit": "abc", "torch": "2", "index_digest": "0123456789", "seconds": 1.0}
 
 
-def network(name, width):
+def network(model):
     """A backbone whose running statistics are not the initial ones, and some clips."""
     torch.manual_seed(0)
-    backbone = build(name, width)
+    backbone = build(*model.network)
     clips = torch.randn(2, 3, 8, 32, 32)
     with torch.no_grad():
         backbone.train()(torch.randn(4, 3, 8, 32, 32))
     return backbone.eval(), clips
 
 
-def leave_pretraining(root, results, backbone, name, width, epochs=(3,)):
+def leave_pretraining(root, results, backbone, model, epochs=(3,)):
     base = next(iter(plan.load(root / "config", "paper").pretrainings.values())).config
-    config = PretrainConfig(**dict(base) | {"model": ModelConfig(backbone=name, width=width)})
+    config = PretrainConfig(**dict(base) | {"model": model})
     folder = results / "pretrain" / config.identify()
     write_config(folder / "config.yaml", config)
     for epoch in epochs:
@@ -43,9 +49,8 @@ def leave_pretraining(root, results, backbone, name, width, epochs=(3,)):
     return config.identify()
 
 
-def leave_finetuning(root, results, backbone, name, width, **changes):
+def leave_finetuning(root, results, backbone, model, **changes):
     base = next(iter(plan.load(root / "config", "paper").finetunings.values())).config
-    model = ModelConfig(backbone=name, width=width)
     config = FinetuneConfig(**dict(base) | {"model": model} | changes)
     folder = results / "finetune" / config.identify()
     write_config(folder / "config.yaml", config)
@@ -76,22 +81,28 @@ def run_the_card(card, folder, clip, monkeypatch):
     return code, names
 
 
-@pytest.mark.parametrize(("name", "width"), NETWORKS)
-def test_the_cards_lines_give_our_features(root, tmp_path, monkeypatch, name, width):
-    backbone, clip = network(name, width)
-    run_id = leave_pretraining(root, tmp_path / "results", backbone, name, width)
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("r2plus1d_18/64/paper", "r2plus1d_10/64/paper", "r2plus1d_10/8/paper"),
+        *("r2plus1d_18/64", "r2plus1d_10/64", "r3d_18/64", "s3d/64", "r2plus1d_18/8", "s3d/8"),
+    ],
+)
+def test_the_cards_lines_give_our_features(root, tmp_path, monkeypatch, text):
+    backbone, clip = network(model := model_of(text))
+    run_id = leave_pretraining(root, tmp_path / "results", backbone, model)
     card = export(root, tmp_path / "results", run_id, tmp_path / "out" / "weights.safetensors")
     code, names = run_the_card(card, tmp_path / "out", clip, monkeypatch)
     with torch.no_grad():
         torch.testing.assert_close(names["features"], backbone(clip), rtol=1e-5, atol=1e-6)
     assert len(re.findall(r"^model[. ](?!eval)", code, re.M)) <= 4
-    assert ("mac" in code) == (width != 64)
+    assert ("mac" in code) == (model.width != 64)
 
 
-@pytest.mark.parametrize(("name", "width"), [("r3d_18", 64), ("r2plus1d_10", 64), ("s3d", 64), ("r2plus1d_10", 8)])
-def test_a_finetunings_lines_give_our_logits(root, tmp_path, monkeypatch, name, width):
-    backbone, clip = network(name, width)
-    run_id, head = leave_finetuning(root, tmp_path / "results", backbone, name, width)
+@pytest.mark.parametrize("text", ["r2plus1d_18/64/paper", "r3d_18/64", "r2plus1d_10/64", "s3d/64", "r2plus1d_10/8"])
+def test_a_finetunings_lines_give_our_logits(root, tmp_path, monkeypatch, text):
+    backbone, clip = network(model := model_of(text))
+    run_id, head = leave_finetuning(root, tmp_path / "results", backbone, model)
     card = export(root, tmp_path / "results", run_id, tmp_path / "out" / "weights.safetensors")
     _, names = run_the_card(card, tmp_path / "out", clip, monkeypatch)
     with torch.no_grad():
@@ -103,11 +114,11 @@ def test_a_finetunings_lines_give_our_logits(root, tmp_path, monkeypatch, name, 
 @pytest.fixture
 def small(root, tmp_path):
     """A narrow pretraining with two checkpoints, and a finetuning from the second."""
-    backbone, _ = network("r2plus1d_10", 8)
+    backbone, _ = network(model := model_of("r2plus1d_10/8"))
     results = tmp_path / "results"
-    run_id = leave_pretraining(root, results, backbone, "r2plus1d_10", 8, epochs=(3, 5))
+    run_id = leave_pretraining(root, results, backbone, model, epochs=(3, 5))
     start = {"initial": "pretrained", "pretrain_id": run_id, "epoch": 5}
-    finetune_id, _ = leave_finetuning(root, results, backbone, "r2plus1d_10", 8, **start)
+    finetune_id, _ = leave_finetuning(root, results, backbone, model, **start)
     return results, run_id, finetune_id
 
 
@@ -160,7 +171,7 @@ def test_a_finetuning_without_its_classifier_says_the_way_out(root, tmp_path, sm
 
 def test_anothers_weights_are_refused(root, tmp_path, small):
     results, run_id, finetune_id = small
-    other, _ = network("r2plus1d_18", 8)
+    other, _ = network(model_of("r2plus1d_18/8"))
     path = results / "pretrain" / run_id / "epoch_5.safetensors"
     for facts, message in (
         ({"pretrain_id": "0000000000", "epoch": "5"}, "written for pretrain_id 0000000000"),

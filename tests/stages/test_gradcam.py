@@ -21,6 +21,7 @@ from mac.data import clips, index, synthetic
 from mac.data.store import FrameStore, extract
 from mac.masks.overlap import compare
 from mac.masks.person_boxes import box_masks
+from mac.models.backbones import build
 from mac.models.cam import class_activation_maps
 from mac.models.cam_figure import Row, choose_rows, draw, group
 from mac.models.heads import ActionClassifier
@@ -52,7 +53,7 @@ def leave(folder, config, store, right, facts=None):
     own.mkdir(parents=True)
     write_config(own / "config.yaml", config)
     with seeded((config.seed, config.initial)):
-        network = ActionClassifier(config.model.backbone, config.model.width, len(store.labels))
+        network = ActionClassifier(build(*config.model.network), len(store.labels))
         network(torch.randn(4, 3, 8, 16, 16))
         torch.nn.init.normal_(network.head.weight)
     known = {"finetune_id": config.identify(), "classes": store.labels, "index_digest": store.digest}

@@ -163,8 +163,8 @@ def test_construction_is_seeded_and_leaves_the_global_generator_alone():
 def test_a_classifier_comes_back_with_its_head_and_its_facts(tmp_path):
     path, facts = tmp_path / "c.safetensors", {"finetune_id": "0123456789", "classes": ["Kick", "Wave", "Ärger"]}
     with seeded((1, "a")):
-        classifier = ActionClassifier("r2plus1d_18", 4, 3, 0.5).to(memory_format=torch.channels_last_3d)
-    other = ActionClassifier("r2plus1d_18", 4, 3)
+        classifier = ActionClassifier(build("r2plus1d_18", 4), 3, 0.5).to(memory_format=torch.channels_last_3d)
+    other = ActionClassifier(build("r2plus1d_18", 4), 3)
     checkpoint.save_weights(path, classifier, facts)
     checkpoint.load_weights(path, other, "classifier")
     assert other.head.weight.equal(classifier.head.weight)
@@ -175,7 +175,7 @@ def test_a_classifier_comes_back_with_its_head_and_its_facts(tmp_path):
     checkpoint.save_weights(path, classifier, facts)
     assert path.read_bytes() == before
     with pytest.raises(checkpoint.CheckpointError, match=r"c\.safetensors: not a checkpoint of this classifier"):
-        checkpoint.load_weights(path, ActionClassifier("r2plus1d_18", 4, 5), "classifier")
+        checkpoint.load_weights(path, ActionClassifier(build("r2plus1d_18", 4), 5), "classifier")
 
 
 def test_weights_of_others_are_told_from_ours(tmp_path):

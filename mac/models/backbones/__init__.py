@@ -1,6 +1,6 @@
 """The table of backbones. Reading it needs no torch; building one imports the module that its entry names.
 
-A module defines ``build(name, width)``, ``WEIGHTS`` and how torchvision loads its exported weights; see
+A module defines ``build(name, width, channels)``, ``WEIGHTS`` and how torchvision loads its exported weights; see
 :mod:`mac.models.backbones.resnet`. The network that it builds maps clips (B, 3, T, H, W) to features (B, D), has
 ``num_features`` (D), ``activations`` (the last feature map, for class activation maps) and torchvision's tensor names.
 """
@@ -14,20 +14,28 @@ if TYPE_CHECKING:
     import torch
 
 FULL_WIDTH = 64  # channels of the first stage of torchvision's networks
+PAPER, TORCHVISION = "paper", "torchvision"
 EVAL = "model.eval()  # running statistics, not the batch's"
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A backbone's module in this package, and whether torchvision publishes Kinetics-400 weights of it."""
+    """A backbone's module in this package, and what there is of it.
+
+    Attributes:
+        module: its name.
+        is_published: torchvision publishes Kinetics-400 weights of it.
+        has_channels: it has convolutions in two steps, whose channels in between can be counted in two ways.
+    """
 
     module: str
     is_published: bool = False
+    has_channels: bool = False
 
 
 BACKBONES = {
-    "r2plus1d_18": Backbone("resnet", is_published=True),
-    "r2plus1d_10": Backbone("resnet"),
+    "r2plus1d_18": Backbone("resnet", is_published=True, has_channels=True),
+    "r2plus1d_10": Backbone("resnet", has_channels=True),
     "r3d_18": Backbone("resnet", is_published=True),
     "s3d": Backbone("s3d", is_published=True),
 }
@@ -48,17 +56,19 @@ def module_of(name: str) -> ModuleType:
     return import_module(f"mac.models.backbones.{BACKBONES[name].module}")
 
 
-def build(name: str, width: int = FULL_WIDTH) -> "torch.nn.Module":
+def build(name: str, width: int = FULL_WIDTH, channels: str = TORCHVISION) -> "torch.nn.Module":
     """Build a randomly initialised backbone.
 
     Args:
         name: a key of ``BACKBONES``.
         width: channels of the first stage; 64 is torchvision's network exactly, fewer serve small scales.
+        channels: how a convolution in two steps counts its channels in between: ``paper``, for each convolution, or
+            ``torchvision``, once a block.
 
     Raises:
         ValueError: there is no backbone of that name.
     """
-    return module_of(name).build(name, width)
+    return module_of(name).build(name, width, channels)
 
 
 def published_weights(name: str) -> "dict[str, torch.Tensor]":
@@ -102,20 +112,27 @@ def exported(
     return {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
 
 
-def loading_lines(name: str, width: int, file: str, classes: int | None = None, features: int = 512) -> list[str]:
+def loading_lines(
+    name: str, width: int, channels: str, file: str, classes: int | None = None, features: int = 512
+) -> list[str]:
     """Python that loads an exported file as ``model``: imports, an empty line, and two or three lines.
 
     Args:
         name: the backbone.
         width: channels of its first stage.
+        channels: as of :func:`build`.
         file: the exported file.
         classes: outputs of the classifier; None where there is none, and the model gives features.
         features: D, length of the backbone's feature vector.
     """
     if is_torchvisions(width):
-        lines = module_of(name).loading_lines(name, classes)
+        lines = module_of(name).loading_lines(name, channels, classes)
     else:
-        lines = ["from mac.models.backbones import build", "", f'model = build("{name}", width={width})']
+        lines = [
+            "from mac.models.backbones import build",
+            "",
+            f'model = build("{name}", width={width}, channels="{channels}")',
+        ]
         lines += [] if classes is None else [f"model.fc = torch.nn.Linear({features}, {classes})"]
     uses_torch = any("torch.nn." in line for line in lines)
     imports = (["import torch"] if uses_torch else []) + ["from safetensors.torch import load_file"]

@@ -1,9 +1,15 @@
-"""torchvision's video ResNets: R(2+1)D-18, its half with one block a stage, and R3D-18, of any width."""
+"""torchvision's video ResNets: R(2+1)D-18, its half with one block a stage, and R3D-18, of any width.
+
+A convolution of R(2+1)D has two steps, in space and in time, with so many channels in between that it has as many
+parameters as the 3D convolution it stands for. Tran et al. (CVPR 2018) count them for each convolution, and so does the
+authors' code: R3D-18 and R(2+1)D-18 then have 33.17 million parameters both, as §9 says. torchvision counts them once a
+block, by its first convolution: 31.30 million.
+"""
 
 import torch
 from torch import nn
 
-from mac.models.backbones import FULL_WIDTH
+from mac.models.backbones import FULL_WIDTH, PAPER
 from mac.models.operators import declare_missing_operators
 
 declare_missing_operators()
@@ -27,30 +33,46 @@ _ARCHITECTURES = {
 }
 
 
-def build(name: str, width: int) -> "ResNet":
+def build(name: str, width: int, channels: str) -> "ResNet":
     """Build a randomly initialised network of this name and width."""
-    return ResNet(name, width)
+    return ResNet(name, width, channels)
 
 
-def loading_lines(name: str, classes: int | None) -> list[str]:
-    """Python that builds torchvision's network as ``model``: imports, an empty line, the network and its last layer.
+def loading_lines(name: str, channels: str, classes: int | None) -> list[str]:
+    """Python that builds the network as ``model`` by torchvision: imports, an empty line, the network, its last layer.
 
     Args:
         name: the backbone.
+        channels: as of :func:`mac.models.backbones.build`.
         classes: outputs of the classifier; None where the model gives features.
     """
-    last = "torch.nn.Identity()" if classes is None else f"torch.nn.Linear(512, {classes})"
-    if name == "r2plus1d_10":
-        imports = "from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet"
-        network = "VideoResNet(BasicBlock, [Conv2Plus1D] * 4, [1, 1, 1, 1], R2Plus1dStem)"
-    else:
-        imports, network = f"from torchvision.models.video import {name}", f"{name}()"
-    return [imports, "", f"model = {network}", f"model.fc = {last}"]
+    last = f"model.fc = {'torch.nn.Identity()' if classes is None else f'torch.nn.Linear(512, {classes})'}"
+    convolution, layers = _ARCHITECTURES[name]
+    if convolution is Conv3DSimple or (name == "r2plus1d_18" and channels != PAPER):
+        return [f"from torchvision.models.video import {name}", "", f"model = {name}()", last]
+    lines = ["from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet", ""]
+    if channels == PAPER:
+        lines += [
+            "class Convolution(Conv2Plus1D):  # channels in between: 27io / (9i + 3o) of each convolution",
+            "    def __init__(self, i, o, _, stride=1, padding=1):",
+            "        super().__init__(i, o, 27 * i * o // (9 * i + 3 * o), stride, padding)",
+            "",
+        ]
+    used = "Convolution" if channels == PAPER else "Conv2Plus1D"
+    return [*lines, f"model = VideoResNet(BasicBlock, [{used}] * 4, {layers}, R2Plus1dStem)", last]
 
 
 def classifier_tensors(weight: torch.Tensor, bias: torch.Tensor) -> dict[str, torch.Tensor]:
     """Name the tensors of a linear classifier, (classes, D) and (classes,), as torchvision's network does."""
     return {"fc.weight": weight, "fc.bias": bias}
+
+
+class OwnChannels(Conv2Plus1D):
+    """A convolution in two steps that counts its own channels in between: (27io) / (9i + 3o), the whole part."""
+
+    def __init__(self, in_planes: int, out_planes: int, _: int, stride: int = 1, padding: int = 1) -> None:
+        between = 27 * in_planes * out_planes // (9 * in_planes + 3 * out_planes)
+        super().__init__(in_planes, out_planes, between, stride, padding)
 
 
 class ResNet(VideoResNet):
@@ -60,12 +82,13 @@ class ResNet(VideoResNet):
         num_features: D, length of the feature vector (512 at full width).
     """
 
-    def __init__(self, name: str, width: int) -> None:
-        """Build the network: ``width`` channels in the first stage; 64 is torchvision's network exactly."""
+    def __init__(self, name: str, width: int, channels: str) -> None:
+        """Build the network: ``width`` channels in the first stage, and between two steps as ``channels`` says."""
         convolution, layers = _ARCHITECTURES[name]
         self._width = width
         stem = R2Plus1dStem if convolution is Conv2Plus1D else BasicStem
-        super().__init__(BasicBlock, [convolution] * 4, layers, stem)
+        block = OwnChannels if convolution is Conv2Plus1D and channels == PAPER else convolution
+        super().__init__(BasicBlock, [block] * 4, layers, stem)
         if width != FULL_WIDTH:
             self.stem = _narrow_stem(convolution is Conv2Plus1D, width)
             for module in self.stem.modules():

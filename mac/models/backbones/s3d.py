@@ -34,12 +34,12 @@ _STAGES = (
 )
 
 
-def build(name: str, width: int) -> "S3D":
+def build(name: str, width: int, channels: str) -> "S3D":
     """Build a randomly initialised S3D of this width."""
     return S3D(width)
 
 
-def loading_lines(name: str, classes: int | None) -> list[str]:
+def loading_lines(name: str, channels: str, classes: int | None) -> list[str]:
     """Python that builds torchvision's network as ``model``; see :func:`mac.models.backbones.resnet.loading_lines`."""
     last = "torch.nn.Identity()" if classes is None else f"torch.nn.Conv3d(1024, {classes}, 1)"
     head = "model.classifier" if classes is None else "model.classifier[1]"
