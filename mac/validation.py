@@ -10,7 +10,14 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from mac.runtime.atomic import write_text
 from mac.runtime.reading import DamagedFileError, read_text
@@ -25,10 +32,17 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     hashed_name: ClassVar[str] = ""  # the class's name in its id, where the class has been renamed
+    came_later: ClassVar[dict[str, Any]] = {}  # fields that older ids lack, with the value that they stand for there
 
     def canonical(self) -> dict:
         """Return plain data with every field, ready for JSON or YAML."""
         return self.model_dump(mode="json", by_alias=True)
+
+    @model_serializer(mode="wrap")
+    def _as_ids_know_it(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a field that came later where it has the value of before: its ids stay as they were."""
+        tree, absent = serialise(self), object()
+        return {key: value for key, value in tree.items() if self.came_later.get(key, absent) != value}
 
     def identify(self) -> str:
         """Return the id of this stage: SHA-256 of the canonical JSON with the stage's name, ten hex digits."""

@@ -25,6 +25,7 @@ def sample_crops(
     size: int,
     flip_probability: float,
     keys: tuple[int | str | np.ndarray, ...],
+    is_centred: bool = False,
 ) -> Crops:
     """Draw a scale, a crop position and a flip for each clip.
 
@@ -34,10 +35,11 @@ def sample_crops(
         size: side of the square crop in pixels.
         flip_probability: chance of a left-right flip.
         keys: of the draw; arrays in it have shape (B,).
+        is_centred: cut out the centre instead of drawing a position.
     """
     draws = np.broadcast_to(uniform(keys, 4), (count, 4))
     scale = np.asarray(scales)[choose(draws[:, 0], len(scales))]
-    corner = choose(draws[:, 1:3], scale - size + 1)
+    corner = (scale - size) // 2 if is_centred else choose(draws[:, 1:3], scale - size + 1)
     windows = np.concatenate([corner / scale, (corner + size) / scale], axis=1)
     return Crops(torch.from_numpy(windows).float(), torch.from_numpy(draws[:, 3] < flip_probability))
 

@@ -20,12 +20,13 @@ class ViewRecipe:
     flip_probability: float
     jitter_probability: float
     gray_probability: float
+    is_centred: bool = False
 
     @classmethod
     def of(cls, clip: Any, colour: Any) -> Self:
         """Read the recipe off the sections ``clip`` and ``colour`` of a stage's configuration."""
         chances = (clip.flip_probability, colour.jitter_probability, colour.gray_probability)
-        return cls(clip.scales, clip.size, *chances)
+        return cls(clip.scales, clip.size, *chances, clip.crop == "centre")
 
 
 class ViewParameters(NamedTuple):
@@ -42,7 +43,8 @@ class ViewParameters(NamedTuple):
 
 def sample_views(count: int, recipe: ViewRecipe, keys: tuple[Key, ...]) -> ViewParameters:
     """Draw the parameters of ``count`` views, on the CPU; arrays among the keys have shape (B,)."""
-    crops = sample_crops(count, recipe.scales, recipe.size, recipe.flip_probability, ("crop", *keys))
+    spatial = recipe.scales, recipe.size, recipe.flip_probability
+    crops = sample_crops(count, *spatial, ("crop", *keys), recipe.is_centred)
     colours = sample_colour(count, recipe.jitter_probability, recipe.gray_probability, ("colour", *keys))
     return ViewParameters(crops, colours)
 

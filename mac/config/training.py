@@ -1,31 +1,31 @@
 """Configurations of what runs on frames: mask check, pretraining, finetuning with its evaluation, probe."""
 
-from typing import Annotated, Any, Literal, Self, Union
+from typing import Annotated, Any, ClassVar, Literal, Self, Union
 
 from pydantic import (
     Field,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    SerializerFunctionWrapHandler,
-    model_serializer,
     model_validator,
 )
 
 from mac.config.data import BoxesConfig, StoreConfig
 from mac.methods import METHODS, MethodSettings, method_of
-from mac.models.backbones import BACKBONES, PAPER, TORCHVISION
+from mac.models.backbones import BACKBONES, NORM_EPSILON, PAPER, TORCHVISION
 from mac.validation import Probability, Strict, Weight
 
 
 class ClipConfig(Strict):
     """How a training clip is cut out of a video (method §3). A stride of 0 repeats one frame: a clip without motion."""
 
+    came_later: ClassVar[dict[str, Any]] = {"crop": "random"}
     num_frames: Annotated[int, Field(ge=2)]
     strides: Annotated[list[NonNegativeInt], Field(min_length=1)]
     size: PositiveInt
     scales: Annotated[list[Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]], Field(min_length=1)]
     flip_probability: Probability
+    crop: Literal["random", "centre"] = "random"
 
     @property
     def is_frozen(self) -> bool:
@@ -71,17 +71,19 @@ class ContrastConfig(Strict):
 class ModelConfig(Strict):
     """A backbone, the channels of its first stage (64 is torchvision's), and those between its convolutions' two steps.
 
-    ``channels`` is no part of an id where it is torchvision's, nor of backbones that have no such steps.
+    ``channels`` makes no difference to backbones that have no such steps. ``norm_epsilon`` is batch normalisation's ε.
     """
 
+    came_later: ClassVar[dict[str, Any]] = {"channels": TORCHVISION, "norm_epsilon": NORM_EPSILON}
     backbone: Literal[*BACKBONES]
     width: Annotated[int, Field(ge=4)]
     channels: Literal[PAPER, TORCHVISION] = TORCHVISION
+    norm_epsilon: PositiveFloat = NORM_EPSILON
 
     @property
-    def network(self) -> tuple[str, int, str]:
+    def network(self) -> tuple[str, int, str, float]:
         """What :func:`mac.models.backbones.build` takes."""
-        return self.backbone, self.width, self.channels
+        return self.backbone, self.width, self.channels, self.norm_epsilon
 
     @model_validator(mode="before")
     @classmethod
@@ -91,10 +93,6 @@ class ModelConfig(Strict):
             return tree | {"channels": TORCHVISION}
         return tree
 
-    @model_serializer(mode="wrap")
-    def _plain(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        tree = serialise(self)
-        return {key: value for key, value in tree.items() if key != "channels" or value != TORCHVISION}
 
 
 RETRIEVAL_KS = (1, 5, 10, 20, 50)  # of retrieval: how many neighbours are looked at, as the field reports it

@@ -234,7 +234,7 @@ def disk(plan: Plan, known: dict[str, Size], listed: ThroughputFile, results: Pa
 
 def backbone_bytes(config: PretrainConfig | FinetuneConfig) -> int:
     """Bytes of a backbone with its running statistics; a classifier's head is small beside it."""
-    return NUMBER * _numbers(*config.model.network)
+    return NUMBER * _numbers(*config.model.network[:3])
 
 
 @cache

@@ -76,7 +76,7 @@ def run(results: Path, run_id: str, epoch: int | None, out: Path) -> dict[str, A
         "digest": hashlib.sha256(out.read_bytes()).hexdigest(),
         "parameters": sum(tensor.numel() for tensor in tensors.values()),
         "metrics": metrics,
-        "loading": loading_lines(*config.model.network, out.name, classes, backbone.num_features),
+        "loading": loading_lines(config.model.network, out.name, classes, backbone.num_features),
         "using": use_lines(width, classes),
         "normalisation": (MEAN, STD),
         "is_torchvisions": is_torchvisions(width),

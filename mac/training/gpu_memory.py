@@ -36,11 +36,11 @@ def saved_bytes(network: nn.Module, shape: tuple[int, ...]) -> int:
     return sum(tensor.untyped_storage().nbytes() for storage, tensor in kept.items() if storage not in own)
 
 
-def least_bytes(backbone: tuple[str, int, str], shape: tuple[int, ...], views: int, precision: str) -> int:
+def least_bytes(backbone: tuple[str, int, str, float], shape: tuple[int, ...], views: int, precision: str) -> int:
     """Compute the least memory a training needs [bytes]: weights, gradients, momentum and what its backward pass needs.
 
     Args:
-        backbone: its name, width and channels, as :func:`mac.models.backbones.build` takes them.
+        backbone: its name, width …, as :func:`mac.models.backbones.build` takes them.
         shape: (B, 3, T, S, S) of a view.
         views: how many the backbone is trained on in a step.
         precision: of the run; bfloat16 halves what is kept.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 FULL_WIDTH = 64  # channels of the first stage of torchvision's networks
 PAPER, TORCHVISION = "paper", "torchvision"
+NORM_EPSILON = 1e-5  # of torch's batch normalisation
 EVAL = "model.eval()  # running statistics, not the batch's"
 
 
@@ -56,7 +57,9 @@ def module_of(name: str) -> ModuleType:
     return import_module(f"mac.models.backbones.{BACKBONES[name].module}")
 
 
-def build(name: str, width: int = FULL_WIDTH, channels: str = TORCHVISION) -> "torch.nn.Module":
+def build(
+    name: str, width: int = FULL_WIDTH, channels: str = TORCHVISION, norm_epsilon: float = NORM_EPSILON
+) -> "torch.nn.Module":
     """Build a randomly initialised backbone.
 
     Args:
@@ -64,11 +67,17 @@ def build(name: str, width: int = FULL_WIDTH, channels: str = TORCHVISION) -> "t
         width: channels of the first stage; 64 is torchvision's network exactly, fewer serve small scales.
         channels: how a convolution in two steps counts its channels in between: ``paper``, for each convolution, or
             ``torchvision``, once a block.
+        norm_epsilon: ε of batch normalisation.
 
     Raises:
         ValueError: there is no backbone of that name.
     """
-    return module_of(name).build(name, width, channels)
+    network = module_of(name).build(name, width, channels)
+    if norm_epsilon != NORM_EPSILON:
+        for layer in network.modules():
+            if hasattr(layer, "eps"):
+                layer.eps = norm_epsilon
+    return network
 
 
 def published_weights(name: str) -> "dict[str, torch.Tensor]":
@@ -113,18 +122,17 @@ def exported(
 
 
 def loading_lines(
-    name: str, width: int, channels: str, file: str, classes: int | None = None, features: int = 512
+    network: tuple[str, int, str, float], file: str, classes: int | None = None, features: int = 512
 ) -> list[str]:
     """Python that loads an exported file as ``model``: imports, an empty line, and two or three lines.
 
     Args:
-        name: the backbone.
-        width: channels of its first stage.
-        channels: as of :func:`build`.
+        network: the backbone, as :func:`build` takes it.
         file: the exported file.
         classes: outputs of the classifier; None where there is none, and the model gives features.
         features: D, length of the backbone's feature vector.
     """
+    name, width, channels, epsilon = network
     if is_torchvisions(width):
         lines = module_of(name).loading_lines(name, channels, classes)
     else:
@@ -134,6 +142,8 @@ def loading_lines(
             f'model = build("{name}", width={width}, channels="{channels}")',
         ]
         lines += [] if classes is None else [f"model.fc = torch.nn.Linear({features}, {classes})"]
+    if epsilon != NORM_EPSILON:
+        lines += ["for layer in model.modules():", f"    layer.eps = {epsilon}  # of batch normalisation"]
     uses_torch = any("torch.nn." in line for line in lines)
     imports = (["import torch"] if uses_torch else []) + ["from safetensors.torch import load_file"]
     return [*imports, *lines, f'model.load_state_dict(load_file("{file}"))']
