@@ -143,6 +143,12 @@ def test_a_deleted_file_of_a_result_is_made_again(everything_run, pattern, job):
         aside.rename(path)
 
 
+def test_a_table_that_is_asked_for_alone_needs_no_other_file_of_its_job(finished):
+    finished.lose("reports/smoke/tables/T5.tex", "reports/smoke/tables/T4.md")
+    assert len(finished.run(*(f"reports/smoke/tables/{name}.md" for name in ("T4", "T5")))) == 1
+    assert finished.jobs() == {"table": 1, "page": 1}
+
+
 def test_a_target_that_went_missing_meanwhile_is_named_and_fails_the_call(finished):
     """No fault of the graph is known that does this; here a job deletes what another has made."""
     finished.lose("reports/smoke/tables/T5.*")

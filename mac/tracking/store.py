@@ -87,10 +87,10 @@ def connect(uri: str, create: bool = True) -> MlflowClient:
     if database and not database.exists() and not create:
         raise TrackingError(f"{database}: there is no such database — correct the address, or record runs there first")
     try:
-        if database and database.exists():
-            _check_database(database)
         with one_at_a_time(uri):
-            if database and not database.exists():
+            if database and database.exists():
+                _check_database(database)
+            elif database:
                 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # takes half a second
 
                 # MlflowClient would name the working folder in SQL, and fail if its name has both kinds of quotes.

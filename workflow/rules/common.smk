@@ -134,6 +134,9 @@ onstart:
 
 onsuccess:
     # The graph is made so that this can't happen; if it does, the exit status must say so.
-    wanted = [path for job in workflow.dag.targetjobs for path in job.output or job.input]
-    if lost := [path for path in wanted if not exist([path])]:
+    wanted = {str(path) for path in workflow.dag.targetfiles}
+    for job in workflow.dag.targetjobs:
+        if not wanted.intersection(job.output):  # asked for by the name of its rule
+            wanted.update(job.output or job.input)
+    if lost := sorted(path for path in wanted if not exist([path])):
         raise WorkflowError(f"This call ended, but what it was asked for is missing: {', '.join(lost)}")

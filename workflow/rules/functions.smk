@@ -97,16 +97,12 @@ def asked(stage):
     """What a training or a probe asks for: all it reads while it lacks a result that is needed, then nothing."""
 
     def files(wildcards):
-        config, names = CONFIGS[stage][wildcards.run_id], expand(getattr(rules, stage).output, **wildcards)
-        if (
-            not lacks(stage, wildcards.run_id, [Path(name).name for name in names])
-            and not workflow.dag_settings.forceall
-        ):
+        names = [Path(name).name for name in expand(getattr(rules, stage).output, **wildcards)]
+        if not (workflow.dag_settings.forceall or lacks(stage, wildcards.run_id, names)):
             return []
-        check = getattr(config, "mask_check", None)
-        return [*reads(stage, wildcards).values()] + (
-            [run_file("masks", check.identify(), "check.json")] if check else []
-        )
+        check = getattr(CONFIGS[stage][wildcards.run_id], "mask_check", None)
+        checks = [run_file("masks", check.identify(), "check.json")] if check else []
+        return [*reads(stage, wildcards).values(), *checks]
 
     return files
 
