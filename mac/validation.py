@@ -10,14 +10,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 import numpy as np
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    model_serializer,
-)
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from mac.runtime.atomic import write_text
 from mac.runtime.reading import DamagedFileError, read_text

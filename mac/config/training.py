@@ -2,13 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal, Self, Union
 
-from pydantic import (
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from mac.config.data import BoxesConfig, StoreConfig
 from mac.methods import METHODS, MethodSettings, method_of
@@ -92,7 +86,6 @@ class ModelConfig(Strict):
         if is_fixed and not BACKBONES[tree["backbone"]].has_channels and tree.get("channels") == PAPER:
             return tree | {"channels": TORCHVISION}
         return tree
-
 
 
 RETRIEVAL_KS = (1, 5, 10, 20, 50)  # of retrieval: how many neighbours are looked at, as the field reports it
