@@ -1,15 +1,16 @@
 """Simulated tables: what the report's decisions do where the truth is known."""
 
 from dataclasses import dataclass
+from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
 
-from mac.experiment import VerdictSettings
-from mac.report import comparisons
+from mac.report import comparisons, printed
 from mac.report.comparisons import CONTRADICTED, HOLDS, UNDECIDED
 from mac.report.differences import between
-from mac.report.statistics import Sample
+from mac.report.scores import Sample
 
 SEED_SD = 1.0  # points between trainings of one method
 BASE = 80.0  # percent: all rows but the first
@@ -17,7 +18,6 @@ BASE = 80.0  # percent: all rows but the first
 # trained model (group, and the rest).
 GROUP, VIDEO, METHOD_GROUP, MODEL_GROUP = 0.3, 0.2, 0.05, 0.1
 SIGNS = {HOLDS: 1, CONTRADICTED: -1, UNDECIDED: 0, None: 0}
-SETTINGS = VerdictSettings(margin=5.0, seed_sd=SEED_SD)
 
 
 def group_sizes(videos: int) -> np.ndarray:
@@ -35,9 +35,17 @@ class World:
         self._groups = int(self.clusters[-1]) + 1
         self._hard = self._by_group(GROUP) + rng.normal(0, VIDEO**0.5, videos)
 
-    def run(self, accuracy: float, seeds: int) -> tuple[Sample, float]:
-        """Train and test one method ``seeds`` times; the true accuracy of what was trained [percent] comes along."""
-        own = self._hard + self._by_group(METHOD_GROUP)
+    def method(self) -> np.ndarray:
+        """Draw what one method finds hard, whichever way it was trained: (videos,)."""
+        return self._hard + self._by_group(METHOD_GROUP)
+
+    def run(self, accuracy: float, seeds: int, method: np.ndarray | None = None) -> tuple[Sample, float]:
+        """Train and test a method (None: a new one) ``seeds`` times.
+
+        Returns:
+            The videos that are right, and the true accuracy of what was trained [percent].
+        """
+        own = self.method() if method is None else method
         tops = accuracy + self._rng.normal(0, SEED_SD, seeds)
         rest = 1 - GROUP - VIDEO - METHOD_GROUP - MODEL_GROUP
         right = [
@@ -60,12 +68,10 @@ class Tally:
     methods_found: int = 0
     false_models: int = 0
     false_methods: int = 0
-    false_claims: int = 0
     claim_models: int = 0
     claim_methods: int = 0
-    reproduced: int = 0
-    differs: int = 0
-    false_verdicts: int = 0
+    false_claim_models: int = 0
+    false_claim_methods: int = 0
 
     def rates(self) -> dict[str, float]:
         """Each count as a share [percent], of pairs or of tables."""
@@ -75,39 +81,45 @@ class Tally:
         return {name: round(100 * getattr(self, name) / totals[name], 1) for name in names}
 
 
-def simulate(difference: float, videos: int, seeds: int, tables: int, seed: int = 0) -> Tally:
+class Row(NamedTuple):
+    """A simulated row: its runs, a sample a split; how good its trainings truly are, on average, and its method."""
+
+    samples: list[Sample]
+    trained: float
+    method: float
+
+
+def simulate(difference: float, videos: int, seeds: int, tables: int, splits: int = 1, first: int = 0) -> Tally:
     """Decide simulated tables of 3 to 5 rows whose first row is ``difference`` points better than all others.
 
-    The claim is that the first row is best. The printed number of its cell is one run of a method that is
-    ``difference`` points worse, on the same videos.
+    Each row is trained with ``seeds`` seeds on each of ``splits`` splits, which have other test videos. The claim is
+    that the first row is best. ``first`` numbers the tables: other numbers, other tables.
     """
     tally = Tally()
-    for table in range(tables):
-        rng = np.random.default_rng((seed, table, videos, seeds, int(10 * difference)))
-        world, rows = World(rng, videos), 3 + table % 3
-        accuracies = [BASE + difference, *[BASE] * (rows - 1)]
-        found = [world.run(accuracy, seeds) for accuracy in accuracies]
-        _count_pairs(tally, found, accuracies)
-        _count_claim(tally, found, difference)
-        printed = 100 * float(world.run(BASE, 1)[0].right.mean())
-        outcome = comparisons.judge([found[0][0]], printed, SETTINGS).outcome
-        tally.reproduced += outcome == comparisons.REPRODUCED
-        tally.differs += outcome == comparisons.DIFFERS
-        is_near = difference < SETTINGS.margin
-        tally.false_verdicts += outcome == (comparisons.DIFFERS if is_near else comparisons.REPRODUCED)
+    for table in range(first, first + tables):
+        rng = np.random.default_rng((table, videos, seeds, splits, int(10 * difference)))
+        worlds = [World(rng, videos) for _ in range(splits)]
+        accuracies = [BASE + difference, *[BASE] * (2 + table % 3)]
+        rows = [_row(worlds, accuracy, seeds) for accuracy in accuracies]
+        _count_pairs(tally, rows)
+        _count_claim(tally, rows, difference)
         tally.tables += 1
     return tally
 
 
-def _count_pairs(tally: Tally, found: list[tuple[Sample, float]], accuracies: list[float]) -> None:
-    pairs = [(a, b) for a in range(len(found)) for b in range(a + 1, len(found))]
-    decisions = comparisons.decide([[between([found[a][0]], [found[b][0]])] for a, b in pairs])
+def _row(worlds: list[World], accuracy: float, seeds: int) -> Row:
+    found = [world.run(accuracy, seeds) for world in worlds]
+    return Row([sample for sample, _ in found], float(np.mean([top for _, top in found])), accuracy)
+
+
+def _count_pairs(tally: Tally, rows: list[Row]) -> None:
+    pairs = list(combinations(rows, 2))
+    decisions = comparisons.decide([[between(a.samples, b.samples)] for a, b in pairs])
     false_models = false_methods = False
     for (a, b), decision in zip(pairs, decisions, strict=True):
-        models, methods = np.sign(found[a][1] - found[b][1]), np.sign(accuracies[a] - accuracies[b])
-        false_models |= SIGNS[decision.models] not in (0, models)
-        false_methods |= SIGNS[decision.methods] not in (0, methods)
-        if a == 0:
+        false_models |= SIGNS[decision.models] not in (0, np.sign(a.trained - b.trained))
+        false_methods |= SIGNS[decision.methods] not in (0, np.sign(a.method - b.method))
+        if a is rows[0]:
             tally.pairs += 1
             tally.models_found += decision.models == HOLDS
             tally.methods_found += decision.methods == HOLDS
@@ -115,12 +127,43 @@ def _count_pairs(tally: Tally, found: list[tuple[Sample, float]], accuracies: li
     tally.false_methods += false_methods
 
 
-def _count_claim(tally: Tally, found: list[tuple[Sample, float]], difference: float) -> None:
-    parts = [between([found[0][0]], [other]) for other, _ in found[1:]]
-    (decision,) = comparisons.decide([parts])
-    best = found[0][1] - max(top for _, top in found[1:])
-    false_models = decision.models == (HOLDS if best <= 0 else CONTRADICTED)
-    wrong = (CONTRADICTED,) if difference > 0 else (HOLDS, CONTRADICTED)
-    tally.false_claims += bool(false_models or decision.methods in wrong)
+def _count_claim(tally: Tally, rows: list[Row], difference: float) -> None:
+    (decision,) = comparisons.decide([[between(rows[0].samples, row.samples) for row in rows[1:]]])
+    is_best = rows[0].trained > max(row.trained for row in rows[1:])
+    tally.false_claim_models += decision.models == (CONTRADICTED if is_best else HOLDS)
+    tally.false_claim_methods += decision.methods in ((CONTRADICTED,) if difference > 0 else (HOLDS, CONTRADICTED))
     tally.claim_models += decision.models == HOLDS
     tally.claim_methods += decision.methods == HOLDS
+
+
+class Reruns(NamedTuple):
+    """Shares [percent] of cells: reproduced and inside the prediction interval where a printed number is a re-run.
+
+    ``missed``: reproduced although the printed number is of a method ``margin`` points better or worse. ``margin`` is
+    the smallest that 80 % of the re-runs are reproduced within [points].
+    """
+
+    reproduced: float
+    inside: float
+    missed: float
+    margin: float
+
+
+def rerun(accuracy: float, videos: int, seeds: int, margin: float, cells: int, first: int = 0) -> Reruns:
+    """Hold simulated cells against a printed number from one run on the same test videos."""
+    reproduced, inside, missed, wanted = [], [], [], []
+    for cell in range(first, first + cells):
+        world = World(np.random.default_rng((cell, videos, seeds)), videos)
+        method = world.method()
+        sample, _ = world.run(accuracy, seeds, method)
+        again, _ = world.run(accuracy, 1, method)
+        other, _ = world.run(accuracy + (margin if cell % 2 else -margin), 1)
+        same, off = (100 * float(one.right.mean()) for one in (again, other))
+        low, high = printed.predict_rerun([sample], SEED_SD)
+        inside.append(low <= same <= high)
+        reproduced.append(printed.judge(sample, same, margin, SEED_SD).outcome == printed.REPRODUCED)
+        missed.append(printed.judge(sample, off, margin, SEED_SD).outcome == printed.REPRODUCED)
+        limits = printed.against_number([sample], same, SEED_SD).interval(of_methods=True, level=0.1)
+        wanted.append(max(map(abs, limits)))
+    shares = (round(100 * float(np.mean(values)), 1) for values in (reproduced, inside, missed))
+    return Reruns(*shares, round(float(np.quantile(wanted, 0.8)), 2))

@@ -30,10 +30,20 @@ class MaskLimits(Strict):
 
 
 class VerdictSettings(Strict):
-    """What a report's verdicts assume [points of top-1]; not part of any run."""
+    """What a report's verdicts assume [points of top-1]; not part of any run. Margins by data set, or ``default``."""
 
-    margin: PositiveFloat
+    margin: dict[str, PositiveFloat]
     seed_sd: PositiveFloat
+
+    @model_validator(mode="after")
+    def _has_default(self) -> Self:
+        if "default" not in self.margin:
+            raise ValueError("margin: `default` is wanted, for data sets without a margin of their own")
+        return self
+
+    def margin_of(self, dataset: str) -> float:
+        """Return the margin of numbers on a data set [points]."""
+        return self.margin.get(dataset, self.margin["default"])
 
 
 _OTHER_METHODS = {name: method for name, method in METHODS.items() if method.Settings is not Mac.Settings}
@@ -91,6 +101,9 @@ class Experiment(Strict):
             values = getattr(self, name)
             if len(set(values)) != len(values):
                 raise ValueError(f"{name}: {values} names one twice")
+        if unknown := self.verdicts.margin.keys() - {"default", *self.datasets}:
+            name = min(unknown)
+            raise ValueError(f"verdicts.margin: unknown data set {name!r}{nearest(name, self.datasets)}")
         return self
 
     def pretraining(self, seed: int, split: int, task: str | None = None) -> stages.PretrainConfig:

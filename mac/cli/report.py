@@ -101,7 +101,7 @@ def page(plan: "Plan", runs_page: str | None, paths: SimpleNamespace) -> None:
 def score(predictions: tuple[Path, ...]) -> None:
     """Print accuracy and intervals of saved PREDICTIONS (of one run, or of all runs of a cell) as a report does."""
     from mac.report.reading import parse_predictions
-    from mac.report.statistics import score as score_of
+    from mac.report.scores import score as score_of
     from mac.report.texts import digits
 
     way_out = "give a finetuning's predictions.parquet"

@@ -1,38 +1,33 @@
-"""Claims, judged on the results of a scale."""
+"""Claims, judged on the results of a scale: for these trained models, and for the method."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import pandas as pd
 
 from mac.plan import Cell, PlannedTable
-from mac.report.comparisons import (
-    CONTRADICTED,
-    HOLDS,
-    NOT_COMPARABLE,
-    OPEN,
-    UNDECIDED,
-    Decision,
-    Verdict,
-    against_number,
-    decide,
-    paired,
-)
+from mac.report.comparisons import CONTRADICTED, HOLDS, TOO_FEW, UNDECIDED, Decision, decide, paired
 from mac.report.differences import Difference, between
+from mac.report.printed import NOT_COMPARABLE, OPEN, Verdict, against_number, of_printed_split
 from mac.report.provenance import why_incomparable
 from mac.report.results import Results
-from mac.report.texts import interval_text, p_text
+from mac.report.texts import NONE, interval_text, p_text
 from mac.tables import Expression, Operand
 
-OUTCOMES = (HOLDS, CONTRADICTED, UNDECIDED, OPEN, NOT_COMPARABLE)
+OUTCOMES = (HOLDS, CONTRADICTED, UNDECIDED, TOO_FEW, OPEN, NOT_COMPARABLE)
 
 
 class Judgement(NamedTuple):
-    """A claim of a table: one of ``OUTCOMES``, and the numbers it rests on."""
+    """A claim of a table: one of ``OUTCOMES`` for these trained models and for the method, and what they rest on.
+
+    ``method`` is ``NONE`` for a count, which is of these models alone.
+    """
 
     table: str
     claim: str
-    outcome: str
+    models: str
+    method: str
     evidence: str
 
 
@@ -41,12 +36,17 @@ class _Part(NamedTuple):
 
     text: str
     difference: Difference
-    shown: Difference  # before a margin or a number of points was taken off
 
 
 def claim_rows(judgements: list[Judgement]) -> pd.DataFrame:
     """List claims, their outcomes and the evidence, for Markdown."""
-    return pd.DataFrame(judgements, columns=["", "Claim", "Here", "Evidence"])
+    return pd.DataFrame(judgements, columns=["", "Claim", "These models", "The method", "Evidence"])
+
+
+def count_outcomes(judgements: list[Judgement]) -> dict[str, dict[str, int]]:
+    """Count how many claims have which outcome, in the order of ``OUTCOMES``: for ``models`` and for ``method``."""
+    found = {side: Counter(getattr(judgement, side) for judgement in judgements) for side in ("models", "method")}
+    return {side: {name: own[name] for name in OUTCOMES if own[name]} for side, own in found.items()}
 
 
 def judge(results: Results) -> list[Judgement]:
@@ -57,10 +57,18 @@ def judge(results: Results) -> list[Judgement]:
 def judge_table(table: PlannedTable, results: Results) -> list[Judgement]:
     """Judge one table's claims together: p values are corrected for their number (Holm)."""
     spelt = [_spell_out(claim, table, results) for claim in table.claims]
-    tested = [parts for parts in spelt if not isinstance(parts, Verdict)]
-    decisions = iter(decide([[part.difference for part in parts] for parts in tested]))
-    verdicts = [parts if isinstance(parts, Verdict) else _phrase(parts, next(decisions), results) for parts in spelt]
-    return [Judgement(table.name, claim.text, *verdict) for claim, verdict in zip(table.claims, verdicts, strict=True)]
+    decisions = iter(decide([[part.difference for part in parts] for parts in spelt if not isinstance(parts, Verdict)]))
+    found = []
+    for claim, parts in zip(table.claims, spelt, strict=True):
+        if isinstance(parts, Verdict):
+            method = NONE if claim.groups and parts.outcome in (HOLDS, CONTRADICTED) else parts.outcome
+            found.append(Judgement(table.name, claim.text, parts.outcome, method, parts.text))
+        else:
+            decision = next(decisions)
+            evidence = _evidence(parts, decision, results.plan.experiment.verdicts.seed_sd)
+            method = decision.methods or TOO_FEW
+            found.append(Judgement(table.name, claim.text, decision.models, method, evidence))
+    return found
 
 
 def _spell_out(claim: Expression, table: PlannedTable, results: Results) -> list[_Part] | Verdict:
@@ -70,11 +78,12 @@ def _spell_out(claim: Expression, table: PlannedTable, results: Results) -> list
     parts = []
     for first, second, points, by in _comparisons(claim, table):
         for column, name in enumerate(table.columns):
-            shown = _difference(first, second, column, table, results, bool(by))
-            if isinstance(shown, Verdict):
-                return shown
-            text = f"{first} over {second}" + (f" ({name})" if len(table.columns) > 1 else "")
-            parts.append(_Part(text, shown.less(points), shown))
+            difference = _difference(first, second, column, table, results, bool(by))
+            if isinstance(difference, Verdict):
+                return difference
+            shift = f", {'less' if points > 0 else 'plus'} {abs(points):g} points" if points else ""
+            text = f"{first} over {second}{shift}" + (f" ({name})" if len(table.columns) > 1 else "")
+            parts.append(_Part(text, difference.less(points)))
     return parts
 
 
@@ -86,6 +95,8 @@ def _comparisons(claim: Expression, table: PlannedTable) -> Iterator[tuple[Opera
         yield (*claim.greater, 0.0, 0.0)
     elif claim.at_least:
         yield (*claim.at_least, claim.by - claim.margin, claim.by)
+    elif claim.at_most:
+        yield (*reversed(claim.at_most), -claim.by, claim.by)
     for part in claim.all or []:
         yield from _comparisons(part, table)
 
@@ -111,8 +122,10 @@ def _difference(
     if len(cells) == 2:
         return paired(*samples) or Verdict(NOT_COMPARABLE, f"{first} and {second} were tested on different videos")
     (number,) = (side for side in sides if not isinstance(side, Cell))
-    own, settings = list(samples[0].values()), results.plan.experiment.verdicts
-    found = between(own).less(number) if exact else against_number(own, number, settings)
+    if exact:
+        found = between(list(samples[0].values())).less(number)
+    else:
+        found = against_number([of_printed_split(samples[0])], number, results.plan.experiment.verdicts.seed_sd)
     return found if sides[0] is cells[0] else found.negated()
 
 
@@ -148,19 +161,19 @@ def _count_groups(pair: Sequence[str], table: PlannedTable, results: Results) ->
     return Verdict(HOLDS if all(counts) else CONTRADICTED, f"{text}, of {len(ours)} videos{first}")
 
 
-def _phrase(parts: list[_Part], decision: Decision, results: Results) -> Verdict:
-    is_of_methods = decision.methods is not None
-    outcome = decision.methods if is_of_methods else UNDECIDED
-    numbers = ", ".join(
-        f"{part.text} {part.shown.estimate:+.1f} {interval_text(*part.shown.interval(is_of_methods))}" for part in parts
-    )
-    if is_of_methods:
-        evidence = f"p {p_text(decision.methods_p)}, {numbers}"
-    else:
-        reason = min((part.difference for part in parts), key=lambda difference: difference.seeds).too_few
-        evidence = f"{reason}; these trained models: {decision.models} (p {p_text(decision.models_p)}), {numbers}"
-    if outcome == UNDECIDED:
+def _evidence(parts: list[_Part], decision: Decision, seed_sd: float) -> str:
+    """Write the p values, each comparison as it was tested with its intervals, and what would decide the method."""
+    knows_method = decision.methods is not None
+    p_values = [f"p {p_text(decision.models_p)}"]
+    if knows_method:
+        p_values.append(f"the method p {p_text(decision.methods_p)}")
+    numbers = []
+    for text, difference in parts:
+        own = f"{text} {difference.estimate:+.1f} {interval_text(*difference.interval())}"
+        method = f", the method {interval_text(*difference.interval(of_methods=True))}" if knows_method else ""
+        numbers.append(own + method)
+    evidence = f"{', '.join(p_values)}: {'; '.join(numbers)}"
+    if decision.methods in (None, UNDECIDED):
         worst = min((part.difference for part in parts), key=lambda difference: difference.estimate)
-        text = worst.wanted(results.plan.experiment.verdicts.seed_sd)
-        evidence += f". {text[0].upper()}{text[1:]}"
-    return Verdict(outcome, evidence)
+        evidence += f". The method: {worst.wanted(seed_sd)}"
+    return evidence

@@ -1,22 +1,21 @@
-"""Rows of a table compared in pairs, and each cell with its printed number, for these models and for the methods."""
+"""Claims decided, and rows of a table compared in pairs, for these trained models and for the method."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
 
 import pandas as pd
 
-from mac.experiment import VerdictSettings
 from mac.plan import Cell, PlannedTable
 from mac.report.differences import Difference, between, models_p
+from mac.report.printed import of_printed_split, predict_rerun, where
 from mac.report.provenance import why_incomparable
 from mac.report.results import Results
-from mac.report.statistics import LEVEL, Sample, holm
+from mac.report.scores import Sample
+from mac.report.statistics import LEVEL, holm
 from mac.report.texts import interval_text, p_text
 
-REPRODUCED, DIFFERS, UNDECIDED, OPEN = "reproduced", "differs", "undecided", "open"
-HOLDS, CONTRADICTED, NOT_COMPARABLE = "holds", "contradicted", "not comparable"
+HOLDS, CONTRADICTED, UNDECIDED, TOO_FEW = "holds", "contradicted", "undecided", "too few trainings"
 
 
 @dataclass(frozen=True)
@@ -77,84 +76,37 @@ def compare(table: PlannedTable, results: Results) -> pd.DataFrame:
         One line a pair: ``first``, ``second`` and ``column`` name it; ``difference`` is first less second [points];
         ``low`` to ``high`` is its 95 % interval over source groups for these trained models, uncorrected;
         ``mcnemar_p`` is NaN where a side has several runs; ``p_holm`` is the larger of it and ``clustered_p``,
-        corrected for all pairs of the table; ``models`` and ``methods`` say which is better, or that it is undecided
-        and why.
+        corrected for all pairs of the table; ``models`` and ``method`` say which is better, or that it is undecided
+        and why; ``printed`` is the printed difference, and whether it lies where training both again would put it.
     """
     measured = [row for row in table.rows if not row.cited]
     found = [
-        (first.label, second.label, column, difference)
-        for number, column in enumerate(table.columns)
+        (first, second, number, difference)
+        for number in range(len(table.columns))
         for first, second in combinations(measured, 2)
         if (difference := paired(*(results.samples(row.cells[number].finetunes) for row in (first, second))))
     ]
     lines = []
-    for (first, second, column, difference), decision in zip(found, decide([[d] for *_, d in found]), strict=True):
-        better = {HOLDS: f"{first} is better", CONTRADICTED: f"{second} is better", UNDECIDED: UNDECIDED}
-        methods = f"{UNDECIDED} ({difference.too_few})"
+    for (first, second, number, difference), decision in zip(found, decide([[d] for *_, d in found]), strict=True):
+        better = {HOLDS: f"{first.label} is better", CONTRADICTED: f"{second.label} is better", UNDECIDED: UNDECIDED}
+        method = TOO_FEW
         if difference.speaks_of_methods:
             interval = interval_text(*difference.interval(of_methods=True))
-            methods = f"{better[decision.methods]} ({interval}, p {p_text(decision.methods_p)})"
+            method = f"{better[decision.methods]} ({interval}, p {p_text(decision.methods_p)})"
         tests = (difference.mcnemar_p(), *decision.clustered, decision.models_p)
         numbers = (difference.estimate, *difference.interval(), *tests)
-        lines.append((first, second, column, *numbers, better[decision.models], methods))
+        printed = _printed_gap(first.cells[number], second.cells[number], results)
+        labels = first.label, second.label, table.columns[number]
+        lines.append((*labels, *numbers, better[decision.models], method, printed))
     heads = ["first", "second", "column", "difference", "low", "high", "mcnemar_p", "clustered_p", "p_holm"]
-    return pd.DataFrame(lines, columns=[*heads, "models", "methods"])
+    return pd.DataFrame(lines, columns=[*heads, "models", "method", "printed"])
 
 
-class Verdict(NamedTuple):
-    """What can be said, in a word and in a sentence."""
-
-    outcome: str
-    text: str
-
-
-def against_printed(cell: Cell, results: Results) -> Verdict:
-    """Say whether a cell reproduces its printed number, which is itself one run's on some thousand videos.
-
-    The interval of measured − printed counts both sides' test videos (the printed number's with the same clustering
-    as ours) and both sides' training seeds: ours as measured if there are three or more, else, like the printed
-    number's, as ``verdicts.seed_sd`` says. Reproduced: it lies within ± ``verdicts.margin``. Differs: it lies outside.
-    """
-    if not cell.finetunes:
-        return Verdict(NOT_COMPARABLE, "only cited: nothing was run")
-    if cell.printed is None:
-        return Verdict(NOT_COMPARABLE, "no number is printed")
-    if reason := why_incomparable(cell.finetunes, results.plan):
-        return Verdict(NOT_COMPARABLE, reason)
-    samples = list(results.samples(cell.finetunes).values())
-    if not samples:
-        return Verdict(OPEN, "; ".join(results.reasons(cell)) or "not run yet")
-    return judge(samples, cell.printed, results.plan.experiment.verdicts)
-
-
-def judge(samples: Sequence[Sample], printed: float, settings: VerdictSettings) -> Verdict:
-    """Judge one cell's runs, a sample a split, against a printed number [percent]."""
-    difference, margin = against_number(samples, printed, settings), settings.margin
-    low, high = difference.interval(of_methods=True)
-    text = f"{difference.estimate:+.1f} {interval_text(low, high)} points, margin ± {margin:g}"
-    if -margin <= low and high <= margin:
-        return Verdict(REPRODUCED, text)
-    if low > margin or high < -margin:
-        return Verdict(DIFFERS, text)
-    return Verdict(UNDECIDED, f"{text}; {difference.wanted(settings.seed_sd, margin)}")
-
-
-def against_number(samples: Sequence[Sample], number: float, settings: VerdictSettings) -> Difference:
-    """Take the difference from a number somebody measured in one run on the same test videos.
-
-    Args:
-        samples: of one cell, a sample a split.
-        number: top-1 [percent]. Its videos are taken to cluster as ours do: its binomial variance is multiplied by the
-            ratio of our clustered to our binomial variance (at least 1).
-        settings: the standard deviation between seeds that the number is taken to have, and ours too where fewer than
-            three seeds were run.
-    """
-    own = between(samples)
-    binomial = own.estimate * (100 - own.estimate) / own.videos
-    design = max(own.video_variance / binomial, 1.0) if binomial else 1.0
-    theirs = own.videos / len(samples)  # it is of one split, like every printed number
-    variances = {"other_video": design * number * (100 - number) / theirs, "other_seed": settings.seed_sd**2}
-    if not own.speaks_of_methods:
-        variances["other_seed"] += settings.seed_sd**2 / sum(len(part.right) for part in samples)
-        variances["seed_parts"] = ()
-    return replace(own.less(number), disagreements=None, **variances)
+def _printed_gap(first: Cell, second: Cell, results: Results) -> str:
+    """Write the printed difference of two cells and whether a re-run of both could give it; "" where none compares."""
+    if None in (first.printed, second.printed) or why_incomparable(first.finetunes + second.finetunes, results.plan):
+        return ""
+    ours, theirs = (of_printed_split(results.samples(cell.finetunes)) for cell in (first, second))
+    gap = first.printed - second.printed
+    low, high = predict_rerun((ours, theirs), results.plan.experiment.verdicts.seed_sd)
+    return f"{gap:+.1f}, {where(gap, low, high)} {interval_text(low, high)}"

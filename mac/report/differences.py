@@ -4,12 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import t as student
 
-from mac.report.statistics import LEVEL, Sample, Z, cluster_variance, flip_p, mcnemar, t_p
+from mac.report.scores import Sample
+from mac.report.statistics import (
+    LEVEL,
+    cluster_variance,
+    flip_p,
+    mcnemar,
+    satterthwaite,
+    seed_spread,
+    t_p,
+    t_quantile,
+)
 
-SEEDS_WANTED = 3  # of each side: fewer say too little about the spread between trainings
-MOST_SEEDS = 100
+TRAININGS_WANTED = 3  # of each side: fewer say too little about the spread between trainings
+FEWEST_DEGREES = 2  # of freedom of that spread
+MOST_TRAININGS = 100
 
 
 @dataclass(frozen=True)
@@ -19,22 +29,25 @@ class Difference:
     Attributes:
         totals: what each source group adds to the estimate, (G,).
         weights: the share of the videos each group holds, (G,); they sum to 1.
-        seed_parts: variance of the estimate from training seeds and its degrees of freedom, one a measured side.
-        seeds: the fewest seeds of a measured side.
-        videos: test videos, added up over splits.
+        seed_parts: variance of the estimate from training again and its degrees of freedom: one of each measured side,
+            or one of both, from split to split, where splits were trained once.
+        trainings: the fewest of a measured side, over all splits.
+        sides: how many sides were measured.
         disagreements: videos right by the first only and by the second only; None unless both sides are single runs.
-        other_video: variance over test videos of a number that was measured elsewhere.
-        other_seed: variance over training seeds of that number.
+        is_split_to_split: the part in ``seed_parts`` holds the choice of videos, too.
+        is_to_number: the second is a number that somebody else measured in one run.
+        other_variance: of that number over training seeds, and what one run's videos have more than ours.
     """
 
     totals: np.ndarray
     weights: np.ndarray
     seed_parts: tuple[tuple[float, int], ...]
-    seeds: int
-    videos: int
+    trainings: int
+    sides: int
     disagreements: tuple[int, int] | None = None
-    other_video: float = 0.0
-    other_seed: float = 0.0
+    is_split_to_split: bool = False
+    is_to_number: bool = False
+    other_variance: float = 0.0
 
     @property
     def estimate(self) -> float:
@@ -43,48 +56,36 @@ class Difference:
 
     @property
     def video_variance(self) -> float:
-        """Variance from the choice of source groups, and of the other number's videos."""
-        return cluster_variance(self.totals - self.estimate * self.weights) + self.other_video
+        """Variance from the choice of source groups."""
+        return cluster_variance(self.totals - self.estimate * self.weights)
 
     @property
-    def seed_variance(self) -> float:
-        """Variance from training seeds, as far as they were run."""
-        return sum(variance for variance, _ in self.seed_parts) + self.other_seed
+    def method_parts(self) -> list[tuple[float, float]]:
+        """Variances of the estimate over videos and trainings, each with its degrees of freedom."""
+        videos = [] if self.is_split_to_split else [(self.video_variance, len(self.totals) - 1)]
+        return [*videos, *self.seed_parts, (self.other_variance, float("inf"))]
 
     @property
     def speaks_of_methods(self) -> bool:
-        """Whether enough seeds were run on each side."""
-        return self.seeds >= SEEDS_WANTED
+        """Whether each side was trained often enough, and the spread between its trainings is known."""
+        is_known = bool(self.seed_parts) and all(degrees >= FEWEST_DEGREES for _, degrees in self.seed_parts)
+        return self.trainings >= TRAININGS_WANTED and is_known
 
-    @property
-    def too_few(self) -> str:
-        """How many seeds were run, as the reason why nothing is said of the methods."""
-        return "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
+    def wanted(self, assumed_sd: float) -> str:
+        """Say how many trainings would decide whether the methods differ, if the numbers stay the same.
 
-    def wanted(self, assumed_sd: float, margin: float = 0.0) -> str:
-        """Say what would decide whether the difference is beyond ± ``margin`` [points], if the numbers stay the same.
-
-        ``assumed_sd`` is the standard deviation between seeds [points] where too few were run, and of a number that was
-        measured elsewhere, whose variance no run of ours makes smaller.
+        ``assumed_sd`` is the standard deviation between trainings [points] where too few were run.
         """
-        sides, done = max(len(self.seed_parts), 1), self.seeds if self.speaks_of_methods else 0
-        per_seed = sides * assumed_sd**2
-        if done and self.seed_parts:
-            per_seed = self.seeds * sum(variance for variance, _ in self.seed_parts)
-        fixed = self.other_video + (assumed_sd**2 if self.other_video else 0.0)
-        gap, own = abs(abs(self.estimate) - margin), self.video_variance - self.other_video
-        for seeds in range(max(SEEDS_WANTED, done + 1), MOST_SEEDS + 1):
-            if student.ppf(1 - LEVEL / 2, sides * (seeds - 1)) ** 2 * (own + fixed + per_seed / seeds) <= gap**2:
-                return f"about {seeds} seeds{' a side' if sides > 1 else ''} would decide a gap of this size"
-        room = (gap / Z) ** 2 - fixed - per_seed / MOST_SEEDS
-        if room <= 0 and fixed:
-            return "no number of seeds or videos decides a gap of this size: the other number is of a single run"
-        if room <= 0 or (videos := own * self.videos / room) > 1_000_000:
-            return "a gap of this size is too small to be decided"
-        return (
-            f"on {self.videos:,} videos no number of seeds would decide a gap of this size; about {videos:,.0f} videos"
-            " would"
-        )
+        fixed = self.video_variance + self.other_variance
+        done = self.trainings if self.speaks_of_methods else 0
+        each = self.sides * assumed_sd**2
+        if done and not self.is_split_to_split:
+            each = self.trainings * sum(variance for variance, _ in self.seed_parts)
+        for count in range(max(TRAININGS_WANTED, done + 1), MOST_TRAININGS + 1):
+            half = t_quantile(self.sides * (count - 1)) * (fixed + each / count) ** 0.5
+            if half <= abs(self.estimate):
+                return f"about {count} trainings{' a side' if self.sides > 1 else ''} would decide a gap of this size"
+        return "a gap of this size is too small to decide here"
 
     def less(self, points: float) -> "Difference":
         """Subtract a constant, to test another value than 0; McNemar's test has no such value."""
@@ -97,26 +98,22 @@ class Difference:
         swapped = self.disagreements and self.disagreements[::-1]
         return replace(self, totals=-self.totals, disagreements=swapped)
 
-    def interval(self, of_methods: bool = False) -> tuple[float, float]:
-        """95 % interval: of these trained models over source groups, or of the methods over training seeds too."""
+    def interval(self, of_methods: bool = False, level: float = LEVEL) -> tuple[float, float]:
+        """1 − ``level`` interval: of these trained models over source groups, or of the methods over seeds too."""
         variance, degrees = self.video_variance, len(self.totals) - 1
         if of_methods:
-            variance, degrees = variance + self.seed_variance, self._degrees()
-        half = float(student.ppf(1 - LEVEL / 2, degrees)) * variance**0.5 if degrees > 0 else float("inf")
+            variance, degrees = sum(part for part, _ in self.method_parts), satterthwaite(self.method_parts)
+        half = t_quantile(degrees, level) * variance**0.5 if degrees > 0 else float("inf")
         return self.estimate - half, self.estimate + half
 
     def methods_p(self) -> float:
         """Two-sided p of the methods being equal (Student's t with Satterthwaite's degrees of freedom)."""
-        return t_p(self.estimate, self.video_variance + self.seed_variance, self._degrees())
+        variance = sum(part for part, _ in self.method_parts)
+        return t_p(self.estimate, variance, satterthwaite(self.method_parts))
 
     def mcnemar_p(self) -> float | None:
         """Exact p of these two models being equal, as if videos were independent; None for several runs a side."""
         return None if self.disagreements is None else mcnemar(*self.disagreements)
-
-    def _degrees(self) -> float:
-        parts = [(self.video_variance, len(self.totals) - 1), *self.seed_parts]
-        share = sum(variance**2 / degrees for variance, degrees in parts if degrees > 0)
-        return (self.video_variance + self.seed_variance) ** 2 / share if share else float("inf")
 
 
 def between(first: Sequence[Sample], second: Sequence[Sample] = ()) -> Difference:
@@ -140,25 +137,33 @@ def between(first: Sequence[Sample], second: Sequence[Sample] = ()) -> Differenc
     if second and all(len(part.right) == 1 for side in sides for part in side):
         ours, theirs = (np.concatenate([part.right[0] for part in side]) for side in sides)
         disagreements = (int((ours & ~theirs).sum()), int((theirs & ~ours).sum()))
-    seeds = min(len(part.right) for side in sides for part in side)
-    return Difference(totals, weights, tuple(map(_seed_part, sides)), seeds, sum(sizes), disagreements)
+    trainings = min(sum(len(part.right) for part in side) for side in sides)
+    parts, is_split_to_split = _seed_parts(sides)
+    return Difference(totals, weights, parts, trainings, len(sides), disagreements, is_split_to_split)
 
 
-def _seed_part(side: Sequence[Sample]) -> tuple[float, int]:
-    """Variance of a side's mean from its seeds, pooled over splits, and its degrees of freedom (0: nothing known)."""
-    tops = [100 * part.right.mean(1) for part in side]
-    degrees = sum(len(top) - 1 for top in tops)
-    if not degrees:
-        return 0.0, 0
-    pooled = sum(float(((top - top.mean()) ** 2).sum()) for top in tops) / degrees
-    return pooled * sum(1 / len(top) for top in tops) / len(tops) ** 2, degrees
+def _seed_parts(sides: Sequence[Sequence[Sample]]) -> tuple[tuple[tuple[float, int], ...], bool]:
+    """Variance of the estimate from training again, with degrees of freedom; and whether it is from split to split.
+
+    Each side's spread between the seeds of a split, if all sides have enough of them. Else, of two sides, the spread
+    of their difference from split to split: how hard a split is falls on both. It holds the choice of videos, too.
+    """
+    tops = [[100 * part.right.mean(1) for part in side] for side in sides]
+    found = [seed_spread(side) for side in tops]
+    parts = tuple((spread.of_mean, spread.degrees) for spread in found if spread)
+    if len(parts) == len(sides) and all(degrees >= FEWEST_DEGREES for _, degrees in parts):
+        return parts, False
+    if len(sides) == 2 and (splits := len(tops[0])) > FEWEST_DEGREES:
+        gaps = np.array([first.mean() - second.mean() for first, second in zip(*tops, strict=True)])
+        return ((float(gaps.var(ddof=1)) / splits, splits - 1),), True
+    return parts, False
 
 
 def models_p(differences: Sequence[Difference]) -> list[tuple[float, float]]:
     """Test whether the two trained models of each difference are equal.
 
     A number that was measured elsewhere can't be paired with ours by video: Student's t then takes the place of flipped
-    signs.
+    signs. Both are of the same test videos, so their choice counts once.
 
     Returns:
         Two two-sided p a difference: over source groups, and the larger of that and McNemar's.
@@ -166,7 +171,7 @@ def models_p(differences: Sequence[Difference]) -> list[tuple[float, float]]:
     clustered = [1.0] * len(differences)
     by_groups: dict[int, list[int]] = {}
     for number, difference in enumerate(differences):
-        if difference.other_video:
+        if difference.is_to_number:
             clustered[number] = t_p(difference.estimate, difference.video_variance, len(difference.totals) - 1)
         else:
             by_groups.setdefault(len(difference.totals), []).append(number)

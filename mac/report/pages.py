@@ -16,8 +16,9 @@ from mac.methods import METHODS
 from mac.pipeline import RECORDED, STAGES, configs_of
 from mac.plan import Cell, PlannedTable
 from mac.report import tables
-from mac.report.claims import OUTCOMES, Judgement, claim_rows, judge
+from mac.report.claims import Judgement, claim_rows, count_outcomes, judge
 from mac.report.comparisons import compare
+from mac.report.printed import order_of
 from mac.report.probes import probe_lines, probe_rows
 from mac.report.provenance import changes, data_note, measured_on
 from mac.report.results import Results
@@ -78,6 +79,7 @@ def summary(results: Results) -> str:
         rows=tables.rows,
         pretext=pretext.assign(run=pretext["run"].map(results.link))[list(PRETEXT)].rename(columns=PRETEXT),
         probes=probe_rows(probe_lines(results), results),
+        orders=_orders(results),
         **_claims(judge(results)),
     )
 
@@ -91,9 +93,22 @@ def claims_page(results: Results) -> str:
 
 def _claims(judgements: list[Judgement]) -> dict[str, Any]:
     """Tabulate claims, and say how many have which outcome."""
-    counts = Counter(found.outcome for found in judgements)
-    shown = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
-    return {"claims": claim_rows(judgements), "count": f"Of {len(judgements)} claims: {shown or 'none'}."}
+    shown = {
+        side: ", ".join(f"{number} {outcome}" for outcome, number in counts.items()) or "none"
+        for side, counts in count_outcomes(judgements).items()
+    }
+    count = f"{len(judgements)} claims; for these trained models: {shown['models']}. For the method: {shown['method']}."
+    return {"claims": claim_rows(judgements), "count": count}
+
+
+def _orders(results: Results) -> list[str]:
+    """Say of each column's label how far all rows of all tables come in the printed order, where that can be said."""
+    cells: dict[str, list[Cell]] = {}
+    for table in results.plan.tables.values():
+        for cell in (cell for row in table.rows for cell in row.cells):
+            cells.setdefault(cell.column, []).append(cell)
+    found = {column: order_of(own, results) for column, own in cells.items()}
+    return [f"{column}: {tables.describe_order(order)}" for column, order in found.items() if order]
 
 
 def page(results: Results, folder: Path, root: Path, ledger: str) -> str:
@@ -115,9 +130,13 @@ def page(results: Results, folder: Path, root: Path, ledger: str) -> str:
         comparable="not comparable" not in note,
         measured_on=measured_on(plan.finetunings, results),
         verdict_counts=sorted(outcomes.items()),
-        claim_counts=sorted(Counter(judgement.outcome for judgement in judgements).items()),
+        claim_counts=count_outcomes(judgements),
+        orders=_orders(results),
         judgements=judgements,
-        tables=[(table, cells[table.name], _records(compare(table, results))) for table in plan.tables.values()],
+        tables=[
+            (table, cells[table.name], _records(compare(table, results)), tables.orders(table, results))
+            for table in plan.tables.values()
+        ],
         records=_records,
         gradcam=_gradcam(folder / "figures" / "gradcam.json"),
         pretext=_records(held_out(results)),

@@ -7,7 +7,7 @@ import pandas as pd
 from mac.config import RETRIEVAL_KS
 from mac.report.comparisons import decide, paired
 from mac.report.results import Results
-from mac.report.statistics import Score, score
+from mac.report.scores import Score, score
 from mac.report.texts import NONE, interval_text, number_text, p_text, row_label, score_text
 
 

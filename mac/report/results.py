@@ -11,7 +11,7 @@ import pandas as pd
 from mac.pipeline import RECORDED, configs_of, results_of, runs_of
 from mac.plan import Cell, Plan
 from mac.report.reading import DamagedError, Read, content_of_store, make_again, read_run
-from mac.report.statistics import Sample, Score, sample, score
+from mac.report.scores import Sample, Score, sample, score
 
 
 class _Run(NamedTuple):

@@ -1,11 +1,11 @@
-"""Accuracies, intervals, tests. Videos of one source group tend to be right together, so groups are the sample."""
+"""Intervals and tests. Videos of one source group tend to be right together, so groups are the sample."""
 
 import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 LEVEL = 0.05  # of tests; intervals are of 95 %
@@ -30,7 +30,9 @@ def wilson(correct: float, total: int) -> tuple[float, float]:
     return max((centre - half) / scale, 0.0), min((centre + half) / scale, 1.0)
 
 
-def clustered_interval(correct: np.ndarray, sizes: np.ndarray, method: str = "BCa") -> tuple[float, float]:
+def clustered_interval(
+    correct: np.ndarray, sizes: np.ndarray, method: str = "BCa", weights: np.ndarray | None = None
+) -> tuple[float, float]:
     """Bootstrap the source groups for the 95 % interval of an accuracy, the mean over runs.
 
     Where resampling shows no spread (every group has the same share of right videos), Wilson's interval counts groups
@@ -40,18 +42,20 @@ def clustered_interval(correct: np.ndarray, sizes: np.ndarray, method: str = "BC
         correct: videos of each group that are right, (runs, groups), 0 … sizes.
         sizes: test videos of each group, (runs, groups); 0 where a run's split has none of it.
         method: ``percentile`` or ``BCa``; BCa covers at least as well as others (docs/statistics.md).
+        weights: of the runs in the mean, (runs,); None weighs them the same.
 
     Returns:
         Lower and upper limit in [0, 1].
     """
     runs, groups = sizes.shape
-    share = float((correct.sum(1) / sizes.sum(1)).mean())
+    share = float(np.average(correct.sum(1) / sizes.sum(1), weights=weights))
     if groups < 2 or share in (0.0, 1.0):
         return wilson(share * groups, groups)
 
     def accuracy(*parts: np.ndarray, axis: int) -> np.ndarray:
         sums = [part.sum(axis) for part in parts]
-        return np.mean([sums[run] / np.maximum(sums[runs + run], 1) for run in range(runs)], axis=0)
+        shares = [sums[run] / np.maximum(sums[runs + run], 1) for run in range(runs)]
+        return np.average(shares, axis=0, weights=weights)
 
     drawing = {"paired": True, "vectorized": True, "n_resamples": RESAMPLES, "batch": max(2_000_000 // groups, 1)}
     with warnings.catch_warnings(action="ignore", category=stats.DegenerateDataWarning), np.errstate(invalid="ignore"):
@@ -62,14 +66,56 @@ def clustered_interval(correct: np.ndarray, sizes: np.ndarray, method: str = "BC
     return round(float(limits.low), 12), round(float(limits.high), 12)  # every machine then prints the same digits
 
 
-def widen(mean: float, low: float, high: float, spread: float, runs: int) -> tuple[float, float]:
-    """Add the spread between runs to an interval over videos (MOVER, Zou and Donner 2008; t with runs − 1 degrees).
+def widen(mean: float, low: float, high: float, variance: float, degrees: int) -> tuple[float, float]:
+    """Add what training seeds do to an interval over videos (MOVER, Zou and Donner 2008; Student's t).
 
-    ``spread`` is the standard deviation over ``runs`` (≥ 2) in the unit of ``mean`` and of ``low`` and ``high``, the
-    limits over videos alone. The limits returned cover other videos and other training seeds.
+    Args:
+        mean: the estimate.
+        low: its lower limit over videos alone.
+        high: its upper limit over videos alone.
+        variance: of the mean, from training seeds, in the unit of ``mean`` squared.
+        degrees: of freedom of ``variance``, at least 1.
+
+    Returns:
+        Limits that cover other videos and other training seeds.
     """
-    half = float(stats.t.ppf(1 - LEVEL / 2, runs - 1)) * spread / runs**0.5
+    half = t_quantile(degrees) * variance**0.5
     return mean - ((mean - low) ** 2 + half**2) ** 0.5, mean + ((high - mean) ** 2 + half**2) ** 0.5
+
+
+@dataclass(frozen=True)
+class SeedSpread:
+    """The spread between trainings that differ in nothing but their seed: ``variance`` of one, and degrees of freedom.
+
+    ``of_mean`` is the variance that it gives to the mean over splits, each split's mean over its seeds.
+    """
+
+    variance: float
+    of_mean: float
+    degrees: int
+
+
+def seed_spread(tops: Sequence[np.ndarray]) -> SeedSpread | None:
+    """Pool the spread between seeds over splits: how much harder one split is than another has no part in it.
+
+    Args:
+        tops: the accuracies of each split's trainings.
+
+    Returns:
+        None where no split has two trainings.
+    """
+    degrees = sum(len(top) - 1 for top in tops)
+    if not degrees:
+        return None
+    variance = sum(float(((top - top.mean()) ** 2).sum()) for top in tops) / degrees
+    return SeedSpread(variance, variance * sum(1 / len(top) for top in tops) / len(tops) ** 2, degrees)
+
+
+def satterthwaite(parts: Iterable[tuple[float, float]]) -> float:
+    """Degrees of freedom of a sum of independent variances (Satterthwaite 1946), given as (variance, degrees)."""
+    known = list(parts)
+    share = sum(variance**2 / degrees for variance, degrees in known if degrees > 0)
+    return sum(variance for variance, _ in known) ** 2 / share if share else float("inf")
 
 
 def cluster_variance(residuals: np.ndarray) -> float:
@@ -125,6 +171,11 @@ def t_p(value: float, variance: float, degrees: float) -> float:
     return float(2 * stats.t.sf(abs(value) / variance**0.5, degrees))
 
 
+def t_quantile(degrees: float, level: float = LEVEL) -> float:
+    """Half width of a two-sided 1 − ``level`` interval in standard errors; infinite degrees are the normal's."""
+    return float(stats.norm.ppf(1 - level / 2) if np.isinf(degrees) else stats.t.ppf(1 - level / 2, degrees))
+
+
 def holm(values: list[float]) -> list[float]:
     """Holm's (1979) adjusted p of a family of tests; any dependence between them is allowed."""
     order = np.argsort(values, kind="stable")
@@ -132,66 +183,3 @@ def holm(values: list[float]) -> list[float]:
     adjusted = np.empty(len(values))
     adjusted[order] = np.minimum(np.maximum.accumulate(factors * np.asarray(values, float)[order]), 1.0)
     return adjusted.tolist()
-
-
-@dataclass(frozen=True)
-class Score:
-    """A cell's number [percent], the mean over its finished runs.
-
-    ``low`` to ``high`` is the 95 % interval over source groups of videos, with several runs also over training seeds;
-    ``wilson_low`` to ``wilson_high`` is Wilson's over one run's videos as if they were independent. ``spread`` is the
-    standard deviation over runs (None for one), ``videos`` and ``groups`` are one run's (the fewest), ``runs`` says how
-    many are finished of ``planned``.
-    """
-
-    top1: float
-    low: float
-    high: float
-    wilson_low: float
-    wilson_high: float
-    spread: float | None
-    videos: int
-    groups: int
-    runs: int
-    planned: int
-
-
-def clusters(predictions: pd.DataFrame) -> pd.Series:
-    """Name each test video's source group; a group belongs to its class, so both name it."""
-    return predictions["label"].astype(str) + "/" + predictions["group"].astype(str)
-
-
-def score(found: list[pd.DataFrame], planned: int) -> Score:
-    """Score one cell.
-
-    Args:
-        found: predictions of its finished runs, at least one; columns ``path``, ``group``, ``label``, ``predicted``.
-        planned: how many runs it is to have.
-    """
-    sums = [(part["label"] == part["predicted"]).groupby(clusters(part)).agg(["sum", "size"]) for part in found]
-    groups = pd.concat(sums, axis=1).fillna(0).astype(int).sort_index()
-    right_of, size_of = (groups[name].to_numpy().T.reshape(len(found), -1) for name in ("sum", "size"))
-    tops = 100 * right_of.sum(1) / size_of.sum(1)
-    mean, runs = float(tops.mean()), len(found)
-    low, high = (100 * limit for limit in clustered_interval(right_of, size_of))
-    spread = float(tops.std(ddof=1)) if runs > 1 else None
-    if spread is not None:
-        low, high = (min(max(limit, 0.0), 100.0) for limit in widen(mean, low, high, spread, runs))
-    videos = int(size_of.sum(1).min())
-    independent = (100 * limit for limit in wilson(mean / 100 * videos, videos))
-    return Score(mean, low, high, *independent, spread, videos, int((size_of > 0).sum(1).min()), runs, planned)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One split's test videos as several runs of one row answered them: ``clusters`` (n,), ``right`` bool (runs, n)."""
-
-    clusters: np.ndarray
-    right: np.ndarray
-
-
-def sample(found: list[pd.DataFrame]) -> Sample:
-    """Gather the runs of one split, which have the same test videos, sorted by path."""
-    ordered = [predictions.sort_values("path", ignore_index=True) for predictions in found]
-    right = np.array([(part["label"] == part["predicted"]).to_numpy() for part in ordered])
-    return Sample(clusters(ordered[0]).to_numpy(dtype=str), right)

@@ -4,13 +4,27 @@ import pandas as pd
 
 from mac.plan import PlannedTable
 from mac.report.claims import claim_rows, judge_table
-from mac.report.comparisons import NOT_COMPARABLE, Verdict, against_printed, compare
+from mac.report.comparisons import compare
+from mac.report.printed import NOT_COMPARABLE, Order, Verdict, against_printed, order_of
 from mac.report.provenance import data_note, measured_on
 from mac.report.results import Results
 from mac.report.texts import NONE, interval_text, number_text, p_text, render, row_label, score_text, title
 
 NUMBERS = ["measured", "low", "high", "spread", "wilson_low", "wilson_high"]
-COLUMNS = ["table", "row", "epoch", "column", "measured", "low", "high", "spread", "videos", "runs", "planned"]
+COLUMNS = [
+    "table",
+    "row",
+    "epoch",
+    "column",
+    "measured",
+    "low",
+    "high",
+    "spread",
+    "videos",
+    "runs",
+    "splits",
+    "planned",
+]
 COLUMNS += ["printed", "cited", "finetune_ids", "wilson_low", "wilson_high", "groups", "verdict", "problem"]
 LATEX = str.maketrans(
     {letter: f"\\{letter}" for letter in "&%$#_{}"}
@@ -39,7 +53,7 @@ def cells(table: PlannedTable, results: Results) -> pd.DataFrame:
             line |= {"ids": list(cell.finetunes), "finetune_ids": " ".join(cell.finetunes)}
             line["verdict"], line["explanation"] = against_printed(cell, results) if is_judged else Verdict("", "")
             lines.append(line | {"text": NONE if row.cited else score_text(score)})
-    whole = dict.fromkeys(("epoch", "videos", "runs", "planned", "groups"), "Int64")
+    whole = dict.fromkeys(("epoch", "videos", "runs", "splits", "planned", "groups"), "Int64")
     found = pd.DataFrame(lines, columns=[*COLUMNS, "label", "text", "ids", "explanation"])
     return found.astype(dict.fromkeys([*NUMBERS, "printed"], float) | whole)
 
@@ -79,7 +93,27 @@ def pair_rows(pairs: pd.DataFrame) -> pd.DataFrame:
     found["points [95 %]"] = [f"{difference:+.1f} {interval_text(*limits)}" for difference, *limits in numbers]
     for head, name in {"p, McNemar": "mcnemar_p", "p, groups": "clustered_p", "p, corrected": "p_holm"}.items():
         found[head] = pairs[name].map(lambda p: NONE if pd.isna(p) else p_text(p))
-    return found.assign(**{"these models": pairs["models"], "the methods": pairs["methods"]})
+    found = found.assign(**{"these models": pairs["models"], "the method": pairs["method"]})
+    return found.assign(printed=pairs["printed"]) if (pairs["printed"] != "").any() else found
+
+
+def orders(table: PlannedTable, results: Results) -> list[str]:
+    """Say of each column how far its rows come in the printed order, where that can be said."""
+    found = [order_of([row.cells[number] for row in table.rows], results) for number in range(len(table.columns))]
+    several = len(table.columns) > 1
+    return [
+        (f"{name}: " if several else "") + describe_order(order)
+        for name, order in zip(table.columns, found, strict=True)
+        if order
+    ]
+
+
+def describe_order(order: Order) -> str:
+    """Say how far measured numbers come in the printed order."""
+    return (
+        f"Do the rows come in the printed order? Rank correlation {order.correlation:+.2f} over {order.rows} rows"
+        f" (Spearman); 95 % of random orders lie in [{order.low:+.2f}, {order.high:+.2f}], p {p_text(order.p)}."
+    )
 
 
 def markdown(table: PlannedTable, results: Results) -> str:
@@ -90,6 +124,7 @@ def markdown(table: PlannedTable, results: Results) -> str:
         table=table,
         rows=rows(found, results),
         verdicts=verdicts(found),
+        orders=orders(table, results),
         claims=claim_rows(judge_table(table, results)).drop(columns=""),
         pairs=pairs if len(table.columns) > 1 else pairs.drop(columns="column"),
         note=data_note(results.plan),

@@ -7,7 +7,7 @@ import jinja2
 import pandas as pd
 
 from mac.plan import PlannedRow, PlannedTable
-from mac.report.statistics import Score
+from mac.report.scores import Score
 
 PENDING, NONE = "pending", "–"
 # Cells that are aligned to the right: numbers with what follows them, and the words for a missing one.
@@ -54,7 +54,8 @@ def score_text(score: Score | None) -> str:
     if score is None:
         return PENDING
     spread = "" if score.spread is None else f" ± {score.spread:.1f}"
-    runs = f" ({score.runs} of {score.planned} runs)" if score.planned > 1 else ""
+    splits = f", {score.splits} splits" if score.splits > 1 else ""
+    runs = f" ({score.runs} of {score.planned} runs{splits})" if score.planned > 1 else ""
     number, interval = digits(score)
     return f"**{number}** {interval}{spread}{runs}"
 

@@ -9,7 +9,7 @@ from mac import plan
 from mac.report import comparisons
 from mac.report.claims import judge, judge_table
 from mac.report.comparisons import compare
-from mac.report.statistics import Sample
+from mac.report.scores import Sample
 from mac.validation import ConfigError
 
 

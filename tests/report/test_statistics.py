@@ -12,7 +12,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.verdicts import coverage
 from mac.report.differences import Difference, between
-from mac.report.statistics import RESAMPLES, Sample, clustered_interval, flip_p, holm, mcnemar, widen, wilson
+from mac.report.scores import Sample
+from mac.report.statistics import RESAMPLES, clustered_interval, flip_p, holm, mcnemar, widen, wilson
 
 
 @pytest.mark.parametrize(
