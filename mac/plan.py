@@ -102,7 +102,7 @@ class _Planner:
             rows.append(PlannedRow(row.label, tuple(cells), row.cited, epochs.get(row.label)))
         columns = tuple(column.label for column in table.columns)
         about = (tuple(claims), tuple(table.references), table.curve is not None)
-        return PlannedTable(self.name, table.title, columns, tuple(rows), *about)
+        return PlannedTable(self.name, table.title, columns, tuple(rows), *about, note=table.note)
 
     def _experiment(self, overrides: dict) -> Experiment:
         return parse(merge(self.tree, unfold(overrides))) if overrides else self.plan.experiment

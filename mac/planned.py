@@ -39,6 +39,7 @@ class PlannedTable:
     references: tuple[Reference, ...]
     is_curve: bool
     elsewhere: tuple[PlannedRow, ...] = ()  # rows of other tables that claims speak of, labelled `TABLE: ROW`
+    note: str | None = None  # printed under it
 
     @property
     def finetunes(self) -> tuple[str, ...]:

@@ -134,9 +134,10 @@ class Supervised(Strict):
 
 
 class Table(Strict):
-    """A table, a curve, or the figures' supervised row; one that names ``scales`` belongs to these alone."""
+    """A table, a curve, or the figures' supervised row, of some ``scales`` or all; ``note`` is printed under it."""
 
     title: str
+    note: str | None = None
     columns: Annotated[list[Column], Field(min_length=1)]
     rows: list[Row] = []
     only: list[str] | None = None

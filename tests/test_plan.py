@@ -87,6 +87,41 @@ def test_seeds_and_splits_multiply_a_row_and_share_its_cell(folder):
     assert len(kinetics) == 3
 
 
+def cells_of_both(one, more):
+    """Configurations of each cell that is trained at both scales, and the cell's id at the first scale."""
+    for name, table in more.tables.items():
+        for row, other in zip(table.rows, one.tables[name].rows, strict=True):
+            for cell, single in zip(row.cells, other.cells, strict=True):
+                if not row.cited:
+                    (first,) = single.finetunes
+                    assert cell.finetunes[0] == first
+                    yield [more.finetunings[i].config for i in cell.finetunes]
+
+
+def test_three_seeds_train_every_row_three_times_and_share_the_first_with_the_paper_scale(root):
+    one, more = (plan.load(root / "config", scale) for scale in ("paper", "paper-3-seeds"))
+    for configs in cells_of_both(one, more):
+        assert [config.seed for config in configs] == [1, 2, 3]
+        starts = [more.pretrainings[c.pretrain_id].config.seed for c in configs if c.initial == "pretrained"]
+        assert starts in ([1, 2, 3], [])
+    for runs, known in ((more.pretrainings, one.pretrainings), (more.finetunings, one.finetunings)):
+        assert {run.config.seed for i, run in runs.items() if i in known} == {1}
+        assert {run.config.seed for i, run in runs.items() if i not in known} == {2, 3}
+
+
+def test_three_splits_pretrain_on_ucf101_without_each_splits_test_videos_and_on_kinetics_once(root):
+    one, more = (plan.load(root / "config", scale) for scale in ("paper", "paper-3-splits"))
+    for configs in cells_of_both(one, more):
+        assert [(config.seed, config.split) for config in configs] == [(1, 1), (1, 2), (1, 3)]
+        starts = [more.pretrainings[c.pretrain_id].config for c in configs if c.initial == "pretrained"]
+        ucf101 = [start.split for start in starts if start.store.dataset.name == "ucf101"]
+        assert ucf101 in ([1, 2, 3], [])
+        assert len({start.identify() for start in starts}) == (3 if ucf101 else bool(starts))
+    for runs, known in ((more.pretrainings, one.pretrainings), (more.finetunings, one.finetunings)):
+        assert {run.config.split for i, run in runs.items() if i in known} == {1}
+        assert {run.config.split for i, run in runs.items() if i not in known} == {2, 3}
+
+
 NEW_ROW = {"label": "λ = 90", "printed": [None], "set": {"pretrain.mask.threshold": 90.0}}
 NEW_TABLE = {
     "title": "Temperature",

@@ -36,7 +36,11 @@ def plan(
     json: bool,
     settings: Path | None,
 ) -> None:
-    """Show what a scale trains, which rows share each training, and what it will cost."""
+    """Show what a scale trains, which rows share each training, and what it will cost.
+
+    Where a scale has one seed and CONFIG/scales holds SCALE-3-seeds, it also says what three seeds add. The real
+    experiment: paper, paper-3-seeds (claims about the method need it), paper-3-splits (mean of the official splits).
+    """
     from mac.costs import text
     from mac.runtime import user
 

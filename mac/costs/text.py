@@ -4,6 +4,7 @@ import json
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from tabulate import tabulate
@@ -17,18 +18,22 @@ STAGES = {"pretrain": "pretraining", "finetune": "finetuning", "test": "testing"
 
 @dataclass(frozen=True)
 class Costs:
-    """All that is printed of a plan: its work, the hours by device, the disk, and by what its videos were counted."""
+    """All that is printed of a plan: its work, the hours by device, the disk, and by what its videos were counted.
+
+    ``repeated`` are the costs of the scale ``NAME-3-seeds``, where there is one and this one has a single seed.
+    """
 
     plan: planning.Plan
     work: pd.DataFrame
     hours: dict[str, pd.DataFrame]
     disk: pd.DataFrame
     origins: dict[str, str]
+    repeated: "Costs | None" = None
 
 
 def write(costs: Costs) -> str:
     """Say what a scale needs and what it costs."""
-    return "\n".join([*_runs(costs), *_totals(costs)])
+    return "\n".join([*_runs(costs), *_totals(costs), *_three_seeds(costs)])
 
 
 def reckon(
@@ -58,12 +63,16 @@ def reckon(
         raise ConfigError([f"--device {device}: nothing is known of it. {way_out}"])
     sizes = estimate.sizes(plan, config_dir, results)
     work = estimate.work(plan, sizes, results)
+    more, repeated = f"{scale}-3-seeds", None
+    if len(plan.experiment.seeds) == 1 and more in planning.scales(config_dir):
+        repeated = reckon(config_dir, more, results, device, gpus_per_run)
     return Costs(
         plan,
         work,
         {name: estimate.hours(work, name, known, listed, gpus_per_run) for name in devices},
         estimate.disk(plan, sizes, listed, results),
         {f"{d.name} ({d.subset})" if d.subset else d.name: sizes[i].origin for i, d in plan.datasets.items()},
+        repeated,
     )
 
 
@@ -115,6 +124,31 @@ def _totals(costs: Costs) -> list[str]:
     return [*lines, f"Not counted: {left_out}."]
 
 
+def _three_seeds(costs: Costs) -> list[str]:
+    """Say in one line what claims about the method need besides this scale."""
+    if not (more := _more(costs)):
+        return []
+    numbers = {device: "?" if left is None else _number(left) for device, left in more["device_hours"].items()}
+    hours = ", ".join(f"{number} on {device}" for device, number in numbers.items())
+    runs = f"{more['pretrainings']} more pretrainings and {more['finetunings']} more finetunings"
+    head = f"Claims about the method need three trainings a side (scale {more['scale']})"
+    return ["", f"{head}: {runs}; device hours: {hours}."]
+
+
+def _more(costs: Costs) -> dict[str, Any] | None:
+    """Count the runs that the scale of three seeds still needs besides this one's, and their hours by device."""
+    if not costs.repeated:
+        return None
+    work = costs.repeated.work
+    left = work[~work["run"].isin(costs.work["run"]) & (work["state"] != "done")]
+    hours = {device: found["left"][left.index].sum(skipna=False) for device, found in costs.repeated.hours.items()}
+    return {
+        "scale": costs.repeated.plan.scale,
+        **{f"{STAGES[stage]}s": int((left["stage"] == stage).sum()) for stage in ("pretrain", "finetune")},
+        "device_hours": {device: _or_none(total) for device, total in hours.items()},
+    }
+
+
 def _by_stage(work: pd.DataFrame) -> pd.DataFrame:
     """Sums of each stage that the plan has; missing hours stay missing."""
     sums = work.groupby("stage").sum(numeric_only=True, skipna=False)
@@ -163,6 +197,7 @@ def write_json(costs: Costs) -> str:
         "device_hours": hours,
         "disk_bytes": costs.disk.to_dict("records"),
         "videos_counted_by": costs.origins,
+        "three_seeds": _more(costs),
     }
     return json.dumps(content, indent=1, ensure_ascii=False)
 

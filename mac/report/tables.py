@@ -150,7 +150,8 @@ def latex(table: PlannedTable, results: Results) -> str:
     shown = shown.rename(index=escape, columns=escape)
     legend = "Top-1 accuracy [percent] with its 95\u202f% interval; ± is the standard deviation over runs."
     cited = " †Cited, not measured." if found["cited"].any() else ""
-    caption = escape(f"{title(table)}. {legend}{cited} {data_note(results.plan).replace('**', '')}")
+    note = f" {table.note}" if table.note else ""
+    caption = escape(f"{title(table)}. {legend}{cited}{note} {data_note(results.plan).replace('**', '')}")
     form = {"position_float": "centering", "hrules": True, "multicol_align": "c"}
     return "% needs \\usepackage{booktabs}\n" + shown.style.to_latex(
         caption=caption, label=f"tab:{table.name.lower()}", column_format="l" + "rr" * len(table.columns), **form

@@ -293,6 +293,40 @@ def test_the_text_has_runs_shares_and_totals(root, finished):
     assert {hours["stage"] for hours in content["device_hours"][CPU]} == {"pretrain", "finetune", "test"}
 
 
+def test_a_scale_of_one_seed_says_what_three_seeds_take_in_addition(root):
+    costs, whole = (reckon(root / "config", scale, device=H200) for scale in ("paper", "paper-3-seeds"))
+    line = next(line for line in text.write(costs).splitlines() if "three trainings a side" in line)
+    assert "(scale paper-3-seeds): 42 more pretrainings and 54 more finetunings; device hours: " in line
+    more = json.loads(text.write_json(costs))["three_seeds"]
+    assert more["device_hours"] == {H200: pytest.approx(sum(by_stage(whole, H200).values()) * 2 / 3)}  # of three seeds
+    assert line.endswith(f": {more['device_hours'][H200]:.0f} on {H200}.")
+
+
+def test_what_is_done_of_three_seeds_is_no_more_to_be_done(folder, tmp_path):
+    tree = read_yaml(folder / "scales" / "smoke.yaml")
+    write(folder / "scales" / "smoke-3-seeds.yaml", yaml.safe_dump(tree | {"seeds": [1, 2, 3]}))
+    before = json.loads(text.write_json(reckon(folder, "smoke", results=tmp_path)))["three_seeds"]
+    for seed in (1, 2):  # the first seed is no addition
+        planned = plan.load(folder, "smoke-3-seeds").finetunings
+        run_id = next(i for i, f in planned.items() if f.config.seed == seed and f.config.initial == "random")
+        write(tmp_path / "finetune" / run_id / "metrics.json", {})
+    after = json.loads(text.write_json(reckon(folder, "smoke", results=tmp_path)))["three_seeds"]
+    hours = [more.pop("device_hours") for more in (before, after)]
+    assert after == before | {"finetunings": before["finetunings"] - 1}
+    assert hours[1][H100] < hours[0][H100]
+    assert hours[1][H200] is None  # nothing is known of so small a network there
+    assert f"; device hours: ? on {H200}, " in text.write(reckon(folder, "smoke"))
+
+
+@pytest.mark.parametrize("scale", ["paper-3-seeds", "paper-3-splits", "paper"])
+def test_no_word_of_three_seeds_where_they_are_planned_or_no_scale_has_them(folder, scale):
+    if scale == "paper":
+        (folder / "scales" / "paper-3-seeds.yaml").unlink()
+    costs = reckon(folder, scale, device=H200)
+    assert "three trainings a side" not in text.write(costs)
+    assert json.loads(text.write_json(costs))["three_seeds"] is None
+
+
 def test_nothing_known_is_a_question_mark_not_a_number(root):
     costs = reckon(root / "config", "demo", device=H200)
     row = next(line for line in text.write(costs).splitlines() if H200 in line)

@@ -12,7 +12,7 @@ from made_up import answers, content, parquet, predictions, read, results, run_o
 from mac import pictures
 from mac.cli import main
 from mac.report.figures import draw_curve, draw_learning
-from mac.report.pages import claims_page, summary
+from mac.report.pages import claims_page, page, summary
 from mac.report.reading import from_folder
 from mac.report.results import Results
 from mac.report.statistics import wilson
@@ -45,6 +45,34 @@ def test_cited_rows_are_marked_and_open_and_cited_cells_have_no_number(demo):
     assert [row["cited"] for row in csv.DictReader(io.StringIO(comma_separated(table, empty)))].count("True") == 8
     assert r"PacePred$^\dagger$ & -- & 66.3 & -- & 32.2 \\" in latex(table, empty)
     assert r"MAC-SC-2 & -- & 84.6 & -- & 53.2 \\" in latex(table, empty)
+
+
+def test_a_tables_note_is_printed_under_it_in_every_format_and_under_no_other(changed, tmp_path):
+    """In Markdown as it is written, in LaTeX and HTML with their special characters escaped."""
+    note = "5 % of <A> & B"
+    planned = changed("demo", {"T6": {"note": note}, "T1": {"note": None}})
+    found, table = results(planned, tops={}), planned.tables["T6"]
+    whole, one_file = summary(found), page(found, tmp_path, tmp_path, "# L\n")
+    for text, under, after in (
+        (markdown(table, found), "| k = 6 |", "## Claims"),
+        (whole, "| k = 6 |", "## Table 7"),
+        (one_file.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"), ">k = 6<", 'id="T7"'),
+    ):
+        assert text.count(note) == 1
+        assert text.rindex(under, 0, text.index(note)) < text.index(note) < text.index(after)
+    assert r" 5 \% of <A> \& B " in latex(table, found)
+    assert "of <A>" not in latex(planned.tables["T7"], found)
+    for text in (markdown(planned.tables["T1"], found), latex(planned.tables["T1"], found), whole, one_file):
+        assert "None" not in text
+
+
+def test_table_1_says_under_which_names_others_list_the_cited_numbers(paper):
+    """And the numbers of its note are those beside the two labels."""
+    table = paper.tables["T1"]
+    for label in ("PacePred", "VCP"):
+        (row,) = (row for row in table.rows if row.label == label)
+        numbers = " / ".join(f"{cell.printed}" for cell in row.cells)
+        assert f"{label} ({numbers})" in markdown(table, results(paper, tops={}))
 
 
 def test_every_cell_links_to_its_runs_by_our_id(demo):
