@@ -159,7 +159,7 @@ def test_the_channels_are_part_of_an_id_only_where_there_is_a_choice():
     for backbone in ("r3d_18", "s3d"):
         assert model(backbone, channels="paper") == model(backbone)
     read = ModelConfig(**model("r2plus1d_18", channels="paper").canonical())
-    assert read.network == ("r2plus1d_18", 64, "paper")
+    assert read.network == ("r2plus1d_18", 64, "paper", 1e-5)
 
 
 def test_ids_follow_values_not_spelling():

@@ -93,9 +93,9 @@ def fastest_rate(kind: Kind, batch: int, speeds: ThroughputFile) -> float:
 
     Limited by the least time that a step is assumed to take. Zero if nothing is known.
     """
-    network = {"stage": True, "passes": True}  # may differ
-    facts, gpus = kind.model_dump(exclude=network), [m for m in speeds.measured if not m.device.startswith("CPU")]
-    known = [m for m in gpus if facts.items() <= m.model_dump(exclude=network).items()]
+    others = {"stage", "passes", "channels"}  # may differ; other channels cost a twentieth more
+    facts, gpus = kind.model_dump(exclude=others), [m for m in speeds.measured if not m.device.startswith("CPU")]
+    known = [m for m in gpus if facts.items() <= m.model_dump(exclude=others).items()]
     known = [m for m in known if (m.stage, m.passes) == (kind.stage, kind.passes)] or known
     measured = [m.clips_per_second * m.passes / kind.passes for m in known]
     possible = [batch / assumption.seconds_per_step for assumption in speeds.assumed]

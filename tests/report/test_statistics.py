@@ -3,8 +3,9 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
-from scipy.stats import binomtest, bootstrap, permutation_test, ttest_ind
+from scipy.stats import binomtest, bootstrap, permutation_test, ttest_ind, ttest_rel
 from statsmodels.api import OLS
 from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_statsmodels
 from statsmodels.stats.multitest import multipletests
@@ -12,7 +13,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.verdicts import coverage
 from mac.report.differences import Difference, between
-from mac.report.scores import Sample
+from mac.report.scores import Sample, score
 from mac.report.statistics import RESAMPLES, clustered_interval, flip_p, holm, mcnemar, widen, wilson
 
 
@@ -117,10 +118,10 @@ def test_the_clustered_interval_is_scipys_bootstrap_of_groups(method, runs, grou
 
 
 def test_the_spread_of_seeds_widens_an_interval():
-    low, high = widen(80, 78, 81, 1.0, 3)
+    low, high = widen(80, 78, 81, 1 / 3, 2)
     half = 4.302653 / 3**0.5  # Student's t with two degrees of freedom, from tables
     assert (low, high) == pytest.approx((80 - (4 + half**2) ** 0.5, 80 + (1 + half**2) ** 0.5))
-    assert widen(80, 78, 81, 0.0, 3) == (78, 81)
+    assert widen(80, 78, 81, 0.0, 2) == (78, 81)
 
 
 def test_the_clustered_interval_covers_where_wilsons_does_not():
@@ -131,16 +132,46 @@ def test_the_clustered_interval_covers_where_wilsons_does_not():
 
 
 @pytest.mark.parametrize(
-    ("totals", "seed_sd", "sides", "other", "wanted"),
+    ("totals", "seed_sd", "sides", "wanted"),
     [
-        ([1, 1], 1.0, 2, 0.0, "about 4 seeds a side would"),  # t² · 2 / R ≤ 2²: R = 4, t with 6 degrees is 2.447
-        ([1, 0], 0.0, 2, 0.0, "about 1,9"),  # 1.96² · 500 videos
-        ([1, 0], 1.0, 1, 1e-3, "single run"),
-        ([0.5, -0.5], 1.0, 2, 0.0, "too small"),
+        ([1, 1], 1.0, 2, "about 4 trainings a side would"),  # t² · 2 / R ≤ 2²: R = 4, t with 6 degrees is 2.447
+        ([1, 1], 1.0, 1, "about 4 trainings would"),  # t² / R ≤ 2²: R = 4, t with 3 degrees is 3.182
+        ([1, 0], 0.0, 2, "too small to decide here"),  # 1.96² · 1 > 1²
+        ([0.5, -0.5], 1.0, 2, "too small to decide here"),
     ],
 )
-def test_what_would_decide_is_worked_by_hand(totals, seed_sd, sides, other, wanted):
+def test_what_would_decide_is_worked_by_hand(totals, seed_sd, sides, wanted):
     """Two groups: a gap of their sum, a variance over groups of 0 or 1 points²."""
-    seeds = ((0.0, 0),) * sides
-    found = Difference(np.array(totals, float), np.array([0.5, 0.5]), seeds, 1, 500, other_video=other)
+    found = Difference(np.array(totals, float), np.array([0.5, 0.5]), (), 1, sides)
     assert wanted in found.wanted(seed_sd)
+
+
+def predictions(top, split):
+    """A run on 100 videos of a split, so many of which it gets right."""
+    paths = [f"{split}/{number}" for number in range(100)]
+    right = np.arange(100) >= top
+    return pd.DataFrame({"path": paths, "group": np.arange(100) // 4, "label": 0, "predicted": right.astype(int)})
+
+
+def test_seeds_and_how_hard_a_split_is_are_kept_apart():
+    """Splits of 50 and 90 %, each with seeds 2 points apart: s² = 2, of the mean over four runs 2 / 4."""
+    found = score([predictions(top, split) for top, split in ((49, 1), (51, 1), (89, 2), (91, 2))], 4)
+    assert (found.top1, found.runs, found.splits) == (70.0, 4, 2)
+    assert found.spread == pytest.approx(2**0.5)
+    assert score([predictions(top, split) for top, split in ((50, 1), (90, 2))], 2).spread is None
+    uneven = score([predictions(top, split) for top, split in ((50, 1), (50, 1), (50, 1), (90, 2))], 4)
+    assert uneven.top1 == 70.0  # splits weigh the same
+
+
+def test_splits_trained_once_are_compared_by_students_paired_test():
+    clusters = np.arange(100)
+    tops = ((50, 60, 70), (53, 65, 78))
+    first, second = (
+        [Sample(clusters + 100 * n, (np.arange(100) < top)[None]) for n, top in enumerate(side)] for side in tops
+    )
+    found = between(second, first)
+    reference = ttest_rel(tops[1], tops[0])
+    assert found.speaks_of_methods
+    assert found.methods_p() == pytest.approx(reference.pvalue)
+    assert found.interval(of_methods=True) == pytest.approx(tuple(reference.confidence_interval(0.95)))
+    assert not between(second[:2], first[:2]).speaks_of_methods
