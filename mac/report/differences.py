@@ -85,7 +85,7 @@ class Difference:
             half = t_quantile(self.sides * (count - 1)) * (fixed + each / count) ** 0.5
             if half <= abs(self.estimate):
                 return f"about {count} trainings{' a side' if self.sides > 1 else ''} would decide a gap of this size"
-        return "a gap of this size is too small to decide here"
+        return "too small a gap to decide here"
 
     def less(self, points: float) -> "Difference":
         """Subtract a constant, to test another value than 0; McNemar's test has no such value."""

@@ -136,8 +136,8 @@ def test_the_clustered_interval_covers_where_wilsons_does_not():
     [
         ([1, 1], 1.0, 2, "about 4 trainings a side would"),  # t² · 2 / R ≤ 2²: R = 4, t with 6 degrees is 2.447
         ([1, 1], 1.0, 1, "about 4 trainings would"),  # t² / R ≤ 2²: R = 4, t with 3 degrees is 3.182
-        ([1, 0], 0.0, 2, "too small to decide here"),  # 1.96² · 1 > 1²
-        ([0.5, -0.5], 1.0, 2, "too small to decide here"),
+        ([1, 0], 0.0, 2, "too small a gap to decide here"),  # 1.96² · 1 > 1²
+        ([0.5, -0.5], 1.0, 2, "too small a gap to decide here"),
     ],
 )
 def test_what_would_decide_is_worked_by_hand(totals, seed_sd, sides, wanted):
