@@ -213,11 +213,11 @@ def test_sources_give_way_in_order(root, tmp_path):
     )
     kind, path = kinds_of(ours)[0], tmp_path / "list.yaml"
     other = measurement(stage="test", backbone="r3d_18", passes=1)
-    nearest = measurement(backbone=kind.backbone)
+    nearest = measurement(backbone=kind.backbone, channels=kind.channels)
     scaled = pace("A", kind, listed(path, other, nearest))
     assert scaled == (pytest.approx(8 / 3 / 12), 0.0, "scaled")
     exact = listed(path, measurement(), measurement(
-        stage="pretrain", backbone=kind.backbone, passes=8, clips_per_second=5.0))  # fmt: skip
+        stage="pretrain", backbone=kind.backbone, channels=kind.channels, passes=8, clips_per_second=5.0))  # fmt: skip
     assert pace("A", kind, exact).source == "measured"
     own = [throughput.Observed("own runs", "A", kind, 7.0)]
     assert pace("A", kind, exact, own) == (1 / 7, 0.0, "own runs")
@@ -238,7 +238,7 @@ def test_gpus_that_share_a_training_wait_for_each_other(folder):
 
 
 def test_the_full_network_is_the_published_size():
-    assert count_operations("r2plus1d_18", 64, 16, 112) == pytest.approx(2 * 40.5e9, rel=0.05)
+    assert count_operations("r2plus1d_18", 64, "torchvision", 16, 112) == pytest.approx(2 * 40.5e9, rel=0.05)
 
 
 def test_what_nobody_measured_is_called_assumed(root):

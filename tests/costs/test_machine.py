@@ -46,7 +46,10 @@ def test_a_gpu_gets_readers_that_keep_up_with_it(configs, speeds):
     (reading,) = [f.clips_per_core_second for f in speeds.frames if f.width == 192]
     for config in configs:
         found = needs(config, GPU, Settings(), speeds)
-        (fastest,) = [m.clips_per_second for m in speeds.measured if m.on(m.device) == kinds_of(config)[0]]
+        kind = kinds_of(config)[0].model_copy(update={"channels": "torchvision"})  # as measured
+        if kind.passes == 4:  # contrast in one direction, which was not measured
+            continue
+        (fastest,) = [m.clips_per_second for m in speeds.measured if m.on(m.device) == kind]
         assert (found.readers - 2) * reading < fastest <= found.readers * reading
         assert found.cores == found.readers + 1
 
