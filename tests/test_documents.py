@@ -11,6 +11,7 @@ import yaml
 from test_cli import parse
 
 from mac import plan
+from mac.models.backbones import BACKBONES, loading_lines
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -79,6 +80,21 @@ def test_links_lead_somewhere():
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_lines_that_load_a_model_are_the_model_cards():
+    page = re.sub(r"\n\n+", "\n", (ROOT / "docs" / "export.md").read_text(encoding="utf-8"))
+    fragments = re.findall(r"^```python\n(.*?)```$", page, re.M | re.S)
+    networks = [
+        (name, width, channels) for name in BACKBONES for width in (8, 64) for channels in ("paper", "torchvision")
+    ]
+    cards = [
+        "\n".join(filter(None, loading_lines((*n, 1e-5), "weights.safetensors", c)))
+        for n in networks
+        for c in (None, 101)
+    ]
+    assert len(fragments) == 5
+    assert not [fragment for fragment in fragments if not any(fragment in f"{card}\n" for card in cards)]
 
 
 def test_help_is_quick_to_print_and_names_every_stage():

@@ -91,9 +91,10 @@ def needs_of_detector(machine: Machine, settings: Settings) -> Needs:
 def fastest_rate(kind: Kind, batch: int, speeds: ThroughputFile) -> float:
     """The most clips a second that a GPU may take: the fastest measurement of the same network, if there is one.
 
+    R(2+1)D counts as the same network whichever way its channels are counted: operations differ by 5 % at most.
     Limited by the least time that a step is assumed to take. Zero if nothing is known.
     """
-    others = {"stage", "passes", "channels"}  # may differ; other channels cost a twentieth more
+    others = {"stage", "passes", "channels"}  # may differ
     facts, gpus = kind.model_dump(exclude=others), [m for m in speeds.measured if not m.device.startswith("CPU")]
     known = [m for m in gpus if facts.items() <= m.model_dump(exclude=others).items()]
     known = [m for m in known if (m.stage, m.passes) == (kind.stage, kind.passes)] or known
