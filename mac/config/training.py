@@ -197,9 +197,11 @@ class MaskCheckConfig(Strict):
 class EvaluateConfig(Strict):
     """Testing: ``num_clips`` clips spread evenly over a video, logits averaged (method §3)."""
 
+    came_later: ClassVar[dict[str, Any]] = {"positions": "ends"}
     num_clips: PositiveInt
     stride: PositiveInt
     scale: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
+    positions: Literal["ends", "centres"] = "ends"
 
 
 class StartConfig(Strict):
