@@ -35,10 +35,12 @@ class ClipConfig(Strict):
 
 
 class ColourConfig(Strict):
-    """Probabilities of colour jitter (each of its three parts) and of grayscale, per clip."""
+    """Probabilities of colour jitter (each of its three parts) and of grayscale, per clip; what hues do at red."""
 
+    came_later: ClassVar[dict[str, Any]] = {"hue": "wrap"}
     jitter_probability: Probability
     gray_probability: Probability
+    hue: Literal["wrap", "clip"] = "wrap"
 
 
 class MaskConfig(Strict):
