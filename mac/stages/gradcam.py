@@ -83,7 +83,7 @@ def run(
     store: FrameStore,
     paths: dict[str, list[Path]],
     device: torch.device,
-    rows: int = 4,
+    rows: int = 6,
     sample: int = 200,
     loader_workers: int = 0,
 ) -> dict:
