@@ -197,7 +197,7 @@ def _views() -> dict[str, float]:
     def both() -> None:
         drawn = send(learner.draw(batch.videos, 0), GPU)
         learner.method.view(batch, drawn, learner.recipe)
-        make_views(batch.frames, drawn["natural"], 112)
+        make_views(batch.frames, drawn["natural"], learner.recipe)
 
     works = {"both views": both}
     for preset in ("paper", "release"):

@@ -73,8 +73,8 @@ def _ours(frames: torch.Tensor) -> Callable[[int], tuple[torch.Tensor, torch.Ten
     batch = Batch(np.arange(CLIPS), frames, None)
 
     def views(turn: int) -> tuple[torch.Tensor, torch.Tensor]:
-        drawn = send(learner.draw(batch.videos, turn), learner.device)
-        return learner.method.view(batch, drawn, learner.recipe), make_views(batch.frames, drawn["natural"], SIDE)
+        drawn, recipe = send(learner.draw(batch.videos, turn), learner.device), learner.recipe
+        return learner.method.view(batch, drawn, recipe), make_views(batch.frames, drawn["natural"], recipe)
 
     return views
 

@@ -46,6 +46,12 @@ class VerdictSettings(Strict):
         return self.margin.get(dataset, self.margin["default"])
 
 
+class FigureSettings(Strict):
+    """What figures 2–4 show; not part of any run."""
+
+    rows: PositiveInt
+
+
 _OTHER_METHODS = {name: method for name, method in METHODS.items() if method.Settings is not Mac.Settings}
 
 
@@ -86,6 +92,7 @@ class Experiment(Strict):
     precision: stages.Precision
     mask_limits: MaskLimits
     verdicts: VerdictSettings
+    figures: FigureSettings
     person_boxes: stages.DetectorConfig
     pretrain: _Pretrain
     finetune: _Finetune

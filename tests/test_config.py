@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from mac import plan
-from mac.config import DatasetConfig, ModelConfig, OptimiserConfig, Synthetic
+from mac.config import ColourConfig, DatasetConfig, EvaluateConfig, ModelConfig, OptimiserConfig, Synthetic
 from mac.experiment import merge, unfold
 from mac.validation import ConfigError, read_yaml
 
@@ -52,6 +52,7 @@ def problems(folder, scale="smoke"):
         ({"splits": [4]}, "splits.0: found 4"),
         ({"pretrain.mask.threshold": None}, "pretrain.mask.threshold: found None"),
         ({"pretrain.pretext.segments": 3}, "pretext.segments 3 must divide clip.num_frames 8"),
+        ({"finetune.evaluate.positions": "centers"}, "finetune.evaluate.positions: found 'centers' — input should be"),
         ({"finetune.evaluate.scale": [8, 8]}, "finetune: evaluate.scale [8, 8] is smaller than clip.size 16"),
     ],
 )
@@ -160,6 +161,20 @@ def test_the_channels_are_part_of_an_id_only_where_there_is_a_choice():
         assert model(backbone, channels="paper") == model(backbone)
     read = ModelConfig(**model("r2plus1d_18", channels="paper").canonical())
     assert read.network == ("r2plus1d_18", 64, "paper", 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "other"),
+    [
+        (ColourConfig(jitter_probability=0.8, gray_probability=0.2), "hue", "clip"),
+        (EvaluateConfig(num_clips=10, stride=2, scale=[171, 128]), "positions", "centres"),
+    ],
+)
+def test_a_setting_that_came_later_is_part_of_an_id_only_where_it_is_used(section, key, other):
+    assert key not in section.canonical()
+    changed = type(section)(**section.canonical(), **{key: other})
+    assert changed.canonical() == section.canonical() | {key: other}
+    assert changed.identify() != section.identify()
 
 
 def test_ids_follow_values_not_spelling():

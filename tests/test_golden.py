@@ -151,7 +151,7 @@ def classifier():
 
 def logits():
     found = finetune.predict(finetuning(), Store(), classifier(), CPU)
-    numbers_of_frames = frames_of_tests(Store().lengths[VIDEOS], 8, 2, 3)
+    numbers_of_frames = frames_of_tests(Store().lengths[VIDEOS], 8, 2, 3, "ends")
     return {"frames": numbers_of_frames[:, :, 0].ravel().tolist(), "logits": numbers(np.stack(found["logits"]))}
 
 

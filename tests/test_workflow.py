@@ -137,6 +137,16 @@ def test_figures_are_drawn_anew_when_their_results_change_and_only_where_both_mo
     assert "gradcam" not in finished.jobs()
 
 
+def test_another_number_of_rows_draws_the_figures_anew_and_trains_nothing(finished):
+    before = plan.load(finished.folder / "config", "paper")
+    finished.edit("default.yaml", lambda tree: tree["figures"].update(rows=9))
+    jobs = finished.jobs()
+    assert jobs["gradcam"] == 1
+    assert not {"pretrain", "finetune", "mask_check"} & jobs.keys()
+    assert " --rows 9 " in finished.snakemake("-n", "-p")
+    assert plan.load(finished.folder / "config", "paper").finetunings.keys() == before.finetunings.keys()
+
+
 def test_a_new_row_runs_that_row_only(finished):
     def change(tables):
         tables["T8"]["rows"].append({"label": "λ = 90", "printed": [None], "set": {"pretrain.mask.threshold": 90.0}})

@@ -12,6 +12,7 @@ from mac.randomness import uniform
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet, RGB in [0, 1]
 
 BRIGHTNESS, CONTRAST, HUE, SATURATION = 32 / 255, 0.2, 12 / 180, 0.1
+LAST_HUE = 179 / 180  # turns: the largest of OpenCV's 8-bit hues
 
 
 class ColourShift(NamedTuple):
@@ -48,12 +49,13 @@ def sample_colour(
     )
 
 
-def shift_colour(clip: torch.Tensor, shift: ColourShift) -> torch.Tensor:
+def shift_colour(clip: torch.Tensor, shift: ColourShift, hue: str = "wrap") -> torch.Tensor:
     """Apply brightness, contrast, hue with saturation (in HSV), then grayscale, clipping to [0, 1] after each.
 
     Args:
         clip: (B, 3, T, H, W), RGB in [0, 1].
         shift: one per clip, on the device of the clips.
+        hue: ``wrap``: hues are on a circle. ``clip``: they end at 0 and 179/180 turns, as in the authors' code.
 
     Returns:
         A new clip of the same shape and range.
@@ -64,7 +66,7 @@ def shift_colour(clip: torch.Tensor, shift: ColourShift) -> torch.Tensor:
 
     lit = (clip + wide(shift.brightness)[:, None]).clamp_(0, 1).mul_(wide(shift.contrast)[:, None]).clamp_(max=1)
     turned = (shift.hue != 0) | (shift.saturation != 1)
-    lit = _change(lit, turned, lambda clips, at: _turn(clips, wide(shift.hue[at]), wide(shift.saturation[at])))
+    lit = _change(lit, turned, lambda clips, at: _turn(clips, wide(shift.hue[at]), wide(shift.saturation[at]), hue))
     return _change(lit, shift.gray, lambda clips, _: _to_gray(clips))
 
 
@@ -92,8 +94,8 @@ def _to_gray(clip: torch.Tensor) -> torch.Tensor:
     return (0.299 * red).add_(0.587 * green).add_(0.114 * blue)[:, None].expand(-1, 3, -1, -1, -1)
 
 
-def _turn(clip: torch.Tensor, hue: torch.Tensor, saturation: torch.Tensor) -> torch.Tensor:
-    """Turn the hue and scale the saturation, (B, 1, 1, 1) each, of an RGB clip by way of HSV.
+def _turn(clip: torch.Tensor, hue: torch.Tensor, saturation: torch.Tensor, at_ends: str) -> torch.Tensor:
+    """Turn the hue and scale the saturation, (B, 1, 1, 1) each, of an RGB clip by way of HSV; hues wrap or are clipped.
 
     Choices are interpolations by weights 0 and 1, which is exact: on a CPU, comparing into float and ``lerp`` take a
     tenth of the time of ``where``.
@@ -108,8 +110,12 @@ def _turn(clip: torch.Tensor, hue: torch.Tensor, saturation: torch.Tensor) -> to
     sixth = torch.lerp(red - green, blue - red, is_green)
     torch.lerp(sixth, green - blue, is_red, out=sixth)
     sixth.div_(chroma.clamp_min(1e-12))
-    sixth.add_(torch.sub(4, is_green, alpha=2).mul_(1 - is_red)).add_(6 * hue)
+    sixth.add_(torch.sub(4, is_green, alpha=2).mul_(1 - is_red))
+    if at_ends == "wrap":
+        sixth.add_(6 * hue)
     sixth.sub_((sixth / 6).floor_(), alpha=6)
+    if at_ends == "clip":
+        sixth.add_(6 * hue).clamp_(0, 6 * LAST_HUE)
     torch.minimum(chroma.mul_(saturation), value, out=chroma)
     # How far each channel falls below the value on the hue circle, as a share of the chroma in [0, 1].
     falls = (

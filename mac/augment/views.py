@@ -21,12 +21,13 @@ class ViewRecipe:
     jitter_probability: float
     gray_probability: float
     is_centred: bool = False
+    hue: str = "wrap"
 
     @classmethod
     def of(cls, clip: Any, colour: Any) -> Self:
         """Read the recipe off the sections ``clip`` and ``colour`` of a stage's configuration."""
         chances = (clip.flip_probability, colour.jitter_probability, colour.gray_probability)
-        return cls(clip.scales, clip.size, *chances, clip.crop == "centre")
+        return cls(clip.scales, clip.size, *chances, clip.crop == "centre", colour.hue)
 
 
 class ViewParameters(NamedTuple):
@@ -49,34 +50,34 @@ def sample_views(count: int, recipe: ViewRecipe, keys: tuple[Key, ...]) -> ViewP
     return ViewParameters(crops, colours)
 
 
-def apply_views(frames: torch.Tensor, drawn: ViewParameters, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+def apply_views(frames: torch.Tensor, drawn: ViewParameters, recipe: ViewRecipe) -> tuple[torch.Tensor, torch.Tensor]:
     """Cut and colour frames.
 
     Args:
         frames: uint8 (B, T, H, W, 3) RGB.
         drawn: the parameters of the B views, on the device of the frames.
-        size: side of the square result in pixels.
+        recipe: what they were drawn from.
 
     Returns:
-        The clip before colour, (B, 3, T, size, size) in [0, 1], from which masks are computed, and the view, coloured
+        The clip before colour, (B, 3, T, S, S) in [0, 1], from which masks are computed, and the view, coloured
         and normalised.
     """
-    plain = crop(frames, drawn.crops, size)
-    return plain, normalise(shift_colour(plain, drawn.colours))
+    plain = crop(frames, drawn.crops, recipe.size)
+    return plain, normalise(shift_colour(plain, drawn.colours, recipe.hue))
 
 
-def make_views(frames: torch.Tensor, drawn: ViewParameters, size: int) -> torch.Tensor:
+def make_views(frames: torch.Tensor, drawn: ViewParameters, recipe: ViewRecipe) -> torch.Tensor:
     """Make the view of each clip that its parameters describe.
 
     Args:
         frames: uint8 (B, T, H, W, 3) RGB.
         drawn: the parameters of the B views, on the device of the frames.
-        size: side of the square result in pixels.
+        recipe: what they were drawn from.
 
     Returns:
-        The views, (B, 3, T, size, size), coloured and normalised.
+        The views, (B, 3, T, S, S), coloured and normalised.
     """
-    view = torch.empty((len(frames), 3, frames.shape[1], size, size), device=frames.device)
+    view = torch.empty((len(frames), 3, frames.shape[1], recipe.size, recipe.size), device=frames.device)
     for part in working_sets(frames):
-        view[part] = apply_views(frames[part], drawn.part(part), size)[1]
+        view[part] = apply_views(frames[part], drawn.part(part), recipe)[1]
     return view

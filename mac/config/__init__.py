@@ -7,14 +7,19 @@ excluded from an id. A default, with its unit and the section it comes from, sta
 # ruff: noqa: F401 (everything is imported from here)
 
 from mac.config.data import BoxesConfig, DatasetConfig, DetectorConfig, LayoutName, StoreConfig, Synthetic
-from mac.config.training import (
+from mac.config.finetuning import (
     RETRIEVAL_KS,
-    ClipConfig,
-    ColourConfig,
-    ContrastConfig,
     EvaluateConfig,
     FinetuneConfig,
     FinetuneSections,
+    ProbeConfig,
+    ProbeSections,
+    StartConfig,
+)
+from mac.config.training import (
+    ClipConfig,
+    ColourConfig,
+    ContrastConfig,
     MaskCheckConfig,
     MaskConfig,
     ModelConfig,
@@ -22,8 +27,5 @@ from mac.config.training import (
     Precision,
     PretrainConfig,
     PretrainSections,
-    ProbeConfig,
-    ProbeSections,
-    StartConfig,
 )
 from mac.validation import Probability, Strict, Weight, read_config, write_config

@@ -1,4 +1,4 @@
-"""Configurations of what runs on frames: mask check, pretraining, finetuning with its evaluation, probe."""
+"""Configurations of what trains on frames: its parts, the mask check and pretraining."""
 
 from typing import Annotated, Any, ClassVar, Literal, Self, Union
 
@@ -35,10 +35,12 @@ class ClipConfig(Strict):
 
 
 class ColourConfig(Strict):
-    """Probabilities of colour jitter (each of its three parts) and of grayscale, per clip."""
+    """Probabilities of colour jitter (each of its three parts) and of grayscale, per clip; what hues do at red."""
 
+    came_later: ClassVar[dict[str, Any]] = {"hue": "wrap"}
     jitter_probability: Probability
     gray_probability: Probability
+    hue: Literal["wrap", "clip"] = "wrap"
 
 
 class MaskConfig(Strict):
@@ -88,7 +90,6 @@ class ModelConfig(Strict):
         return tree
 
 
-RETRIEVAL_KS = (1, 5, 10, 20, 50)  # of retrieval: how many neighbours are looked at, as the field reports it
 Precision = Literal["fp32", "tf32", "bf16"]  # IEEE float32; TF32 products on GPUs that have it; bfloat16 autocast
 
 
@@ -192,71 +193,3 @@ class MaskCheckConfig(Strict):
     split: Literal[1, 2, 3]
     clip: ClipConfig
     mask: MaskConfig
-
-
-class EvaluateConfig(Strict):
-    """Testing: ``num_clips`` clips spread evenly over a video, logits averaged (method §3)."""
-
-    num_clips: PositiveInt
-    stride: PositiveInt
-    scale: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
-
-
-class StartConfig(Strict):
-    """What a finetuning or a probe starts from, and the data it is tested on.
-
-    ``initial``: ``pretrained`` (a checkpoint, named by ``pretrain_id`` and ``epoch``), ``random``, or ``kinetics400``
-    (torchvision's supervised weights).
-    """
-
-    seed: int
-    split: Literal[1, 2, 3]
-    store: StoreConfig
-    model: ModelConfig
-    precision: Precision
-    initial: Literal["pretrained", "random", "kinetics400"]
-    pretrain_id: str | None
-    epoch: PositiveInt | None
-    evaluate: EvaluateConfig
-
-
-class FinetuneSections(Strict):
-    """The sections of a finetuning, as ``default.yaml`` writes them and as a resolved stage holds them.
-
-    ``shuffle_labels`` permutes the training videos' labels: a control, whose test is at chance.
-    """
-
-    videos_per_class: PositiveInt | None
-    shuffle_labels: bool
-    clip: ClipConfig
-    colour: ColourConfig
-    dropout: Probability
-    optimiser: OptimiserConfig
-    evaluate: EvaluateConfig
-
-    @model_validator(mode="after")
-    def _scale_fits(self) -> Self:
-        if min(self.evaluate.scale) < self.clip.size:
-            raise ValueError(f"evaluate.scale {self.evaluate.scale} is smaller than clip.size {self.clip.size}")
-        return self
-
-
-class FinetuneConfig(StartConfig, FinetuneSections):
-    """A finetuning and its evaluation."""
-
-    version: int = 1
-
-
-class ProbeSections(Strict):
-    """How the linear probe chooses its penalty: among ``penalties``, by ``folds`` parts of the training groups."""
-
-    penalties: Annotated[list[PositiveFloat], Field(min_length=1)]
-    folds: Annotated[int, Field(ge=2)]
-
-
-class ProbeConfig(StartConfig, ProbeSections):
-    """A linear probe and a retrieval on one backbone's frozen features; clips are those that finetuning tests on."""
-
-    version: int = 1
-    num_frames: PositiveInt
-    size: PositiveInt

@@ -101,7 +101,7 @@ class Learner(nn.Module):
         self, batch: Batch, view: torch.Tensor, features: torch.Tensor, drawn: Drawn
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """InfoNCE of the view against the natural one, and in symmetric contrast the other way round; and its top-1."""
-        natural = make_views(batch.frames, drawn["natural"], self.recipe.size)
+        natural = make_views(batch.frames, drawn["natural"], self.recipe)
         with autocast(self.config.precision, self.device):
             pairs = [(self.projector(features), natural)]
             if self.config.contrast.symmetric:

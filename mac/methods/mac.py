@@ -89,7 +89,7 @@ class Mac(Method):
         view = torch.empty(shape, device=frames.device, memory_format=torch.channels_last_3d)
         for part in working_set.working_sets(frames):
             parameters = drawn["view"].part(part)
-            plain, coloured = views.apply_views(frames[part], parameters, size)
+            plain, coloured = views.apply_views(frames[part], parameters, recipe)
             if m.source == "person_boxes":
                 mask = person_boxes.box_masks(batch.boxes[part], parameters.crops, size)
             else:

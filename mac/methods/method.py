@@ -120,7 +120,7 @@ class Method:
 
     def view(self, batch: "Batch", drawn: dict[str, Any], recipe: "ViewRecipe") -> "torch.Tensor":
         """Make the view (B, 3, T, S, S) that the backbone sees."""
-        return lazy("mac.augment.views").make_views(batch.frames, drawn["view"], recipe.size)
+        return lazy("mac.augment.views").make_views(batch.frames, drawn["view"], recipe)
 
     def loss(self, outputs: "torch.Tensor", asked: Any) -> "torch.Tensor":
         """Mean loss of the head's outputs (B, outputs), given what was asked."""

@@ -53,7 +53,7 @@ class ActionLearner(nn.Module):
 
     def forward(self, batch: Batch, drawn: Drawn) -> tuple[torch.Tensor, Metrics]:
         """Compute the cross-entropy of one step; the batch and what was drawn for it are on the device."""
-        view = make_views(batch.frames, drawn["view"], self.recipe.size)
+        view = make_views(batch.frames, drawn["view"], self.recipe)
         with autocast(self.config.precision, self.device):
             logits = self.classifier(view, drawn["kept"]).float()
         loss = F.cross_entropy(logits, drawn["label"])

@@ -83,7 +83,7 @@ def run(
     store: FrameStore,
     paths: dict[str, list[Path]],
     device: torch.device,
-    rows: int = 4,
+    rows: int = 6,
     sample: int = 200,
     loader_workers: int = 0,
 ) -> dict:
@@ -208,7 +208,7 @@ def _look(
 def _middle_clip(config: FinetuneConfig, lengths: np.ndarray, _: int | str, videos: np.ndarray) -> np.ndarray:
     """Frame numbers (B, T) of the middle one of each video's test clips."""
     e = config.evaluate
-    return test_frames(lengths, config.clip.num_frames, e.stride, e.num_clips)[:, e.num_clips // 2]
+    return test_frames(lengths, config.clip.num_frames, e.stride, e.num_clips, e.positions)[:, e.num_clips // 2]
 
 
 def _rows(models: tuple[Model, Model], store: FrameStore, looks: Looks, chosen: np.ndarray) -> tuple[list[Row], list]:

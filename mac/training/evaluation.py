@@ -34,8 +34,8 @@ def mean_outputs(
 
     Args:
         network: maps clips (B, 3, T, S, S), normalised, to outputs (B, D).
-        config: of the stage; ``evaluate`` gives the number of clips, their stride and the scale of frames, and
-            ``precision`` bf16 lets the network compute in bfloat16.
+        config: of the stage; ``evaluate`` gives the number of clips, their stride and positions and the scale of
+            frames, and ``precision`` bf16 lets the network compute in bfloat16.
         store: the frames.
         videos: (N,) of the store.
         num_frames: T.
@@ -49,7 +49,7 @@ def mean_outputs(
         (N, D) float32 on the CPU; None where there is no video.
     """
     e, means = config.evaluate, []
-    choose = partial(_all_clips, num_frames, e.stride, e.num_clips)
+    choose = partial(_all_clips, num_frames, e)
     planned = batches.of_one_epoch("test", batches.in_turn(videos, max(clips_at_once // e.num_clips, 1)))
     for batch in batches.read(store, planned, choose, workers=loader_workers, pinned=device.type == "cuda"):
         before_batch()
@@ -61,11 +61,9 @@ def mean_outputs(
     return torch.cat(means).cpu() if means else None
 
 
-def _all_clips(
-    num_frames: int, stride: int, num_clips: int, lengths: np.ndarray, _: int | str, videos: np.ndarray
-) -> np.ndarray:
-    """Frame numbers (B, num_clips·T) of all test clips, one after the other."""
-    return test_frames(lengths, num_frames, stride, num_clips).reshape(len(videos), -1)
+def _all_clips(num_frames: int, e: Any, lengths: np.ndarray, _: int | str, videos: np.ndarray) -> np.ndarray:
+    """Frame numbers (B, num_clips·T) of all test clips, one after the other; ``e`` is the section ``evaluate``."""
+    return test_frames(lengths, num_frames, e.stride, e.num_clips, e.positions).reshape(len(videos), -1)
 
 
 def table_of(store: FrameStore, videos: np.ndarray, predicted: np.ndarray, **more: Any) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 import colorsys
 
+import cv2
 import matplotlib.colors
 import numpy as np
 import pytest
@@ -36,6 +37,34 @@ def test_hue_and_saturation_agree_with_matplotlibs_hsv(clip, hue, saturation):
     hsv[..., 0] = (hsv[..., 0] + hue) % 1
     hsv[..., 1] = np.minimum(hsv[..., 1] * saturation, 1)
     np.testing.assert_allclose(out, matplotlib.colors.hsv_to_rgb(hsv), atol=1e-5)
+
+
+@pytest.mark.parametrize("hue", [12 / 180, -12 / 180])
+def test_clipped_hues_stop_at_the_ends_of_opencvs_range(clip, hue):
+    out = shift_colour(clip, shift(hue=hue, saturation=1.1), "clip")[0].permute(1, 2, 3, 0).numpy()
+    hsv = matplotlib.colors.rgb_to_hsv(clip[0].permute(1, 2, 3, 0).numpy())
+    is_over = (hsv[..., 0] + hue < 0) | (hsv[..., 0] + hue > 179 / 180)
+    assert 0 < is_over.sum() < is_over.size
+    hsv[..., 0] = np.clip(hsv[..., 0] + hue, 0, 179 / 180)
+    hsv[..., 1] = np.minimum(hsv[..., 1] * 1.1, 1)
+    np.testing.assert_allclose(out, matplotlib.colors.hsv_to_rgb(hsv), atol=1e-5)
+    wrapped = shift_colour(clip, shift(hue=hue, saturation=1.1))[0].permute(1, 2, 3, 0).numpy()
+    assert np.array_equal((out != wrapped).any(-1), is_over)
+
+
+@pytest.mark.parametrize("hue", [12 / 180, 5 / 180, -7 / 180, -12 / 180])
+def test_clipped_hues_are_those_of_8_bit_opencv_to_its_rounding(hue):
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    hsv[..., 0] = np.clip(hsv[..., 0] + 180 * hue, 0, 179).round()
+    expected = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) / 255
+    clip = torch.from_numpy(image / 255).permute(2, 0, 1)[None, :, None]
+    errors = {
+        ends: np.abs(shift_colour(clip, shift(hue=hue), ends)[0, :, 0].permute(1, 2, 0).numpy() - expected).max(-1)
+        for ends in ("clip", "wrap")
+    }
+    assert (errors["clip"] > 0.025).mean() < 0.005  # hues from 179.5 on are 0 in 8 bits
+    assert (errors["wrap"] > 0.025).mean() > 0.01
 
 
 def test_pure_colours_turn_as_colorsys_turns_them():

@@ -1,5 +1,7 @@
 """Views are made clip by clip on a CPU; that must not show, and colour must be right in single precision too."""
 
+from dataclasses import replace
+
 import matplotlib.colors
 import numpy as np
 import torch
@@ -20,12 +22,19 @@ def test_a_view_made_clip_by_clip_is_the_batchs_bit_for_bit():
     drawn = sample_views(12, RECIPE, KEYS)
     assert drawn.colours.gray.any()
     whole = normalise(shift_colour(crop(frames(), drawn.crops, 24), drawn.colours))
-    assert torch.equal(make_views(frames(), drawn, 24), whole)
+    assert torch.equal(make_views(frames(), drawn, RECIPE), whole)
+
+
+def test_a_recipe_says_what_hues_do_at_red():
+    drawn = sample_views(12, RECIPE, KEYS)
+    clipped = make_views(frames(), drawn, replace(RECIPE, hue="clip"))
+    assert not torch.equal(clipped, make_views(frames(), drawn, RECIPE))
+    assert torch.equal(clipped, normalise(shift_colour(crop(frames(), drawn.crops, 24), drawn.colours, "clip")))
 
 
 def test_a_view_agrees_with_matplotlibs_colours_to_a_millionth():
     drawn = sample_views(12, RECIPE, KEYS)
-    plain, view = apply_views(frames(), drawn, 24)
+    plain, view = apply_views(frames(), drawn, RECIPE)
     ours = view.permute(0, 2, 3, 4, 1).double().numpy() * STD + MEAN
     for i, clip in enumerate(plain.permute(0, 2, 3, 4, 1).double().numpy()):
         one = [float(getattr(drawn.colours, name)[i]) for name in ("brightness", "contrast", "hue", "saturation")]

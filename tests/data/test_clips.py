@@ -42,7 +42,7 @@ def test_a_short_video_repeats_its_last_frame():
 
 @pytest.mark.parametrize("length", [16, 31, 100, 623])
 def test_ten_test_clips_span_the_video(length):
-    frames = spread_frames(np.array([length]), 16, 2, 10)
+    frames = spread_frames(np.array([length]), 16, 2, 10, "ends")
     assert frames.shape == (1, 10, 16)
     assert frames[0, 0, 0] == 0
     assert frames[0, -1, -1] == length - 1
@@ -51,4 +51,21 @@ def test_ten_test_clips_span_the_video(length):
 
 
 def test_one_test_clip_is_the_middle_one():
-    assert spread_frames(np.array([101]), 16, 2, 1)[0, 0, 0] == 35
+    assert spread_frames(np.array([101]), 16, 2, 1, "ends")[0, 0, 0] == 35
+
+
+@pytest.mark.parametrize("length", [9, 31, 32, 33, 100, 623])
+@pytest.mark.parametrize("num_clips", [1, 4, 10])
+def test_centres_cut_a_videos_starts_into_equal_parts_and_take_their_middles(length, num_clips):
+    frames = spread_frames(np.array([length]), 16, 2, num_clips, "centres")[0]
+    part = max(length - 32 + 1, 1) / num_clips  # the authors' code asks for 32 frames where a clip spans 31
+    assert frames[:, 0].tolist() == [int(part / 2 + part * clip) for clip in range(num_clips)]
+    np.testing.assert_array_equal(frames, np.minimum(frames[:, :1] + np.arange(0, 32, 2), length - 1))
+
+
+def test_centres_leave_out_as_much_at_a_videos_start_as_at_its_end():
+    lengths = np.arange(60, 400)
+    frames = spread_frames(lengths, 16, 2, 10, "centres")
+    before, behind = frames[:, 0, 0], lengths - 1 - frames[:, -1, -1]
+    assert np.abs(before - behind).max() <= 2
+    assert (np.abs(before - (lengths - 31) / 20) <= 1).all()

@@ -3,6 +3,8 @@ import pytest
 import torch
 from kinds import CPU, experiment, start_readers_by_fork
 
+from mac.augment.colour import normalise
+from mac.augment.spatial import centre_crops, crop
 from mac.models.backbones import build
 from mac.stages import finetune
 from mac.training import checkpoint
@@ -56,21 +58,39 @@ def test_predictions_cover_the_test_side_once(frame_store, predictions):
     assert (predictions["predicted"] == logits.argmax(1)).all()
 
 
+class Brightness(torch.nn.Module):
+    """Names a clip's mean colour."""
+
+    def forward(self, clip):
+        return clip.mean((2, 3, 4))
+
+
 def test_logits_are_the_mean_over_clips(frame_store):
     config = configure(**{"finetune.evaluate.num_clips": 3, "finetune.evaluate.stride": 1})
     seen = []
 
-    class Brightness(torch.nn.Module):
+    class Counted(Brightness):
         def forward(self, clip):
             seen.append(len(clip))
-            return clip.mean((2, 3, 4))
+            return super().forward(clip)
 
-    together = finetune.predict(config, frame_store, Brightness(), CPU)
+    together = finetune.predict(config, frame_store, Counted(), CPU)
     assert sum(seen) == 3 * len(together)
     single = configure(**{"finetune.evaluate.num_clips": 1, "finetune.evaluate.stride": 1})
     alone = finetune.predict(single, frame_store, Brightness(), CPU)
     assert not np.allclose(np.stack(together["logits"]), np.stack(alone["logits"]))
     np.testing.assert_allclose(np.stack(together["logits"]), np.stack(alone["logits"]), atol=0.2)
+
+
+@pytest.mark.parametrize(("positions", "starts"), [("ends", (0, 6)), ("centres", (1, 5))])
+def test_clips_of_8_frames_lie_in_a_video_of_14_where_the_configuration_says(frame_store, positions, starts):
+    config = configure(**{"finetune.evaluate.positions": positions})
+    found = np.stack(finetune.predict(config, frame_store, Brightness(), CPU)["logits"])
+    videos = frame_store.select(1, "test")
+    frames = np.concatenate([np.arange(start, start + 8) for start in starts])
+    clips = torch.from_numpy(frame_store.clips(videos, np.tile(frames, (len(videos), 1))))
+    views = normalise(crop(clips, centre_crops(len(clips), [25, 19], 16), 16))
+    np.testing.assert_allclose(found, views.mean((2, 3, 4)), atol=1e-5)
 
 
 def test_few_labels_are_drawn_per_class_by_the_seed(frame_store):

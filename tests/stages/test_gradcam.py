@@ -127,7 +127,7 @@ def test_the_frame_shown_has_the_largest_foreground_of_the_middle_test_clip(pair
     paths = frame_store.videos["path"].tolist()
     for row in [row for figure in found["figures"].values() for row in figure["rows"]]:
         video = np.array([paths.index(row["video"])])
-        numbers = clips.test_frames(frame_store.lengths[video], config.clip.num_frames, e.stride, e.num_clips)
+        numbers = clips.test_frames(frame_store.lengths[video], config.clip.num_frames, e.stride, e.num_clips, "ends")
         (frames,) = frame_store.clips(video, numbers[:, e.num_clips // 2])
         left, top = (e.scale[0] - config.clip.size) // 2, (e.scale[1] - config.clip.size) // 2
         wide = [cv2.resize(frame.astype(np.float32), e.scale) for frame in frames]
@@ -298,7 +298,7 @@ def test_the_maps_of_a_trained_network_lie_on_the_figure_that_moves(tmp_path):
     predicted = finetune.predict(config, store, network, CPU)
     assert (predicted["label"] == predicted["predicted"]).mean() > 0.6
     videos = store.select(1, "test")
-    numbers = clips.test_frames(store.lengths[videos], frames, 1, 3)[:, 1]
+    numbers = clips.test_frames(store.lengths[videos], frames, 1, 3, "ends")[:, 1]
     crops = centre_crops(len(videos), size, 96)
     view = normalise(crop(torch.from_numpy(store.clips(videos, numbers)), crops, 96))
     boxes = box_masks(torch.from_numpy(store.boxes(videos, numbers)), crops, 96)[:, 0]

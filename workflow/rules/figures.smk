@@ -25,8 +25,10 @@ if PLAN.gradcam_pair and "figures/gradcam" not in RESTORABLE.products:
             gpu=1,
             mem_mb=gradcam_needs.memory,
             runtime=60,
+        params:
+            rows=PLAN.experiment.figures.rows,
         shell:
             f"{LEASE} python -m mac gradcam --configs {' '.join(gradcam_configs)}"
             f" --pretraining {AT}/pretrain/{gradcam_default.pretrain_id}/config.yaml --store {quoted(gradcam_store)}"
-            " --classifiers {input.classifiers:q} --predictions {input.predictions:q} --out {output.facts:q}"
-            f" --pictures {{output.pictures:q}} {PROCESSOR} > {{log:q}} 2>&1"
+            " --classifiers {input.classifiers:q} --predictions {input.predictions:q} --rows {params.rows}"
+            f" --out {{output.facts:q}} --pictures {{output.pictures:q}} {PROCESSOR} > {{log:q}} 2>&1"
