@@ -42,6 +42,7 @@ class _Part(NamedTuple):
     text: str
     difference: Difference
     shown: Difference  # before a margin or a number of points was taken off
+    is_top1: bool = True  # of another number it isn't known how much it differs between seeds
 
 
 def claim_rows(judgements: list[Judgement]) -> pd.DataFrame:
@@ -67,6 +68,8 @@ def _spell_out(claim: Expression, table: PlannedTable, results: Results) -> list
     """List a claim's comparisons; give its verdict where it needs no test, or a number is missing or incomparable."""
     if claim.groups:
         return _count_groups(claim.groups, table, results)
+    if claim.focus:
+        return _compare_focus(claim.focus, table, results)
     parts = []
     for first, second, points, by in _comparisons(claim, table):
         for column, name in enumerate(table.columns):
@@ -148,6 +151,25 @@ def _count_groups(pair: Sequence[str], table: PlannedTable, results: Results) ->
     return Verdict(HOLDS if all(counts) else CONTRADICTED, f"{text}, of {len(ours)} videos{first}")
 
 
+def _compare_focus(pair: Sequence[str], table: PlannedTable, results: Results) -> list[_Part] | Verdict:
+    """Compare the shares of two rows' maps on what moves [points of mass]."""
+    cells = [_resolve(operand, 0, table) for operand in pair]
+    if not all(isinstance(cell, Cell) for cell in cells):
+        return Verdict(NOT_COMPARABLE, "one of the two is only cited: it has no maps")
+    ids = [cell.finetunes[0] for cell in cells]
+    if any(i not in results.predictions["finetune"] for i in ids):
+        return _open(cells, results)
+    found = results.focus(*ids)
+    if isinstance(found, str):
+        return Verdict(OPEN, found)
+    own, other = (100 * side.right.mean() for side in (found.first, found.second))
+    videos = f"{len(found.first.clusters):,} of {found.tested:,} test videos"
+    videos += " (first seed and split)" if any(len(cell.finetunes) > 1 for cell in cells) else ""
+    text = f"on what moves lies {own:.1f} % of the mass of {pair[0]}'s maps against {other:.1f} % of {pair[1]}'s"
+    difference = between([found.first], [found.second])
+    return [_Part(f"{text} (chance: {100 * found.chance:.1f} %), on {videos}:", difference, difference, is_top1=False)]
+
+
 def _phrase(parts: list[_Part], decision: Decision, results: Results) -> Verdict:
     is_of_methods = decision.methods is not None
     outcome = decision.methods if is_of_methods else UNDECIDED
@@ -159,7 +181,7 @@ def _phrase(parts: list[_Part], decision: Decision, results: Results) -> Verdict
     else:
         reason = min((part.difference for part in parts), key=lambda difference: difference.seeds).too_few
         evidence = f"{reason}; these trained models: {decision.models} (p {p_text(decision.models_p)}), {numbers}"
-    if outcome == UNDECIDED:
+    if outcome == UNDECIDED and all(part.is_top1 for part in parts):
         worst = min((part.difference for part in parts), key=lambda difference: difference.estimate)
         text = worst.wanted(results.plan.experiment.verdicts.seed_sd)
         evidence += f". {text[0].upper()}{text[1:]}"
