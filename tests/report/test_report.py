@@ -86,7 +86,7 @@ def test_a_folder_and_a_mapping_give_the_same_pages(demo, tmp_path, write_result
 
 def test_the_summary_counts_the_claims(demo):
     text = claims_page(results(demo))
-    assert re.search(r"Of 13 claims: .*, 3 not comparable\.", text)
+    assert re.search(r"Of 14 claims: .*, 3 not comparable\.", text)
     assert text.count("| not comparable |") == 3
 
 
