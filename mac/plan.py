@@ -6,11 +6,12 @@ Never imports torch: a plan of thousands of rows is made in seconds, wherever Sn
 from dataclasses import replace
 from pathlib import Path
 
+from mac.claims import Claim
 from mac.config import FinetuneConfig
 from mac.experiment import Experiment, check_epochs, merge, parse, unfold
 from mac.models.backbones import BACKBONES, FULL_WIDTH, TORCHVISION
 from mac.planned import Cell, Finetuning, Plan, PlannedRow, PlannedTable, Pretraining, Probing
-from mac.tables import Claim, Column, Row, Table, claim_problems, elsewhere, kept_claims, parse_tables
+from mac.tables import Column, Row, Table, claim_problems, elsewhere, kept_claims, parse_tables
 from mac.validation import ConfigError, collect, nearest, read_yaml
 
 

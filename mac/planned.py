@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mac import config as stages
+from mac.claims import Claim
 from mac.experiment import Experiment
-from mac.tables import Claim, Reference
+from mac.tables import Reference
 
 
 @dataclass(frozen=True)

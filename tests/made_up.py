@@ -69,9 +69,9 @@ def run_of(planned, table="T8", row=0):
     return planned.tables[table].rows[row].cells[0].finetunes[0]
 
 
-def read(planned, found, runs_page=None):
-    """What a report reads from these files."""
-    return Results(planned, from_mapping(found), runs_page)
+def read(planned, found, runs_page=None, report=None):
+    """What a report reads from these files, and from those of an earlier ``report``."""
+    return Results(planned, from_mapping(found), runs_page, from_mapping(report or {}))
 
 
 def results(planned, tops=None):

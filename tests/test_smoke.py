@@ -1,11 +1,13 @@
 """The whole workflow for real, at smoke scale: one row per code path on tiny synthetic data."""
 
+import html
 import json
 import os
 import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from checkouts import call_snakemake
@@ -83,6 +85,10 @@ def test_the_figures_compare_the_default_model_with_the_supervised_one(smoke, pl
     assert [figure["size"] for figure in found["figures"].values()] == sizes
     for name in [name for figure in found["figures"].values() for name in figure["files"]]:
         assert (folder / name).stat().st_size > 1000
+    inside = [100 * np.mean(own) for own in found["overlap"]["each"]["share_inside"]]
+    shown = f"lies {inside[0]:.1f} % of the mass of T4: Cross-entropy's maps against {inside[1]:.1f} %"
+    for page in ("claims.md", "README.md", "tables/F2-F4.md", "index.html"):
+        assert shown in html.unescape((folder.parent / page).read_text()), page
 
 
 def test_every_run_is_in_mlflow_under_its_parent(smoke, planned):
@@ -120,6 +126,8 @@ def test_the_report_from_mlflow_alone_is_the_same_bytes(smoke, planned, tmp_path
     monkeypatch.chdir(smoke)
     runs_page = read_yaml(smoke / "config" / "config.yaml")["runs_page"]
     words = ["--scale", "smoke", "--from-mlflow", f"sqlite:///{smoke}/results/mlflow.db", "--runs-page", runs_page]
+    (tmp_path / "figures").mkdir()
+    shutil.copy(smoke / "reports/smoke/figures/gradcam.json", tmp_path / "figures")  # not recorded in MLflow
     main(["report", *words, "--out", str(tmp_path)])
     names = ["README.md", *(f"tables/{name}.{ending}" for name in planned.tables for ending in ("md", "csv"))]
     for name in [*names, "claims.md", "tables/F1.png"]:

@@ -119,10 +119,30 @@ def test_deleted_classifiers_are_made_again_only_where_the_figures_need_them(fin
     for path in classifiers:
         path.unlink()
     assert finished.jobs() == {}
-    (finished.folder / "reports/paper/figures/F3.png").unlink()
+    figures = finished.folder / "reports/paper/figures"
+    (figures / "F3.png").unlink()
     jobs = finished.jobs()
     assert (jobs["finetune"], jobs["gradcam"]) == (2, 1)
     assert "pretrain" not in jobs
+    (figures / "F3.png").touch()
+    (figures / "gradcam.json").unlink()
+    for path in finished.folder.glob("results/pretrain/*/epoch_*.safetensors"):
+        path.unlink()
+    jobs = finished.jobs()
+    assert (jobs["finetune"], jobs["gradcam"]) == (2, 1)
+    assert jobs["pretrain"] == 1  # MAC's finetuning starts from it; the other from published weights
+
+
+def test_claims_about_the_figures_wait_for_them(finished):
+    claims, table, other = (f"reports/paper/{name}.md" for name in ("claims", "tables/F2-F4", "tables/T8"))
+    for name in (claims, table, other, "reports/paper/figures/gradcam.json"):
+        (finished.folder / name).unlink()
+    assert finished.jobs(other) == {"table": 1}
+    assert finished.jobs(claims) == {"gradcam": 1, "summary": 1}
+    assert finished.jobs(table) == {"gradcam": 1, "table": 1}
+    finished.edit("tables.yaml", lambda tables: tables["F2-F4"]["claims"].pop())
+    assert finished.jobs(claims) == {"summary": 1}
+    assert finished.jobs(table) == {"table": 1}
 
 
 def test_figures_are_drawn_anew_when_their_results_change_and_only_where_both_models_are_planned(finished):

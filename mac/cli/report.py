@@ -46,7 +46,7 @@ def report(
         source = from_mapping(store.finished_results(from_mlflow))
     else:
         source = from_folder(paths.results)
-    found = Results(plan, source, runs_page)
+    found = Results(plan, source, runs_page, from_folder(paths.out))
     found.print_problems("mac report")
     for name in tables or (plan.tables if from_mlflow else ()):
         pages.write_table(plan.tables[name], found, paths.out / "tables", svg)
@@ -91,7 +91,7 @@ def page(plan: "Plan", runs_page: str | None, paths: SimpleNamespace) -> None:
     from mac.report.results import Results
     from mac.runtime.atomic import write_text
 
-    found = Results(plan, from_folder(paths.results), runs_page)
+    found = Results(plan, from_folder(paths.results), runs_page, from_folder(paths.out))
     text = pages.page(found, paths.out, paths.results, paths.ledger.read_text(encoding="utf-8"))
     write_text(paths.out / "index.html", text)
 

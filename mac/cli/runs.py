@@ -172,7 +172,7 @@ def run(
     from mac.tracking import follow, store
 
     if paths.report:  # in this process: another one would take a second to start
-        found = Results(plan, from_folder(paths.results), runs_page)
+        found = Results(plan, from_folder(paths.results), runs_page, from_folder(paths.report))
         found.print_problems("mac report")
         pages.write_summary(found, paths.report)
     own = follow.record(store.connect(tracking_uri), tracking_uri, plan, paths.results, stage, run_id)

@@ -53,7 +53,8 @@ def compare(
         ``models`` the mean ``share_inside`` and, as multiples of the mask's area with intervals: ``times_chance``; the
         same of randomly shifted maps, ``times_chance_shifted``: what a map of this shape gives anywhere; and of the
         masks of other videos, ``times_chance_other_mask``: what it gives where things move in general (the centre).
-        ``models`` and ``difference`` are None where no video counts.
+        ``each`` has the numbers of single videos, in their order, with six digits: ``clip`` (which of the N),
+        ``mask_area``, and ``share_inside``, a list a model. These four are None where no video counts.
     """
     has_foreground = masks.flatten(1).any(1).numpy()
     has_maps = np.all([own.flatten(1).any(1).numpy() for own in maps], axis=0)
@@ -64,7 +65,7 @@ def compare(
         "without_map": int((has_foreground & ~has_maps).sum()),
     }
     if not len(kept):
-        return found | {"mask_area": None, "models": None, "difference": None}
+        return found | dict.fromkeys(("mask_area", "models", "difference", "each"))
     masks, groups = masks[kept], groups[kept]
     area = masks.mean((1, 2, 3)).double().numpy()
     half = len(kept) // 2  # in store order half way on: as a rule another class
@@ -89,7 +90,8 @@ def compare(
             }
         )
     difference = ratio(inside[0] - inside[1])
-    return found | {"mask_area": float(area.mean()), "models": models, "difference": difference}
+    each = {"clip": kept.tolist(), "mask_area": area.round(6).tolist(), "share_inside": np.round(inside, 6).tolist()}
+    return found | {"mask_area": float(area.mean()), "models": models, "difference": difference, "each": each}
 
 
 def describe(names: list[str], found: dict[str, Any]) -> str:

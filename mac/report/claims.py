@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from mac.claims import Expression, Operand
 from mac.plan import Cell, PlannedTable
 from mac.report.comparisons import CONTRADICTED, HOLDS, TOO_FEW, UNDECIDED, Decision, decide, paired
 from mac.report.differences import Difference, between
@@ -13,7 +14,6 @@ from mac.report.printed import NOT_COMPARABLE, OPEN, Verdict, against_number, of
 from mac.report.provenance import why_incomparable
 from mac.report.results import Results
 from mac.report.texts import NONE, interval_text, p_text
-from mac.tables import Expression, Operand
 
 OUTCOMES = (HOLDS, CONTRADICTED, UNDECIDED, TOO_FEW, OPEN, NOT_COMPARABLE)
 
@@ -36,6 +36,7 @@ class _Part(NamedTuple):
 
     text: str
     difference: Difference
+    is_top1: bool = True  # of another number it isn't known how much it differs between seeds
 
 
 def claim_rows(judgements: list[Judgement]) -> pd.DataFrame:
@@ -75,6 +76,8 @@ def _spell_out(claim: Expression, table: PlannedTable, results: Results) -> list
     """List a claim's comparisons; give its verdict where it needs no test, or a number is missing or incomparable."""
     if claim.groups:
         return _count_groups(claim.groups, table, results)
+    if claim.focus:
+        return _compare_focus(claim.focus, table, results)
     parts = []
     for first, second, points, by in _comparisons(claim, table):
         for column, name in enumerate(table.columns):
@@ -161,6 +164,25 @@ def _count_groups(pair: Sequence[str], table: PlannedTable, results: Results) ->
     return Verdict(HOLDS if all(counts) else CONTRADICTED, f"{text}, of {len(ours)} videos{first}")
 
 
+def _compare_focus(pair: Sequence[str], table: PlannedTable, results: Results) -> list[_Part] | Verdict:
+    """Compare the shares of two rows' maps on what moves [points of mass]."""
+    cells = [_resolve(operand, 0, table) for operand in pair]
+    if not all(isinstance(cell, Cell) for cell in cells):
+        return Verdict(NOT_COMPARABLE, "one of the two is only cited: it has no maps")
+    ids = [cell.finetunes[0] for cell in cells]
+    if any(i not in results.predictions["finetune"] for i in ids):
+        return _open(cells, results)
+    found = results.focus(*ids)
+    if isinstance(found, str):
+        return Verdict(OPEN, found)
+    own, other = (100 * side.right.mean() for side in (found.first, found.second))
+    videos = f"{len(found.first.clusters):,} of {found.tested:,} test videos"
+    videos += " (first seed and split)" if any(len(cell.finetunes) > 1 for cell in cells) else ""
+    text = f"on what moves lies {own:.1f} % of the mass of {pair[0]}'s maps against {other:.1f} % of {pair[1]}'s"
+    difference = between([found.first], [found.second])
+    return [_Part(f"{text} (chance: {100 * found.chance:.1f} %), on {videos}:", difference, is_top1=False)]
+
+
 def _evidence(parts: list[_Part], decision: Decision, seed_sd: float) -> str:
     """Write the p values, each comparison as it was tested with its intervals, and what would decide the method."""
     knows_method = decision.methods is not None
@@ -168,12 +190,12 @@ def _evidence(parts: list[_Part], decision: Decision, seed_sd: float) -> str:
     if knows_method:
         p_values.append(f"the method p {p_text(decision.methods_p)}")
     numbers = []
-    for text, difference in parts:
+    for text, difference, _ in parts:
         own = f"{text} {difference.estimate:+.1f} {interval_text(*difference.interval())}"
         method = f", the method {interval_text(*difference.interval(of_methods=True))}" if knows_method else ""
         numbers.append(own + method)
     evidence = f"{', '.join(p_values)}: {'; '.join(numbers)}"
-    if decision.methods in (None, UNDECIDED):
+    if decision.methods in (None, UNDECIDED) and all(part.is_top1 for part in parts):
         worst = min((part.difference for part in parts), key=lambda difference: difference.estimate)
         evidence += f". The method: {worst.wanted(seed_sd)}"
     return evidence

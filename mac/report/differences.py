@@ -117,7 +117,7 @@ class Difference:
 
 
 def between(first: Sequence[Sample], second: Sequence[Sample] = ()) -> Difference:
-    """Compare two rows on the same videos, or (without a second) take one row's accuracy.
+    """Compare two rows on the same videos, or (without a second) take one row's accuracy; shares are treated alike.
 
     Args:
         first: one sample a split.
@@ -134,7 +134,7 @@ def between(first: Sequence[Sample], second: Sequence[Sample] = ()) -> Differenc
     totals = np.bincount(codes, 100 * shares * (accuracy - other), len(names))
     weights = np.bincount(codes, shares, len(names))
     disagreements = None
-    if second and all(len(part.right) == 1 for side in sides for part in side):
+    if second and all(len(part.right) == 1 and part.right.dtype == bool for side in sides for part in side):
         ours, theirs = (np.concatenate([part.right[0] for part in side]) for side in sides)
         disagreements = (int((ours & ~theirs).sum()), int((theirs & ~ours).sum()))
     trainings = min(sum(len(part.right) for part in side) for side in sides)

@@ -103,6 +103,42 @@ def parse_predictions(raw: bytes, name: str, way_out: str, columns: Sequence[str
     return predictions
 
 
+def read_shares(read: Read, pair: tuple[str, str], index_digest: str) -> pd.DataFrame | None:
+    """Read how much of two finetunings' maps (figures 2–4) lies on what moves; None while nothing is measured.
+
+    Args:
+        read: gives the report's files by key.
+        pair: ids of the finetunings.
+        index_digest: the content of their data set.
+
+    Returns:
+        One row a video that counts: ``path``, ``chance`` (the foreground's share of the area) and, under each
+        finetuning's id, the share of its map's mass on the foreground, all three in [0, 1]. Empty if no video counts.
+
+    Raises:
+        DamagedError: the file is cut, lacks numbers, or is of other finetunings or other data.
+    """
+    key = "figures/gradcam.json"
+    content = _json(read, key, ("models", "overlap", "index_digest"), {"index_digest": index_digest})
+    if content is None:
+        return None
+    try:
+        ids = [model["finetune_id"] for model in content["models"]]
+        each = content["overlap"]["each"] or {"path": [], "mask_area": [], "share_inside": [[], []]}
+        shares = dict(zip(ids, each["share_inside"], strict=True))
+        found = pd.DataFrame({"path": each["path"], "chance": each["mask_area"], **shares})
+        numbers = found.drop(columns="path").astype(float)
+        is_whole = numbers.ge(0).all(axis=None) and numbers.le(1).all(axis=None) and found["path"].is_unique
+    except (KeyError, TypeError, ValueError):
+        is_whole = False
+    if not is_whole:
+        raise DamagedError(f"gradcam.json lacks the numbers of single videos; {make_again(key)}")
+    if set(ids) != set(pair):
+        others = " and ".join(map(str, ids))
+        raise DamagedError(f"gradcam.json is of finetunings {others}, not of {' and '.join(pair)}; {make_again(key)}")
+    return found
+
+
 def content_of_store(read: Read, store_id: str) -> str | None:
     """Read which content of its data set a frame store holds: the index digest; None where there is no whole store."""
     try:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from mac.pipeline import RECORDED, configs_of, results_of, runs_of
 from mac.plan import Cell, Plan
-from mac.report.reading import DamagedError, Read, content_of_store, make_again, read_run
-from mac.report.scores import Sample, Score, sample, score
+from mac.report.reading import DamagedError, Read, content_of_store, make_again, read_run, read_shares
+from mac.report.scores import Sample, Score, clusters, sample, score
 
 
 class _Run(NamedTuple):
@@ -20,6 +20,18 @@ class _Run(NamedTuple):
     config: Any
     metrics: dict[str, Any]
     predictions: pd.DataFrame | None
+
+
+class Focus(NamedTuple):
+    """Shares of two models' maps that lie on what moves, of the same videos.
+
+    ``chance`` is the mean share of mass that is spread evenly; ``tested`` counts all test videos.
+    """
+
+    first: Sample
+    second: Sample
+    chance: float
+    tested: int
 
 
 class Results:
@@ -35,15 +47,16 @@ class Results:
         digests: index digest of each data set's content that the numbers were measured on, by name.
     """
 
-    def __init__(self, plan: Plan, read: Read, runs_page: str | None = None) -> None:
+    def __init__(self, plan: Plan, read: Read, runs_page: str | None = None, report: Read = lambda key: None) -> None:
         """Read every planned run's final results; a damaged or foreign one is left out and named in ``problems``.
 
         Args:
             plan: what was to be run.
             read: gives files by key.
             runs_page: address of the runs in MLflow's pages, for links; None leaves links out.
+            report: gives files of the scale's report by key: the numbers of figures 2–4.
         """
-        self.plan, self.runs_page = plan, runs_page
+        self.plan, self.runs_page, self._report = plan, runs_page, report
         self.problems: dict[str, str] = {}
         self._scores: dict[tuple[str, ...], Score | None] = {}
         self._samples: dict[tuple[str, ...], dict[int, Sample]] = {}
@@ -86,6 +99,28 @@ class Results:
                 by_split.setdefault(planned[i].config.split, []).append(tested[i])
             self._samples[ids] = {split: sample(by_split[split]) for split in sorted(by_split)}
         return self._samples[ids]
+
+    def focus(self, first: str, second: str) -> Focus | str:
+        """Give how much of two finetunings' maps lies on what moves, or say why that can't be used.
+
+        Args:
+            first: id of a finetuning with predictions.
+            second: another one's, of the same data set and split.
+        """
+        try:
+            found = read_shares(self._report, (first, second), self.metrics["finetune"][first]["index_digest"])
+        except DamagedError as error:
+            return str(error)
+        tested = self.predictions["finetune"][first].set_index("path")
+        if found is None:
+            return "figures 2–4 are not drawn yet"
+        if found.empty:
+            return "no test video that was looked at has both a foreground and maps"
+        if not found["path"].isin(tested.index).all():
+            return f"gradcam.json names videos that were not tested; {make_again('figures/gradcam.json')}"
+        names = clusters(tested.loc[found["path"]]).to_numpy(dtype=str)
+        ours, theirs = (Sample(names, found[i].to_numpy(dtype=float)[None]) for i in (first, second))
+        return Focus(ours, theirs, float(found["chance"].mean()), len(tested))
 
     def reasons(self, cell: Cell) -> list[str]:
         """Say why runs of a cell can't be used, each with its id."""

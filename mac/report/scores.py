@@ -67,7 +67,10 @@ def score(found: list[pd.DataFrame], planned: int) -> Score:
 
 @dataclass(frozen=True)
 class Sample:
-    """One split's test videos as several runs of one row answered them: ``clusters`` (n,), ``right`` bool (runs, n)."""
+    """One split's test videos as several runs of one row answered them: ``clusters`` (n,), ``right`` bool (runs, n).
+
+    Of another number than accuracy, ``right`` is each video's share in [0, 1].
+    """
 
     clusters: np.ndarray
     right: np.ndarray

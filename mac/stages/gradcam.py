@@ -228,12 +228,12 @@ def _rows(models: tuple[Model, Model], store: FrameStore, looks: Looks, chosen: 
 
 def _measure(models: tuple[Model, Model], look: Callable[[np.ndarray], Looks], sample: int) -> dict:
     """Compare the models' maps with the foreground on a sample of the test videos, and say the result in a sentence."""
-    first, count = models[0], len(models[0].predictions)
-    keys = (first.config.seed, "gradcam", "overlap")
-    chosen = np.sort(shuffle(np.arange(count), keys)[:sample])
-    looks = look(chosen)
-    groups = first.predictions["group"].to_numpy()[chosen]
-    found = compare(looks.maps, looks.masks, groups, keys)
+    tested, keys = models[0].predictions, (models[0].config.seed, "gradcam", "overlap")
+    chosen = np.sort(shuffle(np.arange(len(tested)), keys)[:sample])
+    looks, tested = look(chosen), tested.iloc[chosen]
+    found = compare(looks.maps, looks.masks, tested["group"].to_numpy(), keys)
+    if each := found["each"]:
+        found["each"] = {"path": tested["path"].iloc[each.pop("clip")].tolist(), **each}
     return {"sample": len(chosen), **found, "note": describe([model.name for model in models], found)}
 
 

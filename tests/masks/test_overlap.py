@@ -87,6 +87,9 @@ def test_a_comparison_tells_maps_on_the_foreground_from_maps_beside_it():
     assert beside["share_inside"] == pytest.approx(0, abs=1e-6)
     assert found["difference"]["value"] == pytest.approx(expected, rel=1e-4)
     assert found["difference"]["low"] > 3
+    on_mask, beside_it = found["each"]["share_inside"]
+    assert on_mask == pytest.approx([expected * area] * 24, abs=2e-6)
+    assert beside_it == pytest.approx([0] * 24, abs=1e-6)
     assert found == compare(maps, masks, groups, ("seed", 1))
 
 
@@ -121,9 +124,10 @@ def test_videos_without_a_map_or_without_foreground_are_left_out_and_counted():
     masks[0], on[1], beside[2] = 0, 0, 0
     found = compare((on, beside), masks, groups, ("seed", 1))
     assert (found["videos"], found["without_foreground"], found["without_map"]) == (21, 1, 2)
+    assert found["each"]["clip"] == list(range(3, 24))
     nothing = compare((on * 0, beside), masks, groups, ("seed", 1))
     assert nothing["videos"] == 0
-    assert nothing["models"] is nothing["difference"] is nothing["mask_area"] is None
+    assert nothing["models"] is nothing["difference"] is nothing["mask_area"] is nothing["each"] is None
 
 
 def test_a_comparison_is_said_in_a_sentence():

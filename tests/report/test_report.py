@@ -114,7 +114,9 @@ def test_a_folder_and_a_mapping_give_the_same_pages(demo, tmp_path, write_result
 
 def test_the_summary_counts_the_claims(demo):
     text = claims_page(results(demo))
-    assert re.search(r"14 claims; for these .*, 3 not comparable. For the method: 10 too few trainings, 3 not", text)
+    assert re.search(
+        r"15 claims; for these .*, 3 not comparable. For the method: 10 too few trainings, 1 open, 3 not", text
+    )
     assert text.count("| not comparable | not comparable |") == 3
 
 

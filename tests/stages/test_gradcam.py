@@ -19,6 +19,7 @@ from mac.cli import main
 from mac.config import write_config
 from mac.data import clips, index, synthetic
 from mac.data.store import FrameStore, extract
+from mac.masks.frame_difference import foreground_masks
 from mac.masks.overlap import compare
 from mac.masks.person_boxes import box_masks
 from mac.models.backbones import build
@@ -118,6 +119,7 @@ def test_figures_show_videos_of_their_group(drawn):
             assert (folder / name).stat().st_size > 5000
     assert found["videos"] - both == sum(np.arange(found["videos"]) % 4 == 0)
     assert found["overlap"]["sample"] == found["videos"]
+    assert len(found["overlap"]["each"]["path"]) == found["overlap"]["videos"]
     assert json.loads(json.dumps(found)) == found
 
 
@@ -146,6 +148,30 @@ def test_the_same_files_give_the_same_bytes(pair, frame_store, drawn, tmp_path, 
     assert run(pair, frame_store, tmp_path, rows=9, loader_workers=1) == drawn[0]
     for path in drawn[1].iterdir():
         assert path.read_bytes() == (tmp_path / path.name).read_bytes()
+
+
+def test_the_numbers_of_single_videos_are_those_of_their_clips(pair, frame_store, drawn, tmp_path):
+    found, (pretraining, configs, folders) = drawn[0]["overlap"], pair
+    each, e, clip = found["each"], configs[0].evaluate, configs[0].clip
+    videos = np.array([frame_store.videos["path"].tolist().index(path) for path in each["path"]])
+    numbers = clips.test_frames(frame_store.lengths[videos], clip.num_frames, e.stride, e.num_clips, "ends")[
+        :, e.num_clips // 2
+    ]
+    plain = crop(
+        torch.from_numpy(frame_store.clips(videos, numbers)), centre_crops(len(videos), e.scale, clip.size), clip.size
+    )
+    mask = pretraining.mask
+    masks = foreground_masks(plain, mask.momentum, mask.threshold, mask.preset)[:, 0].numpy()
+    np.testing.assert_allclose(each["mask_area"], masks.mean((1, 2, 3)), atol=1e-6)
+    for own, config, folder in zip(each["share_inside"], configs, folders, strict=True):
+        model = read("A", config, folder)
+        predicted = model.predictions.set_index("path")["predicted"].loc[each["path"]]
+        maps = class_activation_maps(model.network, normalise(plain), torch.tensor(predicted.to_numpy())).numpy()
+        shares = (maps * masks).sum((1, 2, 3)) / maps.sum((1, 2, 3))
+        np.testing.assert_allclose(own, shares, atol=1e-5)
+    part = run(pair, frame_store, tmp_path, sample=4)["overlap"]
+    assert part["sample"] == 4 > part["videos"] - 1
+    assert set(part["each"]["path"]) <= set(each["path"])
 
 
 def test_an_empty_group_is_said_and_drawn(spoilt, frame_store, tmp_path):

@@ -45,6 +45,12 @@ def figure(name, caption):
     return report(pictures, caption=f"../report/{caption}.rst", category="Figures")
 
 
+def focus_of(tables):
+    """The figures' numbers, where a claim of these tables rests on them (§10)."""
+    claims = [claim for table in tables for claim in table.claims]
+    return [f"{REPORTS}/figures/gradcam.json"] if PLAN.gradcam_pair and any(claim.focus for claim in claims) else []
+
+
 def dataset_of(wildcards):
     """The data set that a job of a data set, a store or boxes works on."""
     reader = PLAN.stores.get(wildcards.run_id) or PLAN.boxes.get(wildcards.run_id)
@@ -117,7 +123,8 @@ def is_needed(stage, run_id, name):
     if run_file(stage, run_id, name) in workflow.dag_settings.targets or not name.endswith((".safetensors", ".pt")):
         return True
     if stage == "finetune":
-        return run_id in (PLAN.gradcam_pair or ()) and not exist([f"{REPORTS}/figures/F{n}.png" for n in (2, 3, 4)])
+        made = [f"{REPORTS}/figures/{name}" for name in ("gradcam.json", "F2.png", "F3.png", "F4.png")]
+        return run_id in (PLAN.gradcam_pair or ()) and not exist(made)
     epoch = int(name.removeprefix("epoch_").split(".")[0])
     if name.endswith(".pt"):
         later = [e for e in PLAN.pretrainings[run_id].epochs if e > epoch]

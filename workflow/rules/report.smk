@@ -36,6 +36,7 @@ rule track:
 rule table:
     input:
         lambda wildcards: [run_file("finetune", i, "metrics.json") for i in PLAN.tables[wildcards.table].finetunes],
+        lambda wildcards: focus_of([PLAN.tables[wildcards.table]]),
     output:
         report(f"{REPORTS}/tables/{{table}}.md", caption="../report/table.rst", category="Tables"),
         multiext(f"{REPORTS}/tables/{{table}}", ".csv", ".tex"),
@@ -68,6 +69,7 @@ rule summary:
         FINETUNED,
         PROBED,
         PRETRAINED,
+        focus_of(PLAN.tables.values()),
     output:
         report(f"{REPORTS}/README.md", caption="../report/summary.rst", category="Summary"),
         f"{REPORTS}/claims.md",
