@@ -35,7 +35,7 @@ class RandomStore:
         self.labels, self.lengths = [str(i) for i in range(CLASSES)], np.full(videos, 300)
         self._frames = np.random.default_rng(0).integers(0, 256, (16, height, width, 3), np.uint8)
 
-    def select(self, split: int, side: str) -> np.ndarray:
+    def select(self, split: int, side: str, min_share: float = 0.0) -> np.ndarray:
         """All videos."""
         return np.arange(len(self.videos))
 

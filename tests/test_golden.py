@@ -49,7 +49,7 @@ class Store(RandomStore):
         self.videos = pd.DataFrame({"path": number.astype(str), "group": (number // 3).astype(str),
                                     "label_index": number % 3})  # fmt: skip
 
-    def select(self, split, side):
+    def select(self, split, side, min_share=0.0):
         return np.arange(12) if side == "train" else np.arange(12, 18)
 
     def clips(self, videos, frames):

@@ -5,6 +5,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from mac.augment.colour import normalise
 from mac.randomness import choose, uniform
 
 Indices = TypeVar("Indices", np.ndarray, torch.Tensor)
@@ -43,17 +44,24 @@ def pretext_labels(alpha_index: Indices, k: int) -> Indices:
     return label
 
 
-def blend(clip: torch.Tensor, mask: torch.Tensor, alphas: torch.Tensor, reverse: bool = False) -> torch.Tensor:
+def blend(
+    clip: torch.Tensor, mask: torch.Tensor, alphas: torch.Tensor, reverse: bool = False, is_apart: bool = False
+) -> torch.Tensor:
     """Attenuate the masked part of each segment: x' = α·M·x + (1−M)·x, computed as x·(1 − (1−α)·M).
+
+    With ``is_apart``, foreground and background picture are normalised apart before they are added, as in the authors'
+    code for person boxes. Each is black where the other one has its pixels, and normalised black is b = −μ/σ, not 0:
+    x' = α·(M·x + (1−M)·b) + (1−M)·x + M·b. Every pixel then depends on α, also where nothing is masked.
 
     Args:
         clip: (B, C, T, H, W), normalised, so that α → 0 pulls towards the mean colour.
         mask: (B, 1, T, H, W) in [0, 1].
         alphas: (B, n) in (0, 1]; segment s is frames s·T/n … (s+1)·T/n − 1.
         reverse: attenuate the background instead (an option used by no table).
+        is_apart: reproduce the authors' normalisation of two pictures.
 
     Returns:
-        The blended clip; bit-identical to ``clip`` where α = 1.
+        The blended clip; where α = 1, bit-identical to ``clip``, or with ``is_apart`` the clip plus b.
 
     Raises:
         ValueError: the segments don't divide the frames.
@@ -62,4 +70,10 @@ def blend(clip: torch.Tensor, mask: torch.Tensor, alphas: torch.Tensor, reverse:
     if num_frames % segments:
         raise ValueError(f"{segments} segments don't divide {num_frames} frames")
     weight = (1 - alphas.to(clip)).repeat_interleave(num_frames // segments, dim=1)[:, None, :, None, None]
-    return clip * (1 - weight * ((1 - mask) if reverse else mask))
+    if reverse:
+        mask = 1 - mask
+    blended = clip * (1 - weight * mask)
+    if is_apart:
+        black = normalise(torch.zeros_like(clip[:1, :, :1, :1, :1]))
+        blended += black * (1 - weight * (1 - mask))
+    return blended

@@ -1,6 +1,6 @@
 """Configurations of the data stages: data set, frame store, person boxes."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, PositiveInt, model_validator
 
@@ -55,11 +55,14 @@ class DetectorConfig(Strict):
     """Where person boxes come from: a detector of torchvision's, or detections that come with the data set.
 
     ``min_score``: detections below it are dropped. ``every``: frames between two detections, each held until the next.
+    ``min_share_of_frames``: a pretraining leaves out videos with detections in a smaller share of their frames.
     """
 
+    came_later: ClassVar[dict[str, Any]] = {"min_share_of_frames": 0.0}
     detector: Literal["maskrcnn_resnet50_fpn_v2", "maskrcnn_resnet50_fpn", "published"]
     min_score: Probability
     every: PositiveInt
+    min_share_of_frames: Probability = 0.0
 
 
 class BoxesConfig(DetectorConfig):

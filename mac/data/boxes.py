@@ -3,22 +3,23 @@
 One table for all videos, ``person_boxes.parquet`` or ``.csv``, with a column ``path`` (or ``video``); or a folder
 ``detections/`` with one file per video, named like the video: ``.csv``, ``.json`` (a list of rows, or a mapping from
 frame number to its boxes) or ``.npy``. A row is ``frame, x0, y0, x1, y1`` and perhaps ``score``. Frames count from 0;
-coordinates are fractions of the frame, or pixels of the original video.
+coordinates are fractions of the frame, or pixels of the original video. In that folder may also lie the files published
+with SDN, or one pickled dictionary per video: :mod:`mac.data.pickled_boxes`.
 """
 
 import json
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mac.data import pickled_boxes
+from mac.data.pickled_boxes import BoxesError
+
 CORNERS = ["x0", "y0", "x1", "y1"]
 COLUMNS = ["path", "frame", *CORNERS, "score"]
 TABLES, FOLDER = ("person_boxes.parquet", "person_boxes.csv"), "detections"
-
-
-class BoxesError(Exception):
-    """Person boxes are missing or malformed; the message names the file and what is expected."""
 
 
 def read(root: Path, videos: pd.DataFrame, min_score: float) -> pd.DataFrame:
@@ -106,23 +107,31 @@ def _table(source: Path) -> pd.DataFrame:
 
 
 def _folder(folder: Path, videos: pd.DataFrame) -> pd.DataFrame:
-    files = {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix in (".csv", ".json", ".npy")}
+    endings = (".csv", ".json", *pickled_boxes.ENDINGS)
+    files = {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix in endings}
+    published = pickled_boxes.published(folder)
     parts = [pd.DataFrame(columns=COLUMNS)]
-    for path in videos["path"]:
-        file = files.get(PurePosixPath(path).stem)
-        rows = _rows(file) if file else np.empty(0)
+    for video in videos.itertuples():
+        if file := files.get(PurePosixPath(video.path).stem):
+            rows = _rows(file, video)
+        else:
+            rows = pickled_boxes.published_rows(published, video.path, video.height, video.num_frames)
         if rows.size:
             if rows.ndim != 2 or rows.shape[1] not in (5, 6):
                 raise BoxesError(f"{file}: rows of shape {rows.shape} — expected frame, x0, y0, x1, y1[, score]")
             part = pd.DataFrame(rows, columns=COLUMNS[1 : rows.shape[1] + 1]).reindex(columns=COLUMNS)
-            parts.append(part.assign(path=path, frame=part["frame"].astype(int)))
+            parts.append(part.assign(path=video.path, frame=part["frame"].astype(int)))
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
-def _rows(file: Path) -> np.ndarray:
+def _rows(file: Path, video: Any) -> np.ndarray:
+    """Read the rows of one video; ``video`` is its row of the index."""
     try:
-        if file.suffix == ".npy":
-            return np.load(file).astype(float)
+        if file.suffix in pickled_boxes.ENDINGS:
+            content = pickled_boxes.load(file)
+            if isinstance(content, np.ndarray):
+                return content.astype(float)
+            return pickled_boxes.rows(content, str(file), video.height, video.num_frames)
         if file.suffix == ".csv":
             table = pd.read_csv(file, header=None)
             return table[pd.to_numeric(table[0], errors="coerce").notna()].to_numpy(float)  # without a header

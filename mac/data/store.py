@@ -76,9 +76,26 @@ class FrameStore:
         """Let another process open the store anew, instead of sending it the tables."""
         return FrameStore, (self.folder, self._boxes_path)
 
-    def select(self, split: int, side: str) -> np.ndarray:
-        """Positions (N,) of the videos on one side (train, test) of a split."""
-        return np.flatnonzero(self.videos[f"split_{split}"] == side)
+    def select(self, split: int, side: str, min_share: float = 0.0) -> np.ndarray:
+        """Positions (N,) of the videos on one side (train, test) of a split.
+
+        With ``min_share``, only those that have person boxes in at least this share of their frames.
+
+        Raises:
+            StoreError: none has.
+        """
+        chosen = np.flatnonzero(self.videos[f"split_{split}"] == side)
+        if not min_share:
+            return chosen
+        has_box = np.concatenate([[0], np.cumsum(np.diff(self._starts) > 0)])
+        first, lengths = self._first[chosen], self.lengths[chosen]
+        shares = (has_box[first + lengths] - has_box[first]) / lengths
+        if not (kept := chosen[shares >= min_share]).size:
+            raise StoreError(
+                f"{self._boxes_path}: no {side} video has boxes in {min_share:.0%} of its frames, the largest share is"
+                f" {shares.max(initial=0):.1%} — lower `person_boxes.min_share_of_frames` or `person_boxes.min_score`"
+            )
+        return kept
 
     def clips(self, videos: np.ndarray, frames: np.ndarray) -> np.ndarray:
         """Read frames (B, T) of videos (B,); returns uint8 (B, T, H, W, 3) RGB.

@@ -8,7 +8,7 @@ contrast (MAC-SC) the blended view and a natural one of the same frames are a po
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, PositiveInt
@@ -43,13 +43,16 @@ class Mac(Method):
 
         ``cross_entropy`` classifies the k^n combinations; ``mse`` regresses the k preset α's through n sigmoids;
         ``mse_n`` regresses α's drawn uniformly from (0, 1]. ``reverse`` attenuates the background instead.
+        ``normalise``: the clip ``once``, or foreground and background ``apart`` (see :func:`mac.augment.blend.blend`).
         """
 
+        came_later: ClassVar[dict[str, Any]] = {"normalise": "once"}
         k: Annotated[int, Field(ge=2)]
         segments: PositiveInt
         objective: Literal["cross_entropy", "mse", "mse_n"]
         preset: Literal["paper", "release"]
         reverse: bool
+        normalise: Literal["once", "apart"] = "once"
 
         def check(self, clip: Any) -> None:
             """Refuse segments that don't divide the clip."""
@@ -94,7 +97,8 @@ class Mac(Method):
                 mask = person_boxes.box_masks(batch.boxes[part], parameters.crops, size)
             else:
                 mask = frame_difference.foreground_masks(plain, m.momentum, m.threshold, m.preset)
-            view[part] = alpha.blend(coloured, mask, drawn["pretext"].alphas[part], self.settings.reverse)
+            how = self.settings.reverse, self.settings.normalise == "apart"
+            view[part] = alpha.blend(coloured, mask, drawn["pretext"].alphas[part], *how)
         return view
 
     def loss(self, outputs: torch.Tensor, asked: Attenuation) -> torch.Tensor:

@@ -68,7 +68,8 @@ def sweep(config: MaskCheckConfig, store: FrameStore, paths: list[Path]) -> list
 
 def _clips(config: MaskCheckConfig, store: FrameStore) -> tuple[torch.Tensor, torch.Tensor | None, object]:
     """Cut clips (V, 3, T, S, S) out of training videos chosen evenly at random."""
-    videos = shuffle(store.select(config.split, "train"), ("card",))[:CLIPS]
+    least = config.boxes.min_share_of_frames if config.boxes else 0.0
+    videos = shuffle(store.select(config.split, "train", least), ("card",))[:CLIPS]
     clip = config.clip
     frames = training_frames(store.lengths[videos], clip.num_frames, clip.strides, ("card frames", videos))
     recipe = ViewRecipe(clip.scales, clip.size, 0.0, 0.0, 0.0)

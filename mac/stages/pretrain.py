@@ -65,7 +65,8 @@ def run(
         mac.training.checkpoint.CheckpointError: ``previous`` or the folder belongs to another run or to other data.
     """
     run_id, size = config.identify(), config.optimiser.batch_size
-    train, test = store.select(config.split, "train"), store.select(config.split, "test")
+    least = config.boxes.min_share_of_frames if config.boxes else 0.0
+    train, test = (store.select(config.split, side, least) for side in ("train", "test"))
     learner = Learner(config, store.videos["label_index"].to_numpy(), device, world)
     read = partial(
         batches.read,

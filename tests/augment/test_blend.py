@@ -68,6 +68,31 @@ def test_reverse_attenuates_the_background():
     torch.testing.assert_close(blend(clip, mask, alphas, reverse=True), blend(clip, 1 - mask, alphas))
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_normalised_apart_is_the_sum_of_two_normalised_pictures(reverse):
+    rng = np.random.default_rng(0)
+    mean, std = (np.array(values)[:, None, None] for values in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    pixels, mask, alphas = rng.random((2, 3, 4, 6, 6)), rng.random((2, 1, 4, 6, 6)).round(), rng.random((2, 2))
+    given = ((pixels - mean[:, None]) / std[:, None], mask, alphas)
+    found = blend(*map(torch.from_numpy, given), reverse, is_apart=True)
+    for b, t in itertools.product(range(2), range(4)):
+        picture, inside = pixels[b, :, t], mask[b, :, t] == 1
+        foreground, background = np.where(inside, picture, 0), np.where(inside, 0, picture)
+        weak, full = (background, foreground) if reverse else (foreground, background)
+        wanted = alphas[b, t // 2] * ((weak - mean) / std) + (full - mean) / std
+        torch.testing.assert_close(found[b, :, t], torch.from_numpy(wanted))
+
+
+def test_normalised_apart_every_pixel_shows_alpha_and_else_only_the_mask_does():
+    clip, mask = torch.randn(1, 3, 4, 8, 8), torch.zeros(1, 1, 4, 8, 8)
+    mask[..., :2, :2] = 1
+    one, other = torch.tensor([[0.5, 1.0]]), torch.tensor([[0.5, 0.25]])
+    for is_apart, share in ((False, 4 / 64), (True, 1.0)):
+        changed = blend(clip, mask, one, is_apart=is_apart) != blend(clip, mask, other, is_apart=is_apart)
+        assert not changed[:, :, :2].any()
+        assert changed[:, :, 2:].float().mean() == share
+
+
 def test_segments_must_divide_the_frames():
     with pytest.raises(ValueError, match="3 segments don't divide 8 frames"):
         blend(torch.zeros(1, 3, 8, 2, 2), torch.zeros(1, 1, 8, 2, 2), torch.ones(1, 3))

@@ -1,6 +1,7 @@
 """The frame store against sequential decoding with OpenCV, on numbered videos of every kind in UCF101's layout."""
 
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -304,6 +305,31 @@ def test_frames_without_with_one_and_with_several_boxes_and_a_store_without_any(
     assert np.isnan(none).all()
     with pytest.raises(store.StoreError, match="opened without person boxes"):
         store.FrameStore(stored).boxes(np.array([0]), np.array([[0]]))
+
+
+def test_videos_with_boxes_in_too_few_frames_are_left_out(stored, tmp_path):
+    videos = store.FrameStore(stored).videos
+    with_boxes = {2: 3, 3: 1, 5: 0, 6: 4}  # quarters of the frames of some videos; two boxes in each; all of the others
+    rows = [
+        (row.path, frame, 0.1, 0.1, 0.9, 0.9)
+        for place, row in enumerate(videos.itertuples())
+        for frame in range(row.num_frames * with_boxes.get(place, 4) // 4)
+        for _ in range(2)
+    ]
+    pd.DataFrame(rows, columns=["path", "frame", "x0", "y0", "x1", "y1"]).to_parquet(tmp_path / "boxes.parquet")
+    frames = pickle.loads(pickle.dumps(store.FrameStore(stored, tmp_path / "boxes.parquet")))
+    sides = [frames.select(1, side) for side in ("train", "test")]
+    assert set(with_boxes) <= set(np.concatenate(sides))
+    for share, gone in ((0.0, set()), (0.25, {5}), (0.26, {3, 5}), (0.75, {3, 5}), (0.76, {2, 3, 5}), (1.0, {2, 3, 5})):
+        for side, every in zip(("train", "test"), sides, strict=True):
+            assert frames.select(1, side, share).tolist() == [place for place in every if place not in gone]
+
+
+def test_no_video_with_enough_boxes_is_an_error(stored, tmp_path):
+    table = pd.DataFrame({"path": ["none"], "frame": [0], "x0": [0.0], "y0": [0.0], "x1": [1.0], "y1": [1.0]})
+    table.to_parquet(tmp_path / "boxes.parquet")
+    with pytest.raises(store.StoreError, match=r"no train video has boxes in 70% .* largest share is 0.0% .*lower"):
+        store.FrameStore(stored, tmp_path / "boxes.parquet").select(1, "train", 0.7)
 
 
 def test_sides_of_a_split(frame_store):

@@ -1,11 +1,13 @@
 """Pretraining on a tiny store: what is learned, from where it continues, and what it must not depend on."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from kinds import CPU, assert_equal, experiment, start_readers_by_fork
 
-from mac.stages import pretrain
+from mac.data.store import FrameStore
+from mac.stages import mask_check, pretrain
 from mac.tracking import journal
 from mac.training.checkpoint import CheckpointError
 from mac.training.loop import NotFiniteError
@@ -52,6 +54,21 @@ def test_a_chain_of_segments_ends_where_one_training_ends(frame_store, tmp_path,
     assert_equal(chained, whole)
     first, second = (folder / "epoch_2.safetensors" for folder in (tmp_path / "whole", tmp_path / "chain"))
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_videos_with_too_few_boxes_are_not_trained_on(frame_store, synthetic_data, tmp_path):
+    chosen = np.concatenate([frame_store.select(1, "train")[::3], frame_store.select(1, "test")[:2]])
+    table = pd.read_parquet(synthetic_data / "ucf101" / "person_boxes.parquet")
+    is_whole = table["path"].isin(frame_store.videos.loc[chosen, "path"])
+    table[is_whole | (table["frame"] < 7)].to_parquet(tmp_path / "boxes.parquet")  # the others: half of 14 frames
+    store = FrameStore(frame_store.folder, tmp_path / "boxes.parquet")
+    for share, expected in ((0.5, len(frame_store.select(1, "train"))), (0.6, len(chosen) - 2)):
+        boxes = {"pretrain.mask.source": "person_boxes", "person_boxes.min_share_of_frames": share}
+        config = configure(**boxes, **{"pretrain.optimiser.batch_size": 2})
+        train(config, store, tmp_path / str(share), 1)
+        (*_, last, _) = journal.read(outputs(tmp_path / str(share), 1).journal)
+        assert last["step"] == expected // 2
+        assert mask_check.run(config.mask_check, store, tmp_path / "check.png")["clips"] == expected
 
 
 def test_reading_processes_change_nothing(frame_store, tmp_path, undisturbed, monkeypatch):
