@@ -59,9 +59,9 @@ def test_masks_and_drawn_alphas_do_not_depend_on_precision(configs, frame_store,
     drawn = []
     original = blend.blend
 
-    def spy(view, mask, alphas, reverse):
+    def spy(view, mask, alphas, *how):
         drawn.append((view.clone(), mask.clone(), alphas.clone()))
-        return original(view, mask, alphas, reverse)
+        return original(view, mask, alphas, *how)
 
     monkeypatch.setattr(blend, "blend", spy)
     for name in ("fp32", "bf16"):

@@ -143,7 +143,7 @@ def test_what_a_backward_pass_needs_is_counted_without_computing():
 
 def test_the_least_memory_grows_with_the_batch_and_the_views():
     def least(batch, views, precision="tf32"):
-        return gpu_memory.least_bytes("r3d_18", 8, (batch, 3, 8, 32, 32), views, precision)
+        return gpu_memory.least_bytes(("r3d_18", 8), (batch, 3, 8, 32, 32), views, precision)
 
     weights = 3 * 4 * sum(parameter.numel() for parameter in build("r3d_18", 8).parameters())
     one = least(1, 1) - weights
