@@ -102,9 +102,9 @@ def _claims(judgements: list[Judgement]) -> dict[str, Any]:
 
 
 def _orders(results: Results) -> list[str]:
-    """Say of each column's label how far all rows of all tables come in the printed order, where that can be said."""
+    """Say of each column's label how far all rows of the paper's tables come in the printed order, where it can be."""
     cells: dict[str, list[Cell]] = {}
-    for table in results.plan.tables.values():
+    for table in (table for name, table in results.plan.tables.items() if name.startswith(("T", "F"))):
         for cell in (cell for row in table.rows for cell in row.cells):
             cells.setdefault(cell.column, []).append(cell)
     found = {column: order_of(own, results) for column, own in cells.items()}

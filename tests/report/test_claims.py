@@ -1,5 +1,7 @@
 """Claims, verdicts and comparisons on made-up and on simulated results."""
 
+import re
+
 import numpy as np
 import pytest
 from made_up import answers, content, files, read, results, run_of
@@ -11,6 +13,7 @@ from mac import plan
 from mac.report import printed
 from mac.report.claims import judge, judge_table
 from mac.report.comparisons import compare
+from mac.report.pages import summary
 from mac.report.scores import Sample
 from mac.validation import ConfigError
 
@@ -217,6 +220,17 @@ def test_the_order_of_rows_is_held_against_the_printed_order():
     assert (found.low, found.high) == pytest.approx((-0.444, 0.444), abs=0.03)  # tables of Spearman's ρ for n = 20
     assert printed.order([(1.0, 2.0), (2.0, 1.0)]) is None
     assert printed.order([(1.0, 2.0)] * 5) is None
+
+
+def test_the_order_of_all_the_papers_rows_is_said_once(root):
+    """Measured as printed: each of the paper's 21 rows with a number counts once, other readings of them don't."""
+    planned = plan.load(root / "config", "paper-readings")
+    cells = [cell for table in planned.tables.values() for row in table.rows for cell in row.cells if cell.finetunes]
+    tops = {i: cell.printed for cell in cells if cell.printed for i in cell.finetunes}
+    text = summary(results(planned, tops))
+    (line,) = [line for line in text.splitlines() if line.startswith("UCF101: Do the rows come in the printed order?")]
+    assert re.search(r"Rank correlation \+\d\.\d\d over 21 rows", line)
+    assert "HMDB51: Do the rows" not in text  # one row
 
 
 def test_printed_numbers_are_of_split_one(changed):
