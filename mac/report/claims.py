@@ -13,7 +13,7 @@ from mac.report.differences import Difference, between
 from mac.report.printed import NOT_COMPARABLE, OPEN, Verdict, against_number, of_printed_split
 from mac.report.provenance import why_incomparable
 from mac.report.results import Results
-from mac.report.texts import NONE, interval_text, p_text
+from mac.report.texts import NONE, interval_text, p_text, points_text
 
 OUTCOMES = (HOLDS, CONTRADICTED, UNDECIDED, TOO_FEW, OPEN, NOT_COMPARABLE)
 
@@ -191,7 +191,7 @@ def _evidence(parts: list[_Part], decision: Decision, seed_sd: float) -> str:
         p_values.append(f"the method p {p_text(decision.methods_p)}")
     numbers = []
     for text, difference, _ in parts:
-        own = f"{text} {difference.estimate:+.1f} {interval_text(*difference.interval())}"
+        own = f"{text} {points_text(difference.estimate)} {interval_text(*difference.interval())}"
         method = f", the method {interval_text(*difference.interval(of_methods=True))}" if knows_method else ""
         numbers.append(own + method)
     evidence = f"{', '.join(p_values)}: {'; '.join(numbers)}"

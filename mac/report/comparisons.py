@@ -13,7 +13,7 @@ from mac.report.provenance import why_incomparable
 from mac.report.results import Results
 from mac.report.scores import Sample
 from mac.report.statistics import LEVEL, holm
-from mac.report.texts import interval_text, p_text
+from mac.report.texts import interval_text, p_text, points_text
 
 HOLDS, CONTRADICTED, UNDECIDED, TOO_FEW = "holds", "contradicted", "undecided", "too few trainings"
 
@@ -109,4 +109,4 @@ def _printed_gap(first: Cell, second: Cell, results: Results) -> str:
     ours, theirs = (of_printed_split(results.samples(cell.finetunes)) for cell in (first, second))
     gap = first.printed - second.printed
     low, high = predict_rerun((ours, theirs), results.plan.experiment.verdicts.seed_sd)
-    return f"{gap:+.1f}, {where(gap, low, high)} {interval_text(low, high)}"
+    return f"{points_text(gap)}, {where(gap, low, high)} {interval_text(low, high)}"

@@ -13,7 +13,7 @@ from mac.report.provenance import why_incomparable
 from mac.report.results import Results
 from mac.report.scores import Sample
 from mac.report.statistics import LEVEL, satterthwaite, t_quantile
-from mac.report.texts import interval_text
+from mac.report.texts import interval_text, points_text
 
 REPRODUCED, DIFFERS, UNDECIDED, OPEN = "reproduced", "differs", "undecided", "open"
 NOT_COMPARABLE = "not comparable"
@@ -65,8 +65,9 @@ def judge(sample: Sample, printed: float, margin: float, seed_sd: float) -> Verd
         outcome = REPRODUCED
     elif low > margin or high < -margin:
         outcome = DIFFERS
-    text = f"{difference.estimate:+.1f} {interval_text(low, high)} points, margin ± {margin:g}; the printed number lies"
-    text += f" {where(printed, *inside)} the 95 % prediction interval of a re-run, [{inside[0]:.1f}, {inside[1]:.1f}]"
+    text = f"{points_text(difference.estimate)} {interval_text(low, high)} points, margin ± {margin:g}; the printed"
+    text += f" number lies {where(printed, *inside)} the 95 % prediction interval of a re-run,"
+    text += f" [{inside[0]:.1f}, {inside[1]:.1f}]"
     return Verdict(outcome, text)
 
 
@@ -124,7 +125,8 @@ def against_number(samples: Sequence[Sample], number: float, seed_sd: float) -> 
 class Order(NamedTuple):
     """How well the order of ``rows`` rows agrees with the printed one.
 
-    ``correlation`` is Spearman's, of ranks; 95 % of all orders give one from ``low`` to ``high``; ``p`` is two-sided.
+    ``correlation`` is Spearman's, of ranks; at least 95 % of all orders give one from ``low`` to ``high``; ``p`` is
+    two-sided.
     """
 
     rows: int
@@ -151,7 +153,8 @@ def order(pairs: Sequence[tuple[float, float]]) -> Order | None:
     found = permutation_test(
         (ranks[0],), correlate, permutation_type="pairings", n_resamples=PERMUTATIONS, vectorized=True, rng=len(pairs)
     )
-    low, high = np.quantile(found.null_distribution, [LEVEL / 2, 1 - LEVEL / 2])
+    low = np.quantile(found.null_distribution, LEVEL / 2, method="lower")
+    high = np.quantile(found.null_distribution, 1 - LEVEL / 2, method="higher")
     return Order(len(pairs), float(found.statistic), float(low), float(high), float(found.pvalue))
 
 

@@ -8,7 +8,7 @@ from mac.config import RETRIEVAL_KS
 from mac.report.comparisons import decide, paired
 from mac.report.results import Results
 from mac.report.scores import Score, score
-from mac.report.texts import NONE, interval_text, number_text, p_text, row_label, score_text
+from mac.report.texts import NONE, interval_text, number_text, p_text, points_text, row_label, score_text
 
 
 @dataclass
@@ -65,7 +65,7 @@ def _compare_with_random(lines: list[ProbeLine], results: Results) -> None:
         of_methods = difference.speaks_of_methods
         interval = interval_text(*difference.interval(of_methods))
         p = p_text(decision.methods_p) if of_methods else f"{p_text(decision.models_p)}, these models"
-        line.over = f"{difference.estimate:+.1f} {interval}, p {p}"
+        line.over = f"{points_text(difference.estimate)} {interval}, p {p}"
 
 
 def probe_rows(lines: list[ProbeLine], results: Results) -> pd.DataFrame | None:

@@ -8,7 +8,7 @@ from mac.report.comparisons import compare
 from mac.report.printed import NOT_COMPARABLE, Order, Verdict, against_printed, order_of
 from mac.report.provenance import data_note, measured_on
 from mac.report.results import Results
-from mac.report.texts import NONE, interval_text, number_text, p_text, render, row_label, score_text, title
+from mac.report.texts import NONE, interval_text, number_text, p_text, points_text, render, row_label, score_text, title
 
 NUMBERS = ["measured", "low", "high", "spread", "wilson_low", "wilson_high"]
 COLUMNS = [
@@ -90,7 +90,7 @@ def pair_rows(pairs: pd.DataFrame) -> pd.DataFrame:
     """Phrase paired comparisons, one a line."""
     found = pd.DataFrame({"First − second": pairs["first"] + " − " + pairs["second"], "column": pairs["column"]})
     numbers = zip(pairs["difference"], pairs["low"], pairs["high"], strict=True)
-    found["points [95 %]"] = [f"{difference:+.1f} {interval_text(*limits)}" for difference, *limits in numbers]
+    found["points [95 %]"] = [f"{points_text(difference)} {interval_text(*limits)}" for difference, *limits in numbers]
     for head, name in {"p, McNemar": "mcnemar_p", "p, groups": "clustered_p", "p, corrected": "p_holm"}.items():
         found[head] = pairs[name].map(lambda p: NONE if pd.isna(p) else p_text(p))
     found = found.assign(**{"these models": pairs["models"], "the method": pairs["method"]})

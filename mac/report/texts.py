@@ -39,9 +39,14 @@ def number_text(value: float | None) -> str:
     return NONE if pd.isna(value) else f"{value:.1f}"
 
 
+def points_text(value: float) -> str:
+    """Write a difference [points] with its sign; what rounds to zero is +0.0."""
+    return f"{round(value, 1) + 0.0:+.1f}"
+
+
 def interval_text(low: float, high: float) -> str:
-    """Write a 95 % interval of a difference [points]."""
-    return f"[{low:+.1f}, {high:+.1f}]"
+    """Write an interval of a difference [points]."""
+    return f"[{points_text(low)}, {points_text(high)}]"
 
 
 def digits(score: Score) -> tuple[str, str]:
