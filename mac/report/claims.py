@@ -10,7 +10,7 @@ from mac.claims import Expression, Operand
 from mac.plan import Cell, PlannedTable
 from mac.report.comparisons import CONTRADICTED, HOLDS, TOO_FEW, UNDECIDED, Decision, decide, paired
 from mac.report.differences import Difference, between
-from mac.report.printed import NOT_COMPARABLE, OPEN, Verdict, against_number, of_printed_split
+from mac.report.printed import NOT_COMPARABLE, OPEN, Verdict, against_number, printed_split
 from mac.report.provenance import why_incomparable
 from mac.report.results import Results
 from mac.report.texts import NONE, interval_text, p_text, points_text
@@ -125,10 +125,11 @@ def _difference(
     if len(cells) == 2:
         return paired(*samples) or Verdict(NOT_COMPARABLE, f"{first} and {second} were tested on different videos")
     (number,) = (side for side in sides if not isinstance(side, Cell))
+    own = samples[0]
     if exact:
-        found = between(list(samples[0].values())).less(number)
+        found = between(list(own.values())).less(number)
     else:
-        found = against_number([of_printed_split(samples[0])], number, results.plan.experiment.verdicts.seed_sd)
+        found = against_number(own[printed_split(own)], number, results.plan.experiment.verdicts.seed_sd)
     return found if sides[0] is cells[0] else found.negated()
 
 

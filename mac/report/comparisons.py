@@ -8,7 +8,7 @@ import pandas as pd
 
 from mac.plan import Cell, PlannedTable
 from mac.report.differences import Difference, between, models_p
-from mac.report.printed import of_printed_split, predict_rerun, where
+from mac.report.printed import predict_rerun, printed_split, where
 from mac.report.provenance import why_incomparable
 from mac.report.results import Results
 from mac.report.scores import Sample
@@ -106,7 +106,8 @@ def _printed_gap(first: Cell, second: Cell, results: Results) -> str:
     """Write the printed difference of two cells and whether a re-run of both could give it; "" where none compares."""
     if None in (first.printed, second.printed) or why_incomparable(first.finetunes + second.finetunes, results.plan):
         return ""
-    ours, theirs = (of_printed_split(results.samples(cell.finetunes)) for cell in (first, second))
+    ours, theirs = (results.samples(cell.finetunes) for cell in (first, second))
+    split = printed_split(ours.keys() & theirs.keys())
     gap = first.printed - second.printed
-    low, high = predict_rerun((ours, theirs), results.plan.experiment.verdicts.seed_sd)
+    low, high = predict_rerun((ours[split], theirs[split]), results.plan.experiment.verdicts.seed_sd)
     return f"{points_text(gap)}, {where(gap, low, high)} {interval_text(low, high)}"

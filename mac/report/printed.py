@@ -1,6 +1,6 @@
 """Measured numbers held against printed ones: one by one, and the order of all rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -41,13 +41,14 @@ def against_printed(cell: Cell, results: Results) -> Verdict:
         return Verdict(OPEN, "; ".join(results.reasons(cell)) or "not run yet")
     settings = results.plan.experiment.verdicts
     margin = settings.margin_of(results.plan.finetunings[cell.finetunes[0]].config.store.dataset.name)
-    found = judge(of_printed_split(samples), cell.printed, margin, settings.seed_sd)
-    return found if len(samples) == 1 else found._replace(text=f"on split {SPLIT}: {found.text}")
+    split = printed_split(samples)
+    found = judge(samples[split], cell.printed, margin, settings.seed_sd)
+    return found if len(samples) == 1 else found._replace(text=f"on split {split}: {found.text}")
 
 
-def of_printed_split(samples: dict[int, Sample]) -> Sample:
-    """Choose the split that printed numbers are of, or the first one that was run."""
-    return samples.get(SPLIT) or samples[min(samples)]
+def printed_split(splits: Iterable[int]) -> int:
+    """Choose the split that printed numbers are of, or the first of those that were run."""
+    return min(splits, key=lambda split: (split != SPLIT, split))
 
 
 def judge(sample: Sample, printed: float, margin: float, seed_sd: float) -> Verdict:
@@ -57,7 +58,7 @@ def judge(sample: Sample, printed: float, margin: float, seed_sd: float) -> Verd
     at 5 % (Schuirmann 1987). Differs: it lies outside. And whether the printed number lies in the 95 % prediction
     interval of a re-run.
     """
-    difference = against_number([sample], printed, seed_sd)
+    difference = against_number(sample, printed, seed_sd)
     low, high = difference.interval(of_methods=True, level=2 * LEVEL)
     inside = predict_rerun([sample], seed_sd)
     outcome = UNDECIDED
@@ -102,22 +103,21 @@ def predict_rerun(sides: Sequence[Sample], seed_sd: float) -> tuple[float, float
     return float(estimate - half), float(estimate + half)
 
 
-def against_number(samples: Sequence[Sample], number: float, seed_sd: float) -> Difference:
+def against_number(sample: Sample, number: float, seed_sd: float) -> Difference:
     """Take the difference from a number that somebody measured in one run on the same test videos.
 
     The videos are the same on both sides, so their choice counts once, as for one run: the two models are right on much
     the same videos, which makes their difference no more uncertain than one of them.
 
     Args:
-        samples: of one cell, a sample a split.
+        sample: one cell's runs on a split.
         number: top-1 [percent].
         seed_sd: standard deviation between trainings [points] that the number is taken to have, and ours too where
             fewer than three were run.
     """
-    own = between(samples)
-    runs = [between([Sample(part.clusters, right[None])]) for part in samples for right in part.right]
-    variance = float(np.mean([run.video_variance for run in runs])) - own.video_variance if len(runs) > 1 else 0.0
-    variance += seed_sd**2 * (1 if own.speaks_of_methods else 1 + 1 / len(runs))
+    own, runs = between([sample]), len(sample.right)
+    single = np.mean([between([Sample(sample.clusters, right[None])]).video_variance for right in sample.right])
+    variance = float(single) - own.video_variance + seed_sd**2 * (1 if own.speaks_of_methods else 1 + 1 / runs)
     found = replace(own.less(number), disagreements=None, is_to_number=True, other_variance=variance)
     return found if own.speaks_of_methods else replace(found, seed_parts=())
 

@@ -189,11 +189,11 @@ def test_a_cell_is_held_against_the_printed_number(top, videos, outcome, where):
 def test_the_choice_of_videos_counts_once_against_a_number_on_the_same_videos():
     """By hand: videos give about 0.3407 points² (84.8 % of 3,783), and a seed 1 point² on either side."""
     one = independent(84.8, 3783)
-    difference = printed.against_number([one], 84.8, 1.0)
+    difference = printed.against_number(one, 84.8, 1.0)
     low, high = difference.interval(of_methods=True)
     assert (high - low) / 2 == pytest.approx(1.96 * (0.3407 + 2) ** 0.5, rel=0.02)
     repeated = Sample(one.clusters, np.repeat(one.right, 3, 0))  # three equal runs: their seeds add nothing
-    low, high = printed.against_number([repeated], 84.8, 1.0).interval(of_methods=True)
+    low, high = printed.against_number(repeated, 84.8, 1.0).interval(of_methods=True)
     assert (high - low) / 2 == pytest.approx(1.96 * (0.3407 + 1) ** 0.5, rel=0.02)
 
 
@@ -240,6 +240,10 @@ def test_printed_numbers_are_of_split_one(changed):
     verdict = printed.against_printed(cell, found)
     assert verdict.text.startswith("on split 1: +0.0 [")
     assert found.score(cell).top1 == pytest.approx((84.8 + 40) / 3, abs=0.1)
+    planned = changed(splits=[2, 3])
+    found = told(planned, [[60, 60], [84.8, 20], [70, 70]], "T8")
+    assert printed.against_printed(planned.tables["T8"].rows[1].cells[0], found).text.startswith("on split 2: +0.0 [")
+    assert compare(planned.tables["T8"], found)["printed"].str.contains("outside").all()
 
 
 def test_printed_gaps_stand_beside_measured_ones_on_real_data(paper, demo):
