@@ -166,6 +166,8 @@ class PretrainConfig(PretrainSections):
             raise ValueError("pretext: a supervised pretraining takes its head's dropout from there; it can't be null")
         if self.pretext and not isinstance(self.pretext, METHODS[self.task].Settings):
             raise ValueError(f"pretext: these are not the settings of the method {self.task!r}")
+        if self.contrast is None and METHODS[self.task].needs_contrast:
+            raise ValueError(f"contrast: the method {self.task!r} is nothing without it; it can't be null")
         if self.mask is None and METHODS[self.task].needs_mask:
             raise ValueError(f"mask: the method {self.task!r} needs one; it can't be null")
         return self

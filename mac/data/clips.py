@@ -25,6 +25,39 @@ def training_frames(
     return _spread(choose(draws[:, 1], room), stride, lengths, num_frames)
 
 
+def clips_in_a_row(
+    lengths: np.ndarray,
+    num_frames: int,
+    num_clips: int,
+    interval: int,
+    strides: list[int],
+    keys: tuple[int | str | np.ndarray, ...],
+) -> np.ndarray:
+    """Draw several clips of each video, one after the other: a stride from ``strides``, then a start.
+
+    Args:
+        lengths: (B,) frames of each video, at least :func:`span` of them.
+        num_frames: T, frames in a clip.
+        num_clips: of each video.
+        interval: frames (at the stride) that lie between two clips.
+        strides: frame strides to draw from.
+        keys: of the draw; arrays in it have shape (B,).
+
+    Returns:
+        int64 (B, num_clips, T) frame numbers.
+    """
+    draws = np.broadcast_to(uniform(keys, 2), (len(lengths), 2))
+    stride = np.asarray(strides)[choose(draws[:, 0], len(strides))]
+    start = choose(draws[:, 1], lengths - (span(num_frames, num_clips, interval) - 1) * stride)
+    within = np.arange(num_clips)[:, None] * (num_frames + interval) + np.arange(num_frames)
+    return start[:, None, None] + stride[:, None, None] * within
+
+
+def span(num_frames: int, num_clips: int, interval: int, stride: int = 1) -> int:
+    """Count the frames from the first one of several clips in a row to the last."""
+    return (num_clips * num_frames + (num_clips - 1) * interval - 1) * stride + 1
+
+
 def test_frames(lengths: np.ndarray, num_frames: int, stride: int, num_clips: int, positions: str) -> np.ndarray:
     """Spread ``num_clips`` clips evenly over each video.
 

@@ -39,7 +39,8 @@ class Learner(nn.Module):
         with seeded((config.seed, "weights")):
             self.backbone = build(*config.model.network)
             features = self.backbone.num_features
-            self.head = DropoutLinear(features, outputs, self.method.settings.dropout) if outputs else None
+            self.neck, width = self.method.neck(features) if outputs else (None, features)
+            self.head = DropoutLinear(width, outputs, self.method.settings.dropout) if outputs else None
             self.projector = projector(features, c.hidden, c.dim) if c else None
         encoder = nn.Sequential(self.backbone, self.projector) if c else None
         self.contrast = MomentumContrast(encoder, c.queue, c.dim, c.momentum, c.temperature) if c else None
@@ -58,9 +59,10 @@ class Learner(nn.Module):
 
     def draw(self, videos: np.ndarray, epoch: int | str) -> Drawn:
         """Draw all random parameters of a step on videos (B,): CPU tensors, which :meth:`forward` gets back."""
-        keys, count = self.method.keys(epoch, videos), len(videos)
-        drawn: Drawn = {"view": sample_views(count, self.recipe, keys)}
-        if self.head:
+        count = len(videos)
+        views = count * self.method.read, self.recipe, self.method.view_keys(epoch, videos)
+        drawn: Drawn = {"view": sample_views(*views)}
+        if self.method.settings:
             drawn["pretext"] = self.method.draw(epoch, videos, self.labels)
         if epoch == HELD_OUT:
             return drawn
@@ -82,7 +84,7 @@ class Learner(nn.Module):
         # 2. the method's loss
         if self.head:
             with autocast(self.config.precision, self.device):
-                outputs = self.head(features, drawn["kept"]).float()
+                outputs = self.head(self._gathered(features), drawn["kept"]).float()
             loss = self.method.loss(outputs, drawn["pretext"])
             losses.append(self.method.weight * loss)
             metrics[f"{self.method.prefix}loss"] = loss.detach()
@@ -97,11 +99,19 @@ class Learner(nn.Module):
         loss = sum(losses)
         return loss, {"loss": loss.detach()} | metrics
 
+    def _gathered(self, features: torch.Tensor) -> torch.Tensor:
+        gathered = self.method.gather(features)
+        return self.neck(gathered) if self.neck else gathered
+
     def _contrast(
         self, batch: Batch, view: torch.Tensor, features: torch.Tensor, drawn: Drawn
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """InfoNCE of the view against the natural one, and in symmetric contrast the other way round; and its top-1."""
-        natural = make_views(batch.frames, drawn["natural"], self.recipe)
+        """InfoNCE of the view against the natural one, and in symmetric contrast the other way round; and its top-1.
+
+        Of several clips of a video the first is contrasted.
+        """
+        natural = make_views(batch.frames[:, : self.config.clip.num_frames], drawn["natural"], self.recipe)
+        view, features = view[:: self.method.clips], features[:: self.method.clips]
         with autocast(self.config.precision, self.device):
             pairs = [(self.projector(features), natural)]
             if self.config.contrast.symmetric:
@@ -126,8 +136,8 @@ class Learner(nn.Module):
             return {}
         view = self.method.view(batch, drawn, self.recipe)
         with autocast(self.config.precision, self.device):
-            outputs = self.head(self.backbone(view)).float()
-        scores = {"loss": self.method.loss(outputs, drawn["pretext"]).expand(len(view))}
+            outputs = self.head(self._gathered(self.backbone(view))).float()
+        scores = {"loss": self.method.loss(outputs, drawn["pretext"]).expand(len(outputs))}
         correct = self.method.correct(outputs, drawn["pretext"])
         if correct is not None:
             scores["top1"] = 100 * correct.float()

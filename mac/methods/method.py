@@ -59,6 +59,9 @@ class Method:
     has_mask_section = False  # whether its configuration holds the section `mask`, needed or not
     needs_labels = False  # whether it learns from the videos' labels
     uses_contrast = True  # whether momentum contrast may be added to it
+    needs_contrast = False  # whether it is nothing without momentum contrast
+    clips = 1  # of a video that the backbone sees in a step
+    more_clips = 0  # of a video that are read besides
     prefix = "pretext_"  # of its metrics' names
     view_key = "mac"  # names the random numbers of its view
 
@@ -77,17 +80,28 @@ class Method:
         return self.config.contrast if self.uses_contrast else None
 
     @property
+    def read(self) -> int:
+        """Clips of a video that are read for a step."""
+        return self.clips + self.more_clips
+
+    @property
     def trained_views(self) -> int:
-        """Views of a clip that the backbone is trained on in a step: with symmetric contrast also the natural one."""
-        return 2 if self.contrast and self.contrast.symmetric else 1
+        """Clips of a video that the backbone is trained on in a step: with symmetric contrast also the natural one."""
+        return self.clips + (1 if self.contrast and self.contrast.symmetric else 0)
 
     @property
     def passes(self) -> int:
         """Forward passes that one video costs in a step.
 
-        A trained view costs three (the backward pass counts two), and with contrast one more, for its key.
+        A trained clip costs three (the backward pass counts two), and with contrast the key of the other view one.
         """
-        return self.trained_views * (4 if self.contrast else 3)
+        keys = (2 if self.contrast.symmetric else 1) if self.contrast else 0
+        return 3 * self.trained_views + keys
+
+    @property
+    def shortest(self) -> int:
+        """Frames that a video must have; shorter ones are left out."""
+        return 1
 
     @property
     def weight(self) -> float:
@@ -109,8 +123,14 @@ class Method:
             return (HELD_OUT, self.config.seed, 0, videos)
         return (self.view_key, self.config.seed, epoch, videos)
 
+    def view_keys(self, epoch: int | str, videos: np.ndarray) -> tuple[Key, ...]:
+        """Keys of the random numbers of the views of all clips that are read: a video's clips one after the other."""
+        if self.read == 1:
+            return self.keys(epoch, videos)
+        return (*self.keys(epoch, np.repeat(videos, self.read)), np.tile(np.arange(self.read), len(videos)))
+
     def frames(self, lengths: np.ndarray, epoch: int | str, videos: np.ndarray) -> np.ndarray:
-        """Choose the frames (B, T) of videos (B,) of these lengths (B,) [frames]."""
+        """Choose the frames (B, read·T) of videos (B,) of these lengths (B,) [frames], one clip after the other."""
         clip = self.config.clip
         return training_frames(lengths, clip.num_frames, clip.strides, (self.config.seed, "frames", epoch, videos))
 
@@ -119,8 +139,17 @@ class Method:
         return None
 
     def view(self, batch: "Batch", drawn: dict[str, Any], recipe: "ViewRecipe") -> "torch.Tensor":
-        """Make the view (B, 3, T, S, S) that the backbone sees."""
-        return lazy("mac.augment.views").make_views(batch.frames, drawn["view"], recipe)
+        """Make the views (B·clips, 3, T, S, S) that the backbone sees."""
+        clips = batch.frames.unflatten(1, (self.read, -1)).flatten(0, 1)
+        return lazy("mac.augment.views").make_views(clips, drawn["view"], recipe)
+
+    def gather(self, features: "torch.Tensor") -> "torch.Tensor":
+        """Put the features (B·clips, D) of a video's clips together for the layers of :meth:`neck`, (B, …)."""
+        return features
+
+    def neck(self, features: int) -> "tuple[torch.nn.Module | None, int]":
+        """Build the layers between gathered features of D channels and the head; and how many channels they give."""
+        return None, features
 
     def loss(self, outputs: "torch.Tensor", asked: Any) -> "torch.Tensor":
         """Mean loss of the head's outputs (B, outputs), given what was asked."""

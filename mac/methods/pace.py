@@ -54,7 +54,8 @@ class Pace(LabelMethod):
         count, pace = self.config.clip.num_frames, np.asarray(self.settings.paces)[self._answer(epoch, videos)]
         room = np.maximum(lengths - (count - 1) * pace, 1)
         start = choose(uniform((self.config.seed, "frames", epoch, videos), 1)[:, 0], room)
-        return (start[:, None] + pace[:, None] * np.arange(count)) % lengths[:, None]
+        step = pace * (not self.config.clip.is_frozen)
+        return (start[:, None] + step[:, None] * np.arange(count)) % lengths[:, None]
 
     def draw(self, epoch: int | str, videos: np.ndarray, labels: np.ndarray) -> torch.Tensor:
         """Give the pace's index of videos (B,)."""

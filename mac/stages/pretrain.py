@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from mac.config import PretrainConfig
-from mac.data.store import FrameStore
+from mac.data.store import FrameStore, StoreError
+from mac.methods import method_of
 from mac.methods.learner import Learner
-from mac.methods.method import HELD_OUT
+from mac.methods.method import HELD_OUT, Method
 from mac.training import batches, checkpoint, trainer
 from mac.training.batches import Batch
 from mac.training.distributed import ALONE, World
@@ -67,6 +68,7 @@ def run(
     run_id, size = config.identify(), config.optimiser.batch_size
     least = config.boxes.min_share_of_frames if config.boxes else 0.0
     train, test = (store.select(config.split, side, least) for side in ("train", "test"))
+    train, test = (_long_enough(videos, store, method_of(config)) for videos in (train, test))
     learner = Learner(config, store.videos["label_index"].to_numpy(), device, world)
     read = partial(
         batches.read,
@@ -94,6 +96,21 @@ def run(
         "index_digest": store.digest,
         "device": describe(device, world.size),
     }
+
+
+def _long_enough(videos: np.ndarray, store: FrameStore, method: Method) -> np.ndarray:
+    """Leave out the videos that are too short for a method's clips.
+
+    Raises:
+        mac.data.store.StoreError: none is long enough.
+    """
+    lengths = store.lengths[videos]
+    if len(videos) and lengths.max() < method.shortest:
+        raise StoreError(
+            f"{store.folder}: {method.name} needs videos of {method.shortest} frames, the longest has {lengths.max()} —"
+            " shorten pretrain.clip.num_frames, its strides, or the method's interval"
+        )
+    return videos[lengths >= method.shortest]
 
 
 def _continue_segment(path: Path | None, run_id: str, digest: str, loop: Loop) -> None:
