@@ -5,6 +5,7 @@ Reading the table needs no torch.
 
 from typing import Any
 
+from mac.methods.background_erasing import BackgroundErasing
 from mac.methods.mac import Mac
 from mac.methods.method import Method, MethodSettings
 from mac.methods.pace import Pace
@@ -13,6 +14,7 @@ from mac.methods.supervised import Supervised
 __all__ = ["METHODS", "Mac", "Method", "MethodSettings", "method_of"]
 
 METHODS: dict[str, type[Method]] = {
+    "background_erasing": BackgroundErasing,
     "mac": Mac,
     "pace": Pace,
     "supervised": Supervised,
