@@ -6,6 +6,7 @@ Reading the table needs no torch.
 from typing import Any
 
 from mac.methods.background_erasing import BackgroundErasing
+from mac.methods.clip_order import ClipOrder
 from mac.methods.mac import Mac
 from mac.methods.method import Method, MethodSettings
 from mac.methods.pace import Pace
@@ -15,6 +16,7 @@ __all__ = ["METHODS", "Mac", "Method", "MethodSettings", "method_of"]
 
 METHODS: dict[str, type[Method]] = {
     "background_erasing": BackgroundErasing,
+    "clip_order": ClipOrder,
     "mac": Mac,
     "pace": Pace,
     "supervised": Supervised,
