@@ -7,6 +7,7 @@ from typing import Any
 
 from mac.methods.background_erasing import BackgroundErasing
 from mac.methods.clip_order import ClipOrder
+from mac.methods.cloze import Cloze
 from mac.methods.mac import Mac
 from mac.methods.method import Method, MethodSettings
 from mac.methods.pace import Pace
@@ -17,6 +18,7 @@ __all__ = ["METHODS", "Mac", "Method", "MethodSettings", "method_of"]
 METHODS: dict[str, type[Method]] = {
     "background_erasing": BackgroundErasing,
     "clip_order": ClipOrder,
+    "cloze": Cloze,
     "mac": Mac,
     "pace": Pace,
     "supervised": Supervised,
