@@ -120,7 +120,7 @@ class Experiment(Strict):
         sections = {name: getattr(p, name) for name in stages.PretrainSections.model_fields}
         sections["pretext"] = getattr(p, task) if task in _OTHER_METHODS else p.pretext
         boxes = None
-        if not METHODS[task].has_mask_section:
+        if not METHODS[task].has_mask_section and not p.attenuate:
             sections["mask"] = None
         elif p.mask.source == "person_boxes":
             boxes = stages.BoxesConfig(dataset=run["store"].dataset, **self.person_boxes.model_dump())

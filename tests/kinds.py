@@ -36,6 +36,12 @@ KINDS = {
     "AdamW": {"pretrain.optimiser.name": "adamw"},
     "pace": {"pretrain.method": "pace", "pretrain.contrast": None, "pretrain.pace.paces": [1, 2]},
     "pace with contrast": {"pretrain.method": "pace"},
+    "pace on MAC's clips": {"pretrain.method": "pace", "pretrain.attenuate": {"k": 4, "segments": 2}},
+    "clip order": {"pretrain.method": "clip_order", "pretrain.contrast": None},
+    "clip order with contrast": {"pretrain.method": "clip_order"},
+    "cloze": {"pretrain.method": "cloze", "pretrain.contrast": None},
+    "cloze on MAC's clips": {"pretrain.method": "cloze", "pretrain.attenuate": {"k": 2, "segments": 4}},
+    "background erasing": {"pretrain.method": "background_erasing"},
     "R3D-18": {"model.backbone": "r3d_18"},
     "S3D": {"model.backbone": "s3d"},
     "supervised": {},
@@ -79,7 +85,8 @@ def order(_):
 def train(kind, settings, device, between=lambda: None, after=lambda: None):
     """Two epochs with a snapshot between, a held-out score or a test; ``between`` and ``after`` enclose the second."""
     store, config, learner = build(kind, settings, device)
-    loop, read = loop_of(config, learner), reader(store, config.clip.num_frames, device.type == "cuda")
+    clips = 1 if isinstance(learner, ActionLearner) else learner.method.read
+    loop, read = loop_of(config, learner), reader(store, clips * config.clip.num_frames, device.type == "cuda")
     loop.train(1, order, read)
     loop.restore(unpack(pack(loop.state())))  # as a snapshot is written and read
     between()

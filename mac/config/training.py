@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, Union
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from mac.config.data import BoxesConfig, StoreConfig
-from mac.methods import METHODS, MethodSettings, method_of
+from mac.methods import METHODS, Attenuate, MethodSettings, method_of
 from mac.models.backbones import BACKBONES, NORM_EPSILON, PAPER, TORCHVISION
 from mac.validation import Probability, Strict, Weight
 
@@ -122,12 +122,15 @@ class OptimiserConfig(Strict):
 class PretrainSections(Strict):
     """The sections of a pretraining, as ``default.yaml`` writes them and as a resolved stage holds them.
 
-    Without ``contrast`` it is MAC-S, without ``pretext`` momentum contrast between two natural views.
+    Without ``contrast`` it is MAC-S, without ``pretext`` momentum contrast between two natural views. ``attenuate`` is
+    MAC's augmentation in the views of another method.
     """
 
+    came_later: ClassVar[dict[str, Any]] = {"attenuate": None}
     clip: ClipConfig
     colour: ColourConfig
     mask: MaskConfig | None
+    attenuate: Attenuate | None = None
     pretext: MethodSettings | None
     contrast: ContrastConfig | None
     optimiser: OptimiserConfig
@@ -136,6 +139,10 @@ class PretrainSections(Strict):
     def _sections_agree(self) -> Self:
         if self.pretext is None and self.contrast is None:
             raise ValueError("pretext and contrast are both null: nothing is left to learn")
+        if self.attenuate and self.clip.num_frames % self.attenuate.segments:
+            raise ValueError(
+                f"attenuate.segments {self.attenuate.segments} must divide clip.num_frames {self.clip.num_frames}"
+            )
         if self.pretext:
             self.pretext.check(self.clip)
         keys = self.optimiser.batch_size * (2 if self.contrast and self.contrast.symmetric else 1)
@@ -168,19 +175,26 @@ class PretrainConfig(PretrainSections):
             raise ValueError(f"pretext: these are not the settings of the method {self.task!r}")
         if self.contrast is None and METHODS[self.task].needs_contrast:
             raise ValueError(f"contrast: the method {self.task!r} is nothing without it; it can't be null")
-        if self.mask is None and METHODS[self.task].needs_mask:
+        if self.attenuate and METHODS[self.task].needs_mask and self.pretext:
+            raise ValueError(f"attenuate: the method {self.task!r} attenuates its views already; set it to null")
+        if self.mask is None and self.needs_mask:
             raise ValueError(f"mask: the method {self.task!r} needs one; it can't be null")
         return self
 
     @property
     def method(self) -> str:
         """What its method is called, with its variant: MAC-SC-2, for example."""
-        return method_of(self).name
+        return method_of(self).name + (" on MAC's clips" if self.attenuate else "")
+
+    @property
+    def needs_mask(self) -> bool:
+        """Whether views are made with a foreground mask."""
+        return method_of(self).needs_mask or self.attenuate is not None
 
     @property
     def mask_check(self) -> "MaskCheckConfig | None":
         """The mask check that must pass before this pretraining may start; None where its method needs no mask."""
-        if not method_of(self).needs_mask:
+        if not self.needs_mask:
             return None
         return MaskCheckConfig(store=self.store, boxes=self.boxes, split=self.split, clip=self.clip, mask=self.mask)
 

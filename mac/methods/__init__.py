@@ -8,12 +8,12 @@ from typing import Any
 from mac.methods.background_erasing import BackgroundErasing
 from mac.methods.clip_order import ClipOrder
 from mac.methods.cloze import Cloze
-from mac.methods.mac import Mac
+from mac.methods.mac import Attenuate, Mac
 from mac.methods.method import Method, MethodSettings
 from mac.methods.pace import Pace
 from mac.methods.supervised import Supervised
 
-__all__ = ["METHODS", "Mac", "Method", "MethodSettings", "method_of"]
+__all__ = ["METHODS", "Attenuate", "Mac", "Method", "MethodSettings", "method_of"]
 
 METHODS: dict[str, type[Method]] = {
     "background_erasing": BackgroundErasing,

@@ -59,9 +59,10 @@ class Learner(nn.Module):
 
     def draw(self, videos: np.ndarray, epoch: int | str) -> Drawn:
         """Draw all random parameters of a step on videos (B,): CPU tensors, which :meth:`forward` gets back."""
-        count = len(videos)
-        views = count * self.method.read, self.recipe, self.method.view_keys(epoch, videos)
-        drawn: Drawn = {"view": sample_views(*views)}
+        count, clips, keys = len(videos), len(videos) * self.method.read, self.method.view_keys(epoch, videos)
+        drawn: Drawn = {"view": sample_views(clips, self.recipe, keys)}
+        if self.config.attenuate:
+            drawn["attenuate"] = self.config.attenuate.draw(clips, keys)
         if self.method.settings:
             drawn["pretext"] = self.method.draw(epoch, videos, self.labels)
         if epoch == HELD_OUT:

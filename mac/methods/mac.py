@@ -14,6 +14,8 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from mac.methods.method import Method, MethodSettings, lazy
+from mac.randomness import Key
+from mac.validation import Strict
 
 if TYPE_CHECKING:
     from mac.augment.views import ViewRecipe
@@ -22,10 +24,21 @@ if TYPE_CHECKING:
 torch = lazy("torch")
 F = lazy("torch.nn.functional")
 alpha = lazy("mac.augment.blend")
-views = lazy("mac.augment.views")
-frame_difference = lazy("mac.masks.frame_difference")
-person_boxes = lazy("mac.masks.person_boxes")
-working_set = lazy("mac.working_set")
+attenuation = lazy("mac.methods.attenuation")
+
+
+class Attenuate(Strict):
+    """MAC's augmentation for another method's views: α's are drawn for each clip, and nothing is asked of them."""
+
+    k: Annotated[int, Field(ge=2)]
+    segments: PositiveInt
+    preset: Literal["paper", "release"] = "paper"
+    reverse: bool = False
+
+    def draw(self, count: int, keys: tuple[Key, ...]) -> torch.Tensor:
+        """Draw the α's of clips, float32 (count, segments); arrays among the keys have shape (count,)."""
+        index = alpha.sample_alpha_indices(count, self.k, self.segments, ("attenuate", *keys))
+        return torch.from_numpy(np.asarray(alpha.alpha_values(self.k, self.preset), np.float32)[index])
 
 
 class Attenuation(NamedTuple):
@@ -87,19 +100,10 @@ class Mac(Method):
 
     def view(self, batch: Batch, drawn: dict[str, Any], recipe: ViewRecipe) -> torch.Tensor:
         """Make the attenuated view (B, 3, T, S, S)."""
-        frames, size, m = batch.frames, recipe.size, self.config.mask
-        shape = (len(frames), 3, frames.shape[1], size, size)
-        view = torch.empty(shape, device=frames.device, memory_format=torch.channels_last_3d)
-        for part in working_set.working_sets(frames):
-            parameters = drawn["view"].part(part)
-            plain, coloured = views.apply_views(frames[part], parameters, recipe)
-            if m.source == "person_boxes":
-                mask = person_boxes.box_masks(batch.boxes[part], parameters.crops, size)
-            else:
-                mask = frame_difference.foreground_masks(plain, m.momentum, m.threshold, m.preset)
-            how = self.settings.reverse, self.settings.normalise == "apart"
-            view[part] = alpha.blend(coloured, mask, drawn["pretext"].alphas[part], *how)
-        return view
+        how = self.settings.reverse, self.settings.normalise == "apart"
+        return attenuation.attenuated_views(
+            batch.frames, batch.boxes, drawn["view"], drawn["pretext"].alphas, recipe, self.config.mask, *how
+        )
 
     def loss(self, outputs: torch.Tensor, asked: Attenuation) -> torch.Tensor:
         """Cross-entropy of the combination, or the squared error of the sigmoids."""

@@ -139,9 +139,15 @@ class Method:
         return None
 
     def view(self, batch: "Batch", drawn: dict[str, Any], recipe: "ViewRecipe") -> "torch.Tensor":
-        """Make the views (B·clips, 3, T, S, S) that the backbone sees."""
-        clips = batch.frames.unflatten(1, (self.read, -1)).flatten(0, 1)
-        return lazy("mac.augment.views").make_views(clips, drawn["view"], recipe)
+        """Make the views (B·clips, 3, T, S, S) that the backbone sees, attenuated where the configuration says so."""
+        frames, boxes = (
+            part if part is None else part.unflatten(1, (self.read, -1)).flatten(0, 1)
+            for part in (batch.frames, batch.boxes)
+        )
+        if not self.config.attenuate:
+            return lazy("mac.augment.views").make_views(frames, drawn["view"], recipe)
+        shown = boxes, drawn["view"], drawn["attenuate"], recipe, self.config.mask, self.config.attenuate.reverse
+        return lazy("mac.methods.attenuation").attenuated_views(frames, *shown)
 
     def gather(self, features: "torch.Tensor") -> "torch.Tensor":
         """Put the features (B·clips, D) of a video's clips together for the layers of :meth:`neck`, (B, …)."""

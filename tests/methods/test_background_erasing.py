@@ -16,7 +16,7 @@ def erasing(most=0.3):
     settings = BackgroundErasing.Settings(most=most, dropout=0.0, weight=1.0)
     contrast = SimpleNamespace(symmetric=False)
     clip = SimpleNamespace(num_frames=8)
-    return BackgroundErasing(SimpleNamespace(pretext=settings, contrast=contrast, seed=1, clip=clip))
+    return BackgroundErasing(SimpleNamespace(attenuate=None, pretext=settings, contrast=contrast, seed=1, clip=clip))
 
 
 def test_a_still_frame_of_the_clip_is_mixed_into_each_frame():

@@ -17,7 +17,7 @@ LENGTHS = 64 + VIDEOS % 150
 def clip_order(clips=3, interval=8, strides=(1,), num_frames=16):
     settings = ClipOrder.Settings(clips=clips, interval=interval, dropout=0.5, weight=1.0)
     clip = SimpleNamespace(num_frames=num_frames, strides=list(strides))
-    return ClipOrder(SimpleNamespace(pretext=settings, contrast=None, seed=1, clip=clip))
+    return ClipOrder(SimpleNamespace(attenuate=None, pretext=settings, contrast=None, seed=1, clip=clip))
 
 
 @pytest.mark.parametrize("epoch", [0, 7, HELD_OUT])

@@ -18,7 +18,7 @@ RECIPE = ViewRecipe([[24, 16]], 16, 0.5, 0.8, 0.2)
 def cloze(num_frames=8, strides=(1,)):
     settings = Cloze.Settings(interval=2, dropout=0.5, weight=1.0)
     clip = SimpleNamespace(num_frames=num_frames, strides=list(strides), size=16)
-    return Cloze(SimpleNamespace(pretext=settings, contrast=None, seed=1, clip=clip))
+    return Cloze(SimpleNamespace(attenuate=None, pretext=settings, contrast=None, seed=1, clip=clip))
 
 
 def split(clip):

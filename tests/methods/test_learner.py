@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from kinds import KINDS, build, experiment, reader
 
+from mac.augment.views import apply_views, make_views
+from mac.masks.frame_difference import foreground_masks
 from mac.methods.method import HELD_OUT
 from mac.training.distributed import World
 
@@ -69,6 +71,44 @@ def test_a_view_made_clip_by_clip_is_the_batchs_bit_for_bit(kind, monkeypatch):
     whole = learner.method.view(batch, drawn, learner.recipe)
     monkeypatch.setattr("mac.working_set.working_sets", lambda _: [slice(i, i + 1) for i in range(4)])
     assert torch.equal(learner.method.view(batch, drawn, learner.recipe), whole)
+
+
+@pytest.mark.parametrize("kind", ["pace on MAC's clips", "cloze on MAC's clips"])
+def test_another_methods_clips_are_attenuated_before_it_changes_them(kind):
+    store, config, learner = build(kind, experiment(**KINDS[kind]), CPU)
+    method, clip = learner.method, config.clip
+    (batch,) = reader(store, method.read * clip.num_frames)([(0, np.arange(4))])
+    drawn = learner.draw(batch.videos, 0)
+    plain, coloured = apply_views(
+        batch.frames.unflatten(1, (method.read, -1)).flatten(0, 1), drawn["view"], learner.recipe
+    )
+    mask = foreground_masks(plain, config.mask.momentum, config.mask.threshold, config.mask.preset)
+    alphas = drawn["attenuate"].repeat_interleave(clip.num_frames // config.attenuate.segments, 1)
+    expected = coloured * (1 - mask * (1 - alphas[:, None, :, None, None]))
+    assert (alphas < 1).any()
+    shown = method.view(batch, drawn, learner.recipe).unflatten(0, (4, -1))
+    torch.testing.assert_close(shown[:, 0], expected.unflatten(0, (4, -1))[:, 0])  # the first clip is shown as it is
+    assert config.mask_check is not None
+    assert config.method.endswith("on MAC's clips")
+
+
+def test_of_several_clips_the_first_is_contrasted():
+    store, config, learner = build("clip order", experiment(**KINDS["clip order with contrast"]), CPU)
+    frames = config.clip.num_frames
+    (batch,) = reader(store, 3 * frames)([(0, np.arange(4))])
+    drawn = learner.draw(batch.videos, 0)
+    view = learner.method.view(batch, drawn, learner.recipe)[::3]
+    natural = make_views(batch.frames[:, :frames], drawn["natural"], learner.recipe)
+    learner.eval()
+    _, metrics = learner(batch, drawn)
+    keys = [learner.contrast.keys(clip) for clip in (natural, view)]
+    queries = [learner.projector(learner.backbone(clip)) for clip in (view, natural)]
+    scores = [
+        F.normalize(query, dim=1) @ key.T / config.contrast.temperature
+        for query, key in zip(queries, keys, strict=True)
+    ]
+    expected = sum(F.cross_entropy(score, torch.arange(4)) for score in scores)  # no queue yet: the batch's other keys
+    torch.testing.assert_close(metrics["contrastive_loss"], expected.detach())
 
 
 def ones(drawn):

@@ -16,7 +16,7 @@ LENGTHS = 40 + VIDEOS % 200
 def pace(num_frames=16, paces=(1, 2, 3, 4), contrast=None):
     settings = Pace.Settings(paces=list(paces), dropout=0.5, weight=1.0)
     clip = SimpleNamespace(num_frames=num_frames, is_frozen=False)
-    return Pace(SimpleNamespace(pretext=settings, contrast=contrast, seed=1, clip=clip))
+    return Pace(SimpleNamespace(attenuate=None, pretext=settings, contrast=contrast, seed=1, clip=clip))
 
 
 @pytest.mark.parametrize("epoch", [0, 7, HELD_OUT])
