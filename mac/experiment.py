@@ -124,7 +124,7 @@ class Experiment(Strict):
             sections["mask"] = None
         elif p.mask.source == "person_boxes":
             boxes = stages.BoxesConfig(dataset=run["store"].dataset, **self.person_boxes.model_dump())
-        return stages.PretrainConfig(task=task, boxes=boxes, **run, **sections)
+        return validate(stages.PretrainConfig, {"task": task, "boxes": boxes, **run, **sections})
 
     def finetuning(
         self, seed: int, split: int, initial: str, pretrain_id: str | None = None, epoch: int | None = None

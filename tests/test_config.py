@@ -52,6 +52,20 @@ def problems(folder, scale="smoke"):
         ({"splits": [4]}, "splits.0: found 4"),
         ({"pretrain.mask.threshold": None}, "pretrain.mask.threshold: found None"),
         ({"pretrain.pretext.segments": 3}, "pretext.segments 3 must divide clip.num_frames 8"),
+        ({"pretrain.attenuate": {"k": 4, "segments": 3}}, "attenuate.segments 3 must divide clip.num_frames 8"),
+        (
+            {"pretrain.attenuate": {"k": 4, "segments": 2}},
+            "the method 'mac' attenuates its views already; set it to null",
+        ),
+        ({"pretrain.method": "vcop"}, "pretrain.method: found 'vcop'"),
+        (
+            {"pretrain.method": "background_erasing", "pretrain.contrast": None},
+            "contrast: the method 'background_erasing' is nothing without it",
+        ),
+        (
+            {"pretrain.method": "cloze", "pretrain.clip.num_frames": 6, "pretrain.pretext.segments": 1},
+            "clip.num_frames 6 a multiple of 4",
+        ),
         ({"finetune.evaluate.positions": "centers"}, "finetune.evaluate.positions: found 'centers' — input should be"),
         ({"finetune.evaluate.scale": [8, 8]}, "finetune: evaluate.scale [8, 8] is smaller than clip.size 16"),
     ],
