@@ -8,7 +8,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, create_model, model_vali
 from mac import config as stages
 from mac.config import Strict
 from mac.methods import METHODS, Mac
-from mac.validation import nearest, validate
+from mac.validation import ConfigError, nearest, validate
 
 
 class _Dataset(Strict):
@@ -175,9 +175,15 @@ def merge(base: dict, overrides: dict) -> dict:
 
 
 def unfold(dotted: dict[str, Any]) -> dict:
-    """Turn ``{"pretrain.mask.threshold": 10}`` into nested mappings."""
+    """Turn ``{"pretrain.mask.threshold": 10}`` into nested mappings.
+
+    Raises:
+        ConfigError: a key stands beside another one that holds it.
+    """
     tree: dict = {}
     for key, value in dotted.items():
+        if within := [other for other in dotted if str(other).startswith(f"{key}.")]:
+            raise ConfigError([f"{within[0]}: stands beside {key}, which holds it — keep one of the two"])
         *path, leaf = str(key).split(".")
         node = tree
         for part in path:
