@@ -114,7 +114,11 @@ class Experiment(Strict):
         return self
 
     def pretraining(self, seed: int, split: int, task: str | None = None) -> stages.PretrainConfig:
-        """Resolve the pretraining stage for one seed and split, by the method ``task`` or the configured one."""
+        """Resolve the pretraining stage for one seed and split, by the method ``task`` or the configured one.
+
+        Raises:
+            ConfigError: the method can't do with the settings.
+        """
         p = self.pretrain
         task, run = task or p.method, self._run(p.dataset, seed, split)
         sections = {name: getattr(p, name) for name in stages.PretrainSections.model_fields}
@@ -124,7 +128,7 @@ class Experiment(Strict):
             sections["mask"] = None
         elif p.mask.source == "person_boxes":
             boxes = stages.BoxesConfig(dataset=run["store"].dataset, **self.person_boxes.model_dump())
-        return stages.PretrainConfig(task=task, boxes=boxes, **run, **sections)
+        return validate(stages.PretrainConfig, {"task": task, "boxes": boxes, **run, **sections}, "pretrain")
 
     def finetuning(
         self, seed: int, split: int, initial: str, pretrain_id: str | None = None, epoch: int | None = None

@@ -62,7 +62,7 @@ def draw_sweep(table: PlannedTable, results: Results, note: str, paths: list[Pat
     axis.errorbar(x, tops, [tops - lows, highs - tops], label="measured, 95 % interval", **style)
     if are_numbers and min(values) > 0 and max(values) >= 100 * min(values):
         axis.set_xscale("log")
-    axis.set_xticks(places, [f"{value:g}" if are_numbers else value for value in values])
+    axis.set_xticks(places, [f"{value:g}" if are_numbers else str(value) for value in values])
     _finish(axis, table.swept, table, note)
     pictures.save(figure, paths)
 
