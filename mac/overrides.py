@@ -49,7 +49,8 @@ class Overrides:
         found = cls(_flatten(sets, problems), _flatten(sweeps, problems))
         for key, values in found.sweep.items():
             if not isinstance(values, list) or len(values) < 2 or any(isinstance(value, dict) for value in values):
-                problems.append(f"{key}: swept over {on_one_line(values)} — two values or more are wanted, e.g. 2,3,4")
+                way_out = "a list of two values or more is wanted, 2,3,4 after --sweep"
+                problems.append(f"{key}: swept over {on_one_line(values)} — {way_out}")
             if key in found.set:
                 problems.append(f"{key}: is both set and swept — do one of the two")
         if problems:
@@ -136,7 +137,7 @@ def _flatten(tree: Mapping[str, Any], problems: list[str], above: str = "") -> d
             continue
         if written == "":
             problems.append(f"{where}: found no value — write null if that is meant")
-        flat |= _flatten(value, problems, f"{where}.") if isinstance(value, dict) else {where: value}
+        flat |= _flatten(value, problems, f"{where}.") if isinstance(value, dict) and value else {where: value}
     return flat
 
 
