@@ -8,7 +8,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, create_model, model_vali
 from mac import config as stages
 from mac.config import Strict
 from mac.methods import METHODS, Mac
-from mac.validation import nearest, validate
+from mac.validation import ConfigError, nearest, validate
 
 
 class _Dataset(Strict):
@@ -114,7 +114,11 @@ class Experiment(Strict):
         return self
 
     def pretraining(self, seed: int, split: int, task: str | None = None) -> stages.PretrainConfig:
-        """Resolve the pretraining stage for one seed and split, by the method ``task`` or the configured one."""
+        """Resolve the pretraining stage for one seed and split, by the method ``task`` or the configured one.
+
+        Raises:
+            ConfigError: the method can't do with the settings.
+        """
         p = self.pretrain
         task, run = task or p.method, self._run(p.dataset, seed, split)
         sections = {name: getattr(p, name) for name in stages.PretrainSections.model_fields}
@@ -124,7 +128,7 @@ class Experiment(Strict):
             sections["mask"] = None
         elif p.mask.source == "person_boxes":
             boxes = stages.BoxesConfig(dataset=run["store"].dataset, **self.person_boxes.model_dump())
-        return validate(stages.PretrainConfig, {"task": task, "boxes": boxes, **run, **sections})
+        return validate(stages.PretrainConfig, {"task": task, "boxes": boxes, **run, **sections}, "pretrain")
 
     def finetuning(
         self, seed: int, split: int, initial: str, pretrain_id: str | None = None, epoch: int | None = None
@@ -175,9 +179,15 @@ def merge(base: dict, overrides: dict) -> dict:
 
 
 def unfold(dotted: dict[str, Any]) -> dict:
-    """Turn ``{"pretrain.mask.threshold": 10}`` into nested mappings."""
+    """Turn ``{"pretrain.mask.threshold": 10}`` into nested mappings.
+
+    Raises:
+        ConfigError: a key stands beside another one that holds it.
+    """
     tree: dict = {}
     for key, value in dotted.items():
+        if within := [other for other in dotted if str(other).startswith(f"{key}.")]:
+            raise ConfigError([f"{within[0]}: stands beside {key}, which holds it — keep one of the two"])
         *path, leaf = str(key).split(".")
         node = tree
         for part in path:

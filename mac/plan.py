@@ -5,13 +5,15 @@ Never imports torch: a plan of thousands of rows is made in seconds, wherever Sn
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mac.claims import Claim
 from mac.config import FinetuneConfig
 from mac.experiment import Experiment, check_epochs, merge, parse, unfold
 from mac.models.backbones import BACKBONES, FULL_WIDTH, TORCHVISION
+from mac.overrides import NO_OVERRIDES, SOURCE, Overrides
 from mac.planned import Cell, Finetuning, Plan, PlannedRow, PlannedTable, Pretraining, Probing
-from mac.tables import Column, Row, Table, claim_problems, elsewhere, kept_claims, parse_tables
+from mac.tables import Column, Row, Table, claim_problems, elsewhere, kept_claims, on_one_line, parse_tables
 from mac.validation import ConfigError, collect, nearest, read_yaml
 
 
@@ -20,12 +22,13 @@ def scales(folder: Path) -> list[str]:
     return sorted(path.stem for path in (folder / "scales").glob("*.yaml"))
 
 
-def load(folder: Path, scale: str) -> Plan:
+def load(folder: Path, scale: str, overrides: Overrides = NO_OVERRIDES) -> Plan:
     """Read a configuration folder and resolve every row of a scale.
 
     Args:
         folder: holds ``default.yaml``, ``tables.yaml`` and ``scales/``.
         scale: name of a file in ``scales/``.
+        overrides: rows from the command line, in addition.
 
     Raises:
         ConfigError: every problem of all files and rows together.
@@ -35,11 +38,11 @@ def load(folder: Path, scale: str) -> Plan:
             way_out = "work in the repository's folder, or name the folder with --config-dir"
             raise ConfigError([f"{folder}/scales: no scale {scale!r}, nor any other, in {Path.cwd()} — {way_out}"])
         raise ConfigError([f"{folder}/scales: no scale {scale!r}{nearest(scale, scales(folder))}"])
-    overrides = dict(read_yaml(folder / "scales" / f"{scale}.yaml"))
-    table_overrides = overrides.pop("tables", {})
+    own = dict(read_yaml(folder / "scales" / f"{scale}.yaml"))
+    table_overrides = own.pop("tables", {})
     problems: list[str] = []
-    tree = merge(read_yaml(folder / "default.yaml"), overrides)
-    with collect(problems, f"{folder}/default.yaml" + (f" with scales/{scale}.yaml" if overrides else "")):
+    tree = merge(read_yaml(folder / "default.yaml"), own)
+    with collect(problems, f"{folder}/default.yaml" + (f" with scales/{scale}.yaml" if own else "")):
         default = parse(tree)
     every = read_yaml(folder / "tables.yaml")
     known = _of_scale(every, scale)
@@ -55,9 +58,12 @@ def load(folder: Path, scale: str) -> Plan:
         tables = parse_tables(merge(known, table_overrides), f"{folder}/tables.yaml")
     if problems:
         raise ConfigError(problems)
+    with collect(problems):
+        tables |= overrides.tables(tree, tables) if overrides.names else {}
     plan = Plan(scale, default)
     for name, table in tables.items():
-        planner = _Planner(plan, tree, name, table, f"{folder}/tables.yaml")
+        source = SOURCE if name in overrides.names else f"{folder}/tables.yaml"
+        planner = _Planner(plan, tree, name, table, source)
         plan.tables[name] = planner.plan_table(kept_claims(table, tables))
         problems += planner.problems
     problems += claim_problems(tables, known, f"{folder}/tables.yaml")
@@ -89,6 +95,7 @@ class _Planner:
         rows, seen, table = [], {}, self.table
         labels = [row.label for row in table.all_rows()]
         epochs = dict(zip(labels, table.curve.epochs, strict=True)) if table.curve else {}
+        values = dict(zip(labels, table.sweep.values, strict=True)) if table.sweep else {}
         for row in table.kept_rows():
             cells = []
             for column, printed in zip(table.columns, row.printed, strict=True):
@@ -100,10 +107,12 @@ class _Planner:
                     self.problems.append(f"{where}: trains exactly what row {seen[finetunes]!r} trains; delete one")
                 seen[finetunes] = row.label
                 cells.append(Cell(column.label, printed, finetunes))
-            rows.append(PlannedRow(row.label, tuple(cells), row.cited, epochs.get(row.label)))
+            value = _number_or_text(values[row.label]) if values else None
+            rows.append(PlannedRow(row.label, tuple(cells), row.cited, epochs.get(row.label), value))
         columns = tuple(column.label for column in table.columns)
         about = (tuple(claims), tuple(table.references), table.curve is not None)
-        return PlannedTable(self.name, table.title, columns, tuple(rows), *about, note=table.note)
+        swept = table.sweep.key if table.sweep else None
+        return PlannedTable(self.name, table.title, columns, tuple(rows), *about, note=table.note, swept=swept)
 
     def _experiment(self, overrides: dict) -> Experiment:
         return parse(merge(self.tree, unfold(overrides))) if overrides else self.plan.experiment
@@ -115,7 +124,7 @@ class _Planner:
         if self.table.supervised and self.plan.experiment.supervised_baseline == "weights":
             overrides |= {"model.channels": TORCHVISION}  # the published weights' network
         experiment = self._experiment(overrides)
-        if row.set and experiment == self._experiment(column.set):
+        if row.set and not self.table.sweep and experiment == self._experiment(column.set):
             raise ConfigError(["overrides nothing: every value is the default's; mark it `default: true` or delete it"])
         if curve:
             try:
@@ -171,6 +180,12 @@ class _Planner:
             planned.probe = probe.identify()
             self.plan.probes.setdefault(planned.probe, Probing(probe)).share(use)
         return finetune_id
+
+
+def _number_or_text(value: Any) -> float | str:
+    """A swept value as a picture's axis takes it."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number else on_one_line(value)
 
 
 def _rows_elsewhere(table: Table, planned: PlannedTable, plan: Plan) -> tuple[PlannedRow, ...]:

@@ -20,12 +20,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """A row's label, its cells, and whether it is only cited; a curve's point also has its pretraining epoch."""
+    """A row's label, its cells, and whether it is only cited.
+
+    A curve's point also has its pretraining epoch, and a sweep's its value: a number, or text.
+    """
 
     label: str
     cells: tuple[Cell, ...]
     cited: bool
     epoch: int | None = None
+    value: float | str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,12 @@ class PlannedTable:
     is_curve: bool
     elsewhere: tuple[PlannedRow, ...] = ()  # rows of other tables that claims speak of, labelled `TABLE: ROW`
     note: str | None = None  # printed under it
+    swept: str | None = None  # the setting that a sweep's rows differ in
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether a picture shows its numbers: of a curve, and of a sweep."""
+        return self.is_curve or self.swept is not None
 
     @property
     def finetunes(self) -> tuple[str, ...]:

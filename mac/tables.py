@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
+import yaml
 from pydantic import Field, model_validator
 
 from mac.claims import Claim, Operand
@@ -63,6 +64,22 @@ class Curve(Strict):
         return self
 
 
+class Sweep(Strict):
+    """Rows that differ in one setting, ``key``: one for each of ``values``, the default's perhaps among them.
+
+    ``set`` is what all of them override.
+    """
+
+    key: str
+    values: Annotated[list[Any], Field(min_length=2)]
+    set: dict[str, Any] = {}
+
+    def rows(self, columns: int) -> list[Row]:
+        """Spell the values out as rows."""
+        changes = [{self.key: value} for value in self.values]
+        return [Row(label=describe(one), printed=[None] * columns, set=self.set | one) for one in changes]
+
+
 class Reference(Strict):
     """A horizontal line in a curve: somebody else's number."""
 
@@ -81,7 +98,10 @@ class Supervised(Strict):
 
 
 class Table(Strict):
-    """A table, a curve, or the figures' supervised row, of some ``scales`` or all; ``note`` is printed under it."""
+    """A table, a curve, a sweep, or the figures' supervised row, of some ``scales`` or all.
+
+    ``note`` is printed under it.
+    """
 
     title: str
     note: str | None = None
@@ -90,14 +110,15 @@ class Table(Strict):
     only: list[str] | None = None
     scales: list[str] | None = None
     curve: Curve | None = None
+    sweep: Sweep | None = None
     supervised: Supervised | None = None
     references: list[Reference] = []
     claims: list[Claim] = []
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if sum([bool(self.rows), self.curve is not None, self.supervised is not None]) != 1:
-            raise ValueError("exactly one of `rows`, `curve` and `supervised` is wanted")
+        if sum([bool(self.rows), *(kind is not None for kind in (self.curve, self.sweep, self.supervised))]) != 1:
+            raise ValueError("exactly one of `rows`, `curve`, `sweep` and `supervised` is wanted")
         labels = [row.label for row in self.all_rows()]
         if twice := [label for label in labels if labels.count(label) > 1]:
             raise ValueError(f"row {twice[0]!r} stands twice")
@@ -115,9 +136,11 @@ class Table(Strict):
         return [row for row in self.all_rows() if self.only is None or row.label in self.only]
 
     def all_rows(self) -> list[Row]:
-        """Return the rows, a curve's points and the supervised model included."""
+        """Return the rows, a curve's and a sweep's points and the supervised model included."""
         if self.curve:
             return self.curve.rows()
+        if self.sweep:
+            return self.sweep.rows(len(self.columns))
         if self.supervised:
             return [Row(label=self.supervised.label, printed=[None] * len(self.columns), default=True)]
         return list(self.rows)
@@ -145,6 +168,19 @@ def parse_tables(tree: dict, source: str) -> dict[str, Table]:
         return validate(Table, content)
 
     return validate_each(parse, {name: content for name, content in tree.items() if content is not None}, source)
+
+
+def on_one_line(value: Any) -> str:
+    """Write a setting's value as YAML, on one line."""
+    return yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=float("inf")).strip()[1:-1]
+
+
+def describe(changes: dict[str, Any]) -> str:
+    """Write what a row changes; equal numbers are written equally, 20.0 as 20."""
+    texts = {
+        k: on_one_line(v).removesuffix(".0") if isinstance(v, float) else on_one_line(v) for k, v in changes.items()
+    }
+    return ", ".join(f"{key} = {text}" for key, text in texts.items())
 
 
 def claim_problems(tables: dict[str, Table], named: Iterable[str], source: str) -> list[str]:

@@ -42,6 +42,7 @@ def problems(folder, scale="smoke"):
         ({"pretrain.mask.preset": "papper"}, "did you mean 'paper'?"),
         ({"pretrain.pretext.k": 1}, "pretrain.pretext.k: found 1 — input should be greater than or equal to 2"),
         ({"pretrain.optimiser.milestones": [2]}, "milestones [2] must rise and lie before the last epoch, 2"),
+        ({"pretrain.attenuate": {"k": 4, "segments": 2}}, "pretrain: attenuate: the method 'mac' attenuates its views"),
         ({"pretrain.checkpoints": [2, 1]}, "checkpoints [2, 1] must rise"),
         ({"pretrain.checkpoints": [7]}, "checkpoints [7] go past the last epoch, 2"),
         ({"pretrain.contrast.queue": 4}, "contrast.queue 4 must hold the 8 keys of one step"),
@@ -95,6 +96,10 @@ def test_a_table_of_no_scale_is_named_and_one_of_another_scale_can_not_be_change
         (row(), "row 'new' overrides nothing: give it `set`"),
         (row(set={"pretrain.mask.threshold": 30.0}), "overrides nothing: every value is the default's"),
         (row(set={"pretrain.mask.treshold": 3.0}), "T4, row 'new': pretrain.mask.treshold: unknown key"),
+        (
+            row(set={"pretrain.contrast": None, "pretrain.contrast.queue": 64}),
+            "pretrain.contrast.queue: stands beside pretrain.contrast, which holds it",
+        ),
         (row(set={"pretrain.pretext.k": 3}, default=True), "exactly one of `set` (or `random`), `default` and `cited`"),
         ({"rows": row(default=True)["rows"] * 2, "claims": [], "only": None}, "row 'new' stands twice"),
         (

@@ -1,6 +1,7 @@
 """README, environment and pins agree with the tree."""
 
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -40,12 +41,12 @@ def test_the_newcomers_commands_are_two_and_real():
     "command", sorted(set(re.findall(r"`(python -m mac [^`]*)`", README)) - {"python -m mac STAGE"})
 )
 def test_package_commands_parse(command):
-    parse(command.split()[3:])
+    parse(shlex.split(command)[3:])
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"`(snakemake [^`]*)`", README))))
 def test_workflow_commands_run_dry(command):
-    words = command.split()
+    words = shlex.split(command)
     where = words.index("--") if "--" in words else len(words)
     dry = [*words[:where], "-n", "-q", "all", *words[where:]]
     assert subprocess.run(dry, cwd=ROOT, capture_output=True, check=False).returncode == 0

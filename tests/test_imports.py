@@ -16,6 +16,7 @@ RULES = [
             "validation.py",
             "experiment.py",
             "tables.py",
+            "overrides.py",
             "plan.py",
             "planned.py",
             "kept.py",

@@ -9,6 +9,7 @@ import pytest
 from checkouts import Checkout
 
 from mac import plan
+from mac.cli import main
 
 ROWS = ["T2: MAC-S-2", "F1: random init"]
 FORBIDDEN = ("mlflow", "snakemake")
@@ -27,7 +28,7 @@ def run(root, tmp_path_factory):
 def row(root, folder, *rows, more=()):
     words = ["rows", "--scale", "smoke", "--data-root", "data", "--results", "results", "--out", "reports/smoke"]
     environment = os.environ | {"PYTHONPATH": f"{folder / 'bare'}:{root}"}
-    command = [sys.executable, "-m", "mac", *words, "--rows", *rows, "--device", "cpu", *more]
+    command = [sys.executable, "-m", "mac", *words, *(["--rows", *rows] if rows else []), "--device", "cpu", *more]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
 
 
@@ -64,10 +65,31 @@ def test_a_second_call_does_nothing_again(run, root):
     assert {path: path.stat().st_mtime_ns for path in (folder / "results").rglob("*") if path.is_file()} == before
 
 
+# What T2's first row overrides: it has run.
+SETS = ["pretrain.contrast=null", "pretrain.pretext.weight=1", "pretrain.colour.jitter_probability=0"]
+SETS = ["--set", *SETS, "pretrain.colour.gray_probability=0"]
+
+
+def test_a_row_from_the_command_line_is_the_run_of_an_equal_row_and_has_a_table(run, root, monkeypatch, capsys):
+    folder = run[0].folder
+    before = {path for path in (folder / "results").rglob("*") if path.is_file()}
+    found = row(root, folder, more=SETS)
+    assert found.returncode == 0, found.stderr
+    assert {path for path in (folder / "results").rglob("*") if path.is_file()} == before
+    monkeypatch.chdir(folder)
+    main(["report", "--scale", "smoke", *SETS, "--results", "results", "--out", "again", "--table", "S1"])
+    (planned,) = plan.load(root / "config", "smoke").tables["T2"].rows[0].cells[0].finetunes
+    text = (folder / "again" / "tables" / "S1.md").read_text()
+    assert text.startswith("# Table S1. Set on the command line\n")
+    assert f"`{planned}`" in text
+    assert "pending" not in text
+
+
 @pytest.mark.parametrize(
     ("rows", "more", "message"),
     [
         (["T2: MAC-S-3"], [], "no row 'T2: MAC-S-3' that trains — did you mean 'T2: MAC-S-2'?"),
+        ([], ["--set", "pretrain.mask.treshold=20"], "pretrain.mask.treshold: unknown key"),
         (ROWS, ["--seeds", "7"], "--seeds: these rows have none of [7], but [1]"),
     ],
 )

@@ -90,6 +90,26 @@ def test_a_single_table_is_a_target_of_its_own(paper):
     assert jobs["mask_check"] == 3
 
 
+@pytest.mark.parametrize("written", ["20", "'20'"])  # the second as Snakemake hands it on to a cluster's jobs
+def test_a_row_set_on_the_command_line_runs_and_nothing_else(finished, written):
+    jobs = finished.jobs(set=f"{{pretrain.mask.threshold: {written}}}")
+    assert {rule: jobs[rule] for rule in ("pretrain", "finetune", "mask_check", "table")} == dict.fromkeys(
+        ("pretrain", "finetune", "mask_check", "table"), 1
+    )
+    assert not {"extract", "curve", "gradcam"} & set(jobs)
+
+
+def test_a_sweep_on_the_command_line_is_a_table_with_a_picture_that_shares_the_runs_there_are(finished):
+    text = finished.snakemake("-n", "-p", sweep="{pretrain.pretext.k: [2,3,4,5,6]}")
+    made = set(re.findall(r"^(?:local)?rule (\w+):", text, re.M))
+    assert made == {"curve", "summary", "learning", "page", "all"}
+    assert "reports/paper/tables/S1.png" in text
+    (command,) = re.findall("python -m mac report .*--table S1", text)
+    assert "--sweep 'pretrain.pretext.k=2, 3, 4, 5, 6'" in command
+    text = finished.snakemake("-n", check=False, sweep="{pretrain.pretext.k: [1,2]}")
+    assert "command line: pretrain.pretext.k: found 1 — input should be greater than or equal to 2" in text
+
+
 def test_large_data_sets_are_scanned_and_extracted_in_shards(paper):
     jobs = paper.jobs("data", videos_per_job=2000)
     shards = {"ucf101": 7, "hmdb51": 4, "kinetics400": 130, "minikinetics100": 8}

@@ -12,7 +12,7 @@ import click
 
 import mac
 from mac.cli import data, masks, report, rows, runs, training, weights  # noqa: F401 (rows and weights are of training)
-from mac.cli.options import Group
+from mac.cli.groups import Group
 
 THEMES = [module.theme for module in (data, masks, training, report, runs)]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mac.cli.groups import Group
 from mac.cli.options import (
-    Group,
     Machine,
     config_dir,
     config_of,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mac.cli.options import BOXES, PATH, Group, config_of, paths, planned, several_paths
+from mac.cli.groups import Group
+from mac.cli.options import BOXES, PATH, config_of, paths, planned, several_paths
 from mac.runtime.atomic import write_json
 
 if TYPE_CHECKING:  # imported where it is used: help must not wait for pydantic

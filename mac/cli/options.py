@@ -1,7 +1,6 @@
-"""What commands are made of: classes of commands and groups, and the options that several commands share."""
+"""The options that several commands share."""
 
-import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -14,43 +13,10 @@ if TYPE_CHECKING:  # imported where it is used: help must not wait for torch or 
     import torch
 
     from mac.config import Strict
+    from mac.overrides import Overrides
     from mac.plan import Plan
 
 PATH = click.Path(path_type=Path)
-
-
-class Command(click.Command):
-    """A command whose repeatable options take several values after one flag, and whose expected errors are messages."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse ``--scans A B`` as click parses ``--scans A --scans B``."""
-        several = {flag for param in self.params if getattr(param, "multiple", False) for flag in param.opts}
-        return super().parse_args(ctx, list(_repeat(args, several)))
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Call the function; an error that speaks to the user ends the process with one message and a status.
-
-        The status is the error's ``exit_status`` where it has one (75 of a training that was interrupted), else 1.
-        """
-        try:
-            return super().invoke(ctx)
-        except Exception as error:
-            # Errors of the package are written for the user, and those of the file system name their file.
-            if not type(error).__module__.startswith("mac.") and not isinstance(error, OSError):
-                raise
-            message = f"{ctx.command_path}: {error}"
-            status = getattr(error, "exit_status", None)
-            if status is None:
-                sys.exit(message)
-            print(message, file=sys.stderr)
-            sys.exit(status)
-
-
-class Group(click.Group):
-    """Commands of one theme, or under one name."""
-
-    command_class = Command
-    group_class = type
 
 
 @dataclass(frozen=True)
@@ -152,10 +118,16 @@ def config_of(stage: str) -> Callable[[Callable], Callable]:
     return gathered("config", read, config=click.option("--config", type=PATH, required=True))
 
 
-def _plan(scale: str, config_dir: Path) -> "Plan":
+def _overrides(set: tuple[str, ...], sweep: tuple[str, ...]) -> "Overrides":
+    from mac.overrides import Overrides
+
+    return Overrides.from_words(set, sweep)
+
+
+def _plan(scale: str, config_dir: Path, overrides: "Overrides") -> "Plan":
     from mac import plan
 
-    return plan.load(config_dir, scale)
+    return plan.load(config_dir, scale, overrides)
 
 
 def _read_shares(ctx: click.Context, param: click.Parameter, entries: tuple[str, ...]) -> dict[str, float]:
@@ -195,7 +167,15 @@ tracking_uri = click.option(
     metavar="URI",
     help="Address of MLflow's tracking store.",
 )
-planned = gathered("plan", _plan, scale=scale, config_dir=config_dir)
+overrides = gathered(
+    "overrides",
+    _overrides,
+    set=click.option("--set", multiple=True, metavar="KEY=VALUE", help="Add a row with this override, or several."),
+    sweep=click.option(
+        "--sweep", multiple=True, metavar="KEY=VALUE,VALUE,…", help="Add a table with a row for each of these values."
+    ),
+)
+planned = gathered("plan", _plan, scale=scale, config_dir=config_dir, overrides=overrides)
 on_machine = gathered(
     "machine",
     Machine,
@@ -222,22 +202,3 @@ resumable = gathered(
         "--processes", type=int, default=1, help="Processes that share each batch, each with a GPU of its own."
     ),
 )
-
-
-def _repeat(words: list[str], several: Collection[str]) -> Iterator[str]:
-    """Write each flag of ``several`` before every value that follows it.
-
-    Raises:
-        click.BadOptionUsage: no value follows one.
-    """
-    flag = None
-    for word, following in zip(words, [*words[1:], "-"], strict=False):
-        if word in several:
-            flag = word
-            if following.startswith("-"):
-                raise click.BadOptionUsage(flag, f"Option {flag!r} requires an argument.")
-        elif word.startswith("-"):
-            flag, several = None, () if word == "--" else several  # what follows -- are no flags
-            yield word
-        else:
-            yield from (flag, word) if flag else (word,)

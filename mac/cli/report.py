@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mac.cli.options import PATH, Group, paths, planned, runs_page, svg
+from mac.cli.groups import Group
+from mac.cli.options import PATH, paths, planned, runs_page, svg
 
 if TYPE_CHECKING:  # imported where it is used: help must not wait for pydantic
     from mac.plan import Plan

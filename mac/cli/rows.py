@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from mac.cli import data, masks, report, runs, training
-from mac.cli.options import PATH, config_dir, max_unusable, on_machine, paths, scale, workers
+from mac.cli.options import PATH, config_dir, max_unusable, on_machine, overrides, paths, scale, workers
 
 if TYPE_CHECKING:  # imported where it is used: help must not wait for pydantic
     from mac.config import StoreConfig
+    from mac.overrides import Overrides
     from mac.plan import Plan
 
 COMMANDS = {"masks": masks.check, "pretrain": training.pretrain, "finetune": training.finetune, "probe": training.probe}
@@ -22,7 +23,8 @@ COMMANDS = {"masks": masks.check, "pretrain": training.pretrain, "finetune": tra
 @training.theme.command()
 @scale
 @config_dir
-@click.option("--rows", "names", multiple=True, required=True, metavar="TABLE: ROW", help="E.g. 'T4: Cross-entropy'.")
+@click.option("--rows", "names", multiple=True, metavar="TABLE: ROW", help="E.g. 'T4: Cross-entropy'.")
+@overrides
 @click.option("--seeds", type=int, multiple=True, help="Only these seeds.")
 @click.option("--data-root", type=PATH, required=True, help="Folder of the data sets' folders.")
 @workers
@@ -30,8 +32,8 @@ COMMANDS = {"masks": masks.check, "pretrain": training.pretrain, "finetune": tra
 @paths("results", "out")
 @on_machine
 @click.pass_context
-def rows(ctx: click.Context, paths: SimpleNamespace, data_root: Path, **others: object) -> None:
-    """Run rows of a scale in one go, without Snakemake, MLflow or a network.
+def rows(ctx: click.Context, paths: SimpleNamespace, data_root: Path, overrides: "Overrides", **others: object) -> None:
+    """Run rows of a scale, or rows made with --set and --sweep, in one go, without Snakemake, MLflow or a network.
 
     What is missing is indexed, extracted, pretrained, finetuned, tested and probed; the small files are kept beside the
     report. If it was interrupted, the same command continues. Its results have the same ids and places as those of the
@@ -49,8 +51,11 @@ def rows(ctx: click.Context, paths: SimpleNamespace, data_root: Path, **others: 
             flush=True,
         )
 
-    plan = planning.load(ctx.params["config_dir"], ctx.params["scale"])
-    chosen = _choose(plan, ctx.params["names"], ctx.params["seeds"], paths.results)
+    plan = planning.load(ctx.params["config_dir"], ctx.params["scale"], overrides)
+    made = [f"{name}: {row.label}" for name in overrides.names for row in plan.tables[name].rows]
+    if not (names := (*ctx.params["names"], *made)):
+        raise click.UsageError("Give --rows, --set or --sweep.")
+    chosen = _choose(plan, names, ctx.params["seeds"], paths.results)
     run(runs.resolve)
     finetunings = [plan.finetunings[i].config for i in chosen]
     trained = [plan.pretrainings[config.pretrain_id].config for config in finetunings if config.pretrain_id]

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mac.cli.options import PATH, Group, config_dir, paths, planned, runs_page, scale, scales, tracking_uri
+from mac.cli.groups import Group
+from mac.cli.options import PATH, config_dir, overrides, paths, planned, runs_page, scale, scales, tracking_uri
 from mac.runtime.atomic import write_json
 
 if TYPE_CHECKING:  # imported where it is used: help must not wait for pydantic
+    from mac.overrides import Overrides
     from mac.plan import Plan
 
 theme = Group("runs", help="Runs")
@@ -22,6 +24,7 @@ settings = click.option("--settings", type=PATH, metavar="FILE", help="The user'
 @theme.command()
 @scale
 @config_dir
+@overrides
 @click.option("--results", type=PATH, help="Results folder: what is done there is subtracted, its speed is used.")
 @click.option("--device", help="Only the devices with this in their name.")
 @click.option("--gpus-per-run", type=click.IntRange(min=1), default=1, help="Devices that share each training.")
@@ -35,6 +38,7 @@ def plan(
     gpus_per_run: int,
     json: bool,
     settings: Path | None,
+    overrides: "Overrides",
 ) -> None:
     """Show what a scale trains, which rows share each training, and what it will cost.
 
@@ -46,7 +50,7 @@ def plan(
 
     if settings and not results:
         results = Path(user.load(settings).results)
-    costs = text.reckon(config_dir, scale, results, device, gpus_per_run)
+    costs = text.reckon(config_dir, scale, results, device, gpus_per_run, overrides)
     print(text.write_json(costs) if json else text.write(costs))
 
 
@@ -127,15 +131,17 @@ def _megabytes(size: int) -> str:
 @theme.command()
 @scale
 @config_dir
+@overrides
 @paths("results")
 @tracking_uri
-def preflight(scale: str, config_dir: Path, paths: SimpleNamespace, tracking_uri: str) -> None:
+def preflight(scale: str, config_dir: Path, paths: SimpleNamespace, tracking_uri: str, overrides: "Overrides") -> None:
     """Check that runs can be tracked, before work starts; say if the store lacks what was recorded before."""
     from mac.tracking import store
 
     client, before = store.connect(tracking_uri), list((paths.results / "tracking").glob("*/*.json"))
     if before and store.is_empty(client):
-        of = f"--scale {scale} --config-dir {quote(str(config_dir))} --results {quote(str(paths.results))}"
+        words = ["--scale", scale, "--config-dir", str(config_dir), *overrides.words(), "--results", str(paths.results)]
+        of = " ".join(map(quote, words))
         print(
             f"{store.bare(tracking_uri)}: it holds no runs, but {len(before)} were recorded before. To bring them back:"
             f"\n  python -m mac track sync {of} --tracking-uri ADDRESS",

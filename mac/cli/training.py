@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mac.cli.options import BOXES, Attempt, Group, Machine, config_of, on_machine, paths, resumable
+from mac.cli.groups import Group
+from mac.cli.options import BOXES, Attempt, Machine, config_of, on_machine, paths, resumable
 from mac.runtime.atomic import place, write_json
 
 if TYPE_CHECKING:  # imported where it is used: help must not wait for torch

@@ -11,6 +11,7 @@ from tabulate import tabulate
 
 from mac import plan as planning
 from mac.costs import estimate, throughput
+from mac.overrides import NO_OVERRIDES, Overrides
 from mac.validation import ConfigError
 
 STAGES = {"pretrain": "pretraining", "finetune": "finetuning", "test": "testing", "probe": "probing"}
@@ -37,7 +38,12 @@ def write(costs: Costs) -> str:
 
 
 def reckon(
-    config_dir: Path, scale: str, results: Path | None = None, device: str | None = None, gpus_per_run: int = 1
+    config_dir: Path,
+    scale: str,
+    results: Path | None = None,
+    device: str | None = None,
+    gpus_per_run: int = 1,
+    overrides: Overrides = NO_OVERRIDES,
 ) -> Costs:
     """Estimate a scale's costs.
 
@@ -47,11 +53,12 @@ def reckon(
         results: results folder; what is done there is subtracted, and the speed of its runs is used.
         device: only the devices with this in their name.
         gpus_per_run: devices that share each training, at least 1.
+        overrides: rows from the command line, in addition.
 
     Raises:
         ConfigError: a file of the configuration is wrong, or nothing is known of the device asked for.
     """
-    plan = planning.load(config_dir, scale)
+    plan = planning.load(config_dir, scale, overrides)
     results = results or estimate.NOWHERE
     path = config_dir / "throughput.yaml"
     listed = throughput.load(path)

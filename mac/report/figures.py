@@ -1,9 +1,9 @@
-"""Pictures: the efficiency curve, learning curves, the mask sweep's foreground, confusions, lengths of videos.
+"""Pictures: the efficiency curve, sweeps, learning curves, the mask sweep's foreground, confusions, lengths of videos.
 
 The same numbers give the same bytes, PNG and SVG alike.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,7 @@ def draw_curve(table: PlannedTable, results: Results, note: str, paths: list[Pat
     Epoch 0 is random initialisation.
     """
     figure, axis = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
-    scores = [(row.epoch, score) for row in table.rows if (score := results.score(row.cells[0]))]
-    scored = pd.DataFrame([{"epoch": epoch} | vars(score) for epoch, score in scores], columns=["epoch", *LIMITS])
-    epochs, tops, lows, highs = scored.to_numpy(dtype=float).T
+    epochs, tops, lows, highs = _scored(table, [row.epoch for row in table.rows], results)
     axis.fill_between(epochs, lows, highs, color=MEASURED, alpha=0.2, linewidth=0)
     axis.plot(epochs, tops, color=MEASURED, marker="o", label="measured, 95 % interval")
     printed = [(row.epoch, row.cells[0].printed) for row in table.rows if row.cells[0].printed is not None]
@@ -47,12 +45,41 @@ def draw_curve(table: PlannedTable, results: Results, note: str, paths: list[Pat
         _line(axis, reference.value, f"{reference.label}: {reference.value:g} (cited)", ":")
     if len(epochs) and epochs[0] == 0:
         _line(axis, tops[0], f"random initialisation: {tops[0]:.1f}", "--")
-    axis.set(xlabel="pretraining epochs (0: random initialisation)", ylabel=f"{table.columns[0]} top-1 [percent]")
     axis.set_xticks(epochs)
-    axis.grid(alpha=0.3, linewidth=0.5)
-    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-    axis.set_title(note, fontsize=7, loc="left", color=REFERENCE)
+    _finish(axis, "pretraining epochs (0: random initialisation)", table, note)
     pictures.save(figure, paths)
+
+
+def draw_sweep(table: PlannedTable, results: Results, note: str, paths: list[Path]) -> None:
+    """Draw accuracy over a swept setting's values with 95 % intervals; those that are no numbers stand side by side."""
+    figure, axis = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
+    values = [row.value for row in table.rows]
+    are_numbers = not any(isinstance(value, str) for value in values)
+    places = values if are_numbers else range(len(values))
+    found = _scored(table, places, results)
+    x, tops, lows, highs = found[:, found[0].argsort()]
+    style = {"color": MEASURED, "marker": "o", "capsize": 3, "linestyle": "-" if are_numbers else "none"}
+    axis.errorbar(x, tops, [tops - lows, highs - tops], label="measured, 95 % interval", **style)
+    if are_numbers and min(values) > 0 and max(values) >= 100 * min(values):
+        axis.set_xscale("log")
+    axis.set_xticks(places, [f"{value:g}" if are_numbers else str(value) for value in values])
+    _finish(axis, table.swept, table, note)
+    pictures.save(figure, paths)
+
+
+def _scored(table: PlannedTable, places: Iterable[float], results: Results) -> np.ndarray:
+    """Place on the horizontal axis, top-1 and its interval of each row that has results, as an array (4, rows)."""
+    scores = [(x, results.score(row.cells[0])) for x, row in zip(places, table.rows, strict=True)]
+    found = [(x, *(getattr(score, name) for name in LIMITS)) for x, score in scores if score]
+    return np.array(found, dtype=float).reshape(-1, 1 + len(LIMITS)).T
+
+
+def _finish(axis: Axes, label: str, table: PlannedTable, note: str) -> None:
+    """Label a picture of a table's numbers."""
+    axis.set(xlabel=label, ylabel=f"{table.columns[0]} top-1 [percent]")
+    axis.grid(alpha=0.3, linewidth=0.5)
+    axis.figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    axis.set_title(note, fontsize=7, loc="left", color=REFERENCE)
 
 
 def _line(axis: Axes, value: float, text: str, style: str) -> None:

@@ -37,17 +37,18 @@ def write_summary(results: Results, out: Path) -> None:
 
 
 def write_table(table: PlannedTable, results: Results, folder: Path, svg: bool = False) -> None:
-    """Write ``FOLDER/TABLE.md``, ``.csv`` and ``.tex``, and a curve's pictures; equal results give equal bytes."""
+    """Write ``FOLDER/TABLE.md``, ``.csv`` and ``.tex``, and a curve's or sweep's pictures; always the same bytes."""
     write_text(folder / f"{table.name}.md", tables.markdown(table, results))
     write_text(folder / f"{table.name}.csv", tables.comma_separated(table, results))
     write_text(folder / f"{table.name}.tex", tables.latex(table, results))
-    if table.is_curve:
+    if table.has_picture:
         from mac import pictures  # matplotlib: only where a picture is drawn
-        from mac.report.figures import draw_curve
+        from mac.report.figures import draw_curve, draw_sweep
 
         kind = "generated figures" if "generated" in data_note(results.plan) else "real video"
         caption = f"scale {results.plan.scale}, {kind}"
-        draw_curve(table, results, caption, pictures.formats(folder / table.name, svg))
+        draw = draw_curve if table.is_curve else draw_sweep
+        draw(table, results, caption, pictures.formats(folder / table.name, svg))
 
 
 def held_out(results: Results) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, PositiveFloat, PositiveInt, field_validato
 
 from mac.config import DatasetConfig, Probability, Strict
 from mac.costs.machine import Settings
+from mac.overrides import Overrides
 from mac.plan import Plan
 from mac.validation import ConfigError, read_yaml, validate, whole_or_auto
 
@@ -60,6 +61,17 @@ class UserConfig(Strict):
     download: bool
     detector_weights: str | None
     svg: bool
+    set: dict[str, Any] = {}  # these two on Snakemake's command line: rows beside those of tables.yaml
+    sweep: dict[str, Any] = {}
+
+    @property
+    def overrides(self) -> Overrides:
+        """Rows from the command line.
+
+        Raises:
+            ConfigError: every value that can't be read.
+        """
+        return Overrides.from_settings(self.set, self.sweep)
 
     @property
     def tracking_store(self) -> str:

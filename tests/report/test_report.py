@@ -6,12 +6,14 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 from made_up import answers, content, parquet, predictions, read, results, run_of
 
-from mac import pictures
+from mac import pictures, plan
 from mac.cli import main
-from mac.report.figures import draw_curve, draw_learning
+from mac.overrides import Overrides
+from mac.report.figures import draw_curve, draw_learning, draw_sweep
 from mac.report.pages import claims_page, page, summary
 from mac.report.reading import from_folder
 from mac.report.results import Results
@@ -148,6 +150,31 @@ def test_the_curve_is_drawn_reproducibly(demo, tmp_path, ending):
     tops = dict.fromkeys(demo.finetunings, 10.0)
     draw_curve(demo.tables["F1"], results(demo, tops), "note", [tmp_path / f"c.{ending}"])
     assert (tmp_path / f"c.{ending}").read_bytes() != first
+
+
+@pytest.mark.parametrize(
+    ("sweep", "places"),
+    [
+        ("pretrain.pretext.k=6,2", {2: 1, 6: 0}),
+        ("pretrain.optimiser.lr=0.01,0.1,1.0", {0.01: 0, 0.1: 1, 1.0: 2}),
+        ("precision=tf32,fp32", {0: 0, 1: 1}),
+    ],
+)
+def test_a_sweep_is_drawn_in_order_with_what_is_there(root, tmp_path, monkeypatch, sweep, places):
+    """``places``: which row stands where on the horizontal axis, from left to right."""
+    planned = plan.load(root / "config", "demo", Overrides.from_words([], [sweep]))
+    table, found, drawn = planned.tables["S1"], read(planned, content(planned)), []
+    monkeypatch.setattr(pictures, "save", lambda figure, paths: drawn.append(figure.axes[0]))
+    for there in (found, read(planned, {})):
+        draw_sweep(table, there, "note", [tmp_path / "a.png"])
+    full, empty = drawn
+    line, _, (bars,) = full.containers[0].lines
+    scores = [found.score(table.rows[row].cells[0]) for row in places.values()]
+    assert np.allclose(line.get_xydata(), list(zip(places, (score.top1 for score in scores), strict=True)))
+    assert np.allclose([bar[:, 1] for bar in bars.get_segments()], [(score.low, score.high) for score in scores])
+    assert len(empty.containers[0].lines[0].get_xdata()) == 0
+    assert full.get_xlabel() == empty.get_xlabel() == sweep.split("=")[0]
+    assert full.get_xscale() == ("log" if 0.01 in places else "linear")
 
 
 def test_special_characters_are_printed_as_they_are():

@@ -24,7 +24,7 @@ include: "functions.smk"
 
 try:
     USER = validate(UserConfig, dict(config))
-    PLAN = planning.load(Path(USER.config_dir), USER.scale)
+    PLAN = planning.load(Path(USER.config_dir), USER.scale, USER.overrides)
     check_gpus_per_run(PLAN, USER.gpus_per_run)
     for setting in ("results", "reports"):
         check_writable(Path(getattr(USER, setting)), setting)
@@ -64,7 +64,7 @@ for stage, names in (("finetune", ["metrics.json", "classifier.safetensors"]), (
 # Parts of shell commands.
 AT = quoted(RESULTS)
 CONFIG_DIR = f"--config-dir {quoted(USER.config_dir)}"
-SCALE = f"--scale {USER.scale} {CONFIG_DIR}"
+SCALE = " ".join([f"--scale {USER.scale} {CONFIG_DIR}", *map(quoted, USER.overrides.words())])
 TRACK = f"{SCALE} --results {AT}"
 RUNS_PAGE = f"--runs-page {quoted(USER.runs_page)}" if USER.runs_page else ""
 REPORT = f"{SCALE} --results {AT} --out {quoted(REPORTS)} {RUNS_PAGE}"

@@ -1,6 +1,6 @@
 # What `all` asks for: the report's files, and the results and receipts of every run.
 
-CURVES = [name for name, table in PLAN.tables.items() if table.is_curve]
+CURVES = [name for name, table in PLAN.tables.items() if table.has_picture]
 TABLES = [name for name in PLAN.tables if name not in CURVES]
 NUMBERS = ["md", "csv", "tex"]
 LEARNING_CURVES = expand(f"{REPORTS}/figures/learning_{{table}}.{{format}}", table=PLAN.tables, format=PICTURES)
