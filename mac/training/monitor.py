@@ -132,16 +132,16 @@ class Monitor:
         self._folder.warn(name, f"{detail} at epoch {position.epoch}", position.epoch, position.step)
 
 
-def at_chance(scores: dict[str, float], clips: int) -> str | None:
-    """Say that a pretext is not learned: guessing gets as many held-out clips right with a probability above 2.5 %.
+def at_chance(scores: dict[str, float], videos: int) -> str | None:
+    """Say that a pretext is not learned: guessing gets as many held-out videos right with a probability above 2.5 %.
 
     Args:
         scores: held-out ``pretext_top1_held_out`` and ``pretext_chance`` [percent]; without them nothing is said.
-        clips: how many were scored.
+        videos: how many were scored.
     """
     if not {"pretext_top1_held_out", "pretext_chance"} <= scores.keys():
         return None
     top1, chance = scores["pretext_top1_held_out"], scores["pretext_chance"]
-    if bdtrc(round(top1 / 100 * clips) - 1, clips, chance / 100) <= 0.025:
+    if bdtrc(round(top1 / 100 * videos) - 1, videos, chance / 100) <= 0.025:
         return None
-    return f"{top1:.1f} % of {clips} held-out clips, chance {chance:.1f} %,"
+    return f"{top1:.1f} % of {videos} held-out videos, chance {chance:.1f} %,"

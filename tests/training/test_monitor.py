@@ -197,7 +197,7 @@ def test_a_pretext_is_at_chance_while_guessing_does_as_well(clips, chance):
     for right in range(min(clips + 1, 400)):
         found = at_chance({"pretext_top1_held_out": 100 * right / clips, "pretext_chance": chance}, clips)
         assert (found is not None) == (math.fsum(likely[right:]) > 0.025), right
-    assert f"of {clips} held-out clips" in at_chance({"pretext_top1_held_out": 0.0, "pretext_chance": chance}, clips)
+    assert f"of {clips} held-out videos" in at_chance({"pretext_top1_held_out": 0.0, "pretext_chance": chance}, clips)
 
 
 def test_without_a_pretext_nothing_is_said_of_it():
