@@ -104,12 +104,21 @@ def train(kind, settings, device, between=lambda: None, after=lambda: None):
 
 
 def run_pretraining(
-    config, store, folder, workers=0, save_every=600.0, is_stopping=lambda: False, world=ALONE, device=CPU
+    config,
+    store,
+    folder,
+    workers=0,
+    save_every=600.0,
+    is_stopping=lambda: False,
+    world=ALONE,
+    device=CPU,
+    monitor_epochs=0,
 ):
     """Train all epochs in one segment whose files lie in a folder."""
     running = RunFolder(folder / "running", config.identify(), save_every, is_stopping, world)
     outputs = pretrain.Outputs(folder / "b.safetensors", folder / "s.pt", folder / "j.jsonl")
-    final = pretrain.run(config, store, config.optimiser.epochs, None, outputs, running, device, workers, world=world)
+    until, how = config.optimiser.epochs, {"world": world, "monitor_epochs": monitor_epochs}
+    final = pretrain.run(config, store, until, None, outputs, running, device, workers, **how)
     running.discard()
     return final
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mac.cli.groups import Group
-from mac.cli.options import BOXES, Attempt, Machine, config_of, on_machine, paths, resumable
+from mac.cli.options import BOXES, Attempt, Machine, WholeOrAuto, config_of, on_machine, paths, resumable
 from mac.runtime.atomic import place, write_json
 
 if TYPE_CHECKING:  # imported where it is used: help must not wait for torch
@@ -93,9 +93,22 @@ def _write_metrics(
 @config_of("pretrain")
 @paths("store", "backbone", "state", "journal", "metrics", boxes=BOXES, previous="State to continue from.")
 @click.option("--until", type=int, required=True, metavar="EPOCH", help="Epoch to train up to.")
+@click.option(
+    "--monitor-epochs",
+    type=WholeOrAuto(0, None),
+    help="Epochs between two looks at features and pretext; 0: none (default and auto: as often as takes 2 % of the"
+    " time).",
+)
 @resumable
 @on_machine
-def pretrain(config: "PretrainConfig", paths: SimpleNamespace, until: int, attempt: Attempt, machine: Machine) -> None:
+def pretrain(
+    config: "PretrainConfig",
+    paths: SimpleNamespace,
+    until: int,
+    monitor_epochs: int | None,
+    attempt: Attempt,
+    machine: Machine,
+) -> None:
     """Pretrain up to an epoch, from nothing or from an earlier epoch's state."""
     if _is_launched(attempt.processes):
         return
@@ -106,7 +119,8 @@ def pretrain(config: "PretrainConfig", paths: SimpleNamespace, until: int, attem
     with _start(config, method_of(config).trained_views, paths, attempt, machine) as job:
         began = time.monotonic()
         outputs = pretrain.Outputs(paths.backbone, paths.state, paths.journal)
-        final = pretrain.run(config, until=until, previous=paths.previous, outputs=outputs, **vars(job))
+        how = {"until": until, "previous": paths.previous, "outputs": outputs, "monitor_epochs": monitor_epochs}
+        final = pretrain.run(config, **how, **vars(job))
         if job.world.is_first:
             took = {"seconds": round(time.monotonic() - began, 1)}
             write_json(paths.metrics, {"pretrain_id": config.identify()} | final | took | job.facts)

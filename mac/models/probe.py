@@ -1,4 +1,4 @@
-"""Two measures of frozen features: a linear classifier, and retrieval of the nearest training videos."""
+"""Measures of frozen features: a linear classifier, retrieval of and votes by the nearest training videos, collapse."""
 
 import numpy as np
 import torch
@@ -105,3 +105,44 @@ def first_matches(
         match = gallery_labels[order] == labels[:, None]
         ranks.append(torch.where(match.any(1), match.int().argmax(1) + 1, len(gallery) + 1))
     return torch.cat(ranks)
+
+
+def vote(
+    queries: torch.Tensor, gallery: torch.Tensor, gallery_labels: torch.Tensor, k: int, temperature: float
+) -> torch.Tensor:
+    """Classify queries by their k nearest gallery videos, each of whose votes weighs exp(cosine / temperature).
+
+    Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", CVPR 2018, equation 3.4.
+
+    Args:
+        queries: features (Q, D).
+        gallery: features (N, D); of a smaller gallery than k all vote.
+        gallery_labels: (N,), class indices.
+        k: voters.
+        temperature: > 0.
+
+    Returns:
+        int64 (Q,) class indices; of equal sums the smallest index.
+    """
+    near = F.normalize(queries.double(), dim=1) @ F.normalize(gallery.double(), dim=1).T
+    cosines, voters = near.topk(min(k, len(gallery)), dim=1)
+    votes = torch.zeros(len(queries), int(gallery_labels.max()) + 1, dtype=torch.float64)
+    return votes.scatter_add_(1, gallery_labels[voters], (cosines / temperature).exp()).argmax(1)
+
+
+def effective_rank(features: torch.Tensor) -> float:
+    """Exponential of the entropy of the singular values of features (N, D), divided by their sum: 1 … min(N, D).
+
+    RankMe: Garrido et al., ICML 2023. Features that are all zero have rank 1.
+    """
+    values = torch.linalg.svdvals(features.double())
+    shares = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
+    return float(torch.special.entr(shares).sum().exp())
+
+
+def spread(features: torch.Tensor) -> float:
+    """√D times the mean standard deviation of a channel of features (N, D), each divided by its norm.
+
+    1 where they point in all directions alike, 0 where all are the same. Chen and He, CVPR 2021, figure 2.
+    """
+    return float(F.normalize(features.double(), dim=1).std(0, correction=0).mean()) * features.shape[1] ** 0.5

@@ -68,6 +68,16 @@ def held_out(results: Results) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["run", "used_by", "epoch", "value", "text", "chance"])
 
 
+def warnings(results: Results) -> list[dict[str, Any]]:
+    """List what pretrainings warned of: ``run``, ``used_by``, ``epoch`` (of the checkpoint) and ``text``."""
+    return [
+        {"run": run_id, "used_by": "; ".join(planned.used_by), "epoch": epoch, "text": text}
+        for run_id, planned in results.plan.pretrainings.items()
+        for epoch in sorted(planned.epochs)
+        for text in results.metrics["pretrain"].get((run_id, epoch), {}).get("warnings", [])
+    ]
+
+
 def summary(results: Results) -> str:
     """Write everything of a scale on one page (Markdown); open cells are marked pending."""
     pretext = held_out(results)
@@ -79,6 +89,7 @@ def summary(results: Results) -> str:
         cells=tables.cells,
         rows=tables.rows,
         pretext=pretext.assign(run=pretext["run"].map(results.link))[list(PRETEXT)].rename(columns=PRETEXT),
+        warnings=warnings(results),
         probes=probe_rows(probe_lines(results), results),
         orders=_orders(results),
         **_claims(judge(results)),
@@ -141,6 +152,7 @@ def page(results: Results, folder: Path, root: Path, ledger: str) -> str:
         records=_records,
         gradcam=_gradcam(folder / "figures" / "gradcam.json"),
         pretext=_records(held_out(results)),
+        warnings=warnings(results),
         probes=probe_lines(results),
         recalls=RETRIEVAL_KS,
         score_text=score_text,

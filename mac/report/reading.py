@@ -172,6 +172,9 @@ def _problem(content: Any, wanted: Sequence[str], expected: dict[str, Any]) -> s
     are_numbers = all(type(value) in (int, float) and math.isfinite(value) for value in numbers)
     if not are_numbers or not all(isinstance(text, str) for text in texts):
         return f": {', '.join(NUMBERS)} must be numbers, {', '.join(TEXTS)} text"
+    warnings = content.get("warnings", [])
+    if not isinstance(warnings, list) or not all(isinstance(text, str) for text in warnings):
+        return ": warnings must be a list of texts"
     for fact, value in expected.items():
         if content.get(fact, value) != value:
             return f" is another run's: {fact} {content[fact]}, not {value}"

@@ -56,6 +56,7 @@ class UserConfig(Strict):
     training_memory: Annotated[Any, BeforeValidator(partial(whole_or_auto, least=1))]
     training_minutes: PositiveInt
     save_minutes: PositiveFloat
+    monitor_epochs: Annotated[Any, BeforeValidator(partial(whole_or_auto, least=0))]
     max_unusable: Annotated[dict[str, Probability], BeforeValidator(_numbers)]
     videos_per_job: PositiveInt
     download: bool

@@ -1,6 +1,5 @@
 """Pretraining: one segment, from a checkpoint epoch (or nothing) to the next."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,14 +11,14 @@ from mac.config import PretrainConfig
 from mac.data.store import FrameStore, StoreError
 from mac.methods import method_of
 from mac.methods.learner import Learner
-from mac.methods.method import HELD_OUT, Method
+from mac.methods.method import Method
 from mac.training import batches, checkpoint, trainer
-from mac.training.batches import Batch
 from mac.training.distributed import ALONE, World
+from mac.training.evaluation import held_out_scores
 from mac.training.loop import Loop
+from mac.training.monitor import Monitor, at_chance
 from mac.training.processor import describe
 from mac.training.run_folder import RunFolder
-from mac.training.transfer import send
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ def run(
     loader_workers: int = 0,
     facts: dict[str, str] | None = None,
     world: World = ALONE,
+    monitor_epochs: int | None = 0,
 ) -> dict[str, object]:
     """Train from the previous checkpoint's epoch to epoch ``until``, both of the schedule's ``epochs``.
 
@@ -56,9 +56,11 @@ def run(
         loader_workers: reading processes.
         facts: provenance to put into the journal (git commit, …).
         world: the processes that train it; all call this, the first writes.
+        monitor_epochs: epochs between two looks at its features (:class:`mac.training.monitor.Monitor`); 0: none.
 
     Returns:
-        ``epoch``, ``index_digest``, ``device``, and the held-out scores with the chance level of the pretext [percent].
+        ``epoch``, ``index_digest``, ``device``, the held-out scores with the chance level of the pretext [percent], and
+        ``warnings``, texts.
 
     Raises:
         mac.training.loop.NotFiniteError: the loss diverged.
@@ -79,9 +81,14 @@ def run(
         pinned=device.type == "cuda",
     )
     begin = partial(_continue_segment, previous, run_id, store.digest)
-    loop = trainer.train("pretrain", config, learner, store, train, until, read, folder, device, facts, world, begin)
-    held_out = _held_out(learner, read, test, size, folder, device, world)
+    monitor = Monitor(learner, store, train, test, partial(read, workers=0), folder, monitor_epochs)
+    loop = trainer.train(
+        "pretrain", config, learner, store, train, until, read, folder, device, facts, world, begin, monitor.look
+    )
+    held_out = held_out_scores(learner, read, test, size, folder.leave_if_asked)
     folder.write("metrics", epoch=until, step=loop.position.step, **held_out)
+    if until == config.optimiser.epochs and (why := at_chance(held_out | learner.chance, len(test))):
+        folder.warn("pretext still at chance", f"{why} after {loop.position.step} steps", until, loop.position.step)
     folder.write("end", epoch=until, final=held_out)
     if world.is_first:
         checkpoint.save_weights(outputs.backbone, learner.backbone, {"pretrain_id": run_id, "epoch": str(until)})
@@ -93,6 +100,7 @@ def run(
         "epoch": until,
         **held_out,
         **learner.chance,
+        "warnings": world.collect(folder.warnings)[0],
         "index_digest": store.digest,
         "device": describe(device, world.size),
     }
@@ -125,25 +133,3 @@ def _continue_segment(path: Path | None, run_id: str, digest: str, loop: Loop) -
         )
     position = {"epoch": state["epoch"], "step": state["step"]}
     loop.restore({"position": position, "learner": state["learner"], "optimiser": state["optimiser"]})
-
-
-def _held_out(
-    learner: torch.nn.Module,
-    read: Callable[[batches.Plan], Iterator[Batch]],
-    videos: np.ndarray,
-    size: int,
-    folder: RunFolder,
-    device: torch.device,
-    world: World,
-) -> dict[str, float]:
-    """Average the learner's held-out scores over the split's test videos."""
-    learner.eval()
-    found: dict[str, list[torch.Tensor]] = {}
-    for batch in read(batches.of_one_epoch(HELD_OUT, batches.in_turn(world.share(videos), size))):
-        folder.leave_if_asked()
-        drawn = send(learner.draw(batch.videos, HELD_OUT), device)
-        for name, values in learner.held_out(batch.to(device), drawn).items():
-            found.setdefault(name, []).append(values)
-    parts = world.collect({name: torch.cat(values).cpu() for name, values in found.items()})
-    names = dict.fromkeys(name for part in parts for name in part)
-    return {name: float(torch.cat([part[name] for part in parts if name in part]).mean()) for name in names}

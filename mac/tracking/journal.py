@@ -10,8 +10,8 @@ from typing import Any
 class Journal:
     """Writes events; a line is complete or absent.
 
-    Events: ``start`` (what runs where), ``metrics`` (values at an epoch), ``saved`` (a snapshot covers all before it),
-    ``continued``, ``end`` (final metrics). Each has ``time``, seconds since 1970.
+    Events: ``start`` (what runs where), ``metrics`` (values at an epoch), ``warning`` (its name and details), ``saved``
+    (a snapshot covers all before it), ``continued``, ``end`` (final metrics). Each has ``time``, seconds since 1970.
     """
 
     def __init__(self, path: Path, keep: int = 0) -> None:

@@ -1,6 +1,9 @@
-"""Tests on whole videos: clips spread evenly over each, scaled, cut from the centre, outputs averaged (method §3)."""
+"""Tests on whole videos (method §3): clips spread evenly over each, scaled, cut from the centre, outputs averaged.
 
-from collections.abc import Callable
+And the score of a pretext on videos that were not trained on.
+"""
+
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -12,7 +15,9 @@ from mac.augment.colour import normalise
 from mac.augment.spatial import centre_crops, crop
 from mac.data.clips import test_frames
 from mac.data.store import FrameStore
+from mac.methods.method import HELD_OUT
 from mac.training import batches
+from mac.training.batches import Batch
 from mac.training.processor import autocast
 from mac.training.transfer import send
 
@@ -64,6 +69,37 @@ def mean_outputs(
 def _all_clips(num_frames: int, e: Any, lengths: np.ndarray, _: int | str, videos: np.ndarray) -> np.ndarray:
     """Frame numbers (B, num_clips·T) of all test clips, one after the other; ``e`` is the section ``evaluate``."""
     return test_frames(lengths, num_frames, e.stride, e.num_clips, e.positions).reshape(len(videos), -1)
+
+
+@torch.no_grad()
+def held_out_scores(
+    learner: Any,
+    read: Callable[[batches.Plan], Iterator[Batch]],
+    videos: np.ndarray,
+    size: int,
+    before_batch: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
+    """Average the held-out scores of a :class:`mac.methods.learner.Learner` over videos (N,).
+
+    All its processes call this, and get the same; the learner is left in evaluation mode.
+
+    Args:
+        learner: of the pretraining.
+        read: reads planned batches.
+        videos: of the store.
+        size: videos of a batch.
+        before_batch: called before each batch; may raise to leave.
+    """
+    learner.eval()
+    found: dict[str, list[torch.Tensor]] = {}
+    for batch in read(batches.of_one_epoch(HELD_OUT, batches.in_turn(learner.world.share(videos), size))):
+        before_batch()
+        drawn = send(learner.draw(batch.videos, HELD_OUT), learner.device)
+        for name, values in learner.held_out(batch.to(learner.device), drawn).items():
+            found.setdefault(name, []).append(values)
+    parts = learner.world.collect({name: torch.cat(values).cpu() for name, values in found.items()})
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: float(torch.cat([part[name] for part in parts if name in part]).mean()) for name in names}
 
 
 def table_of(store: FrameStore, videos: np.ndarray, predicted: np.ndarray, **more: Any) -> pd.DataFrame:

@@ -108,6 +108,7 @@ class Loop:
         until: int,
         order: Callable[[int], list[np.ndarray]],
         read: Callable[[batches.Plan], Generator[Batch]],
+        after_epoch: Callable[[Position], None] = lambda position: None,
     ) -> None:
         """Train up to an epoch, from wherever the position is.
 
@@ -115,6 +116,8 @@ class Loop:
             until: epoch to end at.
             order: gives the batches (videos) of an epoch.
             read: reads all batches of the training, in order, until it is closed.
+            after_epoch: called at the end of each epoch, before its snapshot; it may leave the learner in evaluation
+                mode, and must change nothing else of the training.
 
         Raises:
             NotFiniteError: the loss diverged.
@@ -122,7 +125,7 @@ class Loop:
             mac.training.run_folder.Interrupted: the run was asked to leave, and has saved itself.
         """
         with closing(read(self._remaining(until, order))) as found:  # the reading processes end with it
-            self._train(until, order, found)
+            self._train(until, order, found, after_epoch)
         self.folder.remember(self.state)
 
     def _remaining(self, until: int, order: Callable[[int], list[np.ndarray]]) -> batches.Plan:
@@ -132,7 +135,13 @@ class Loop:
             for batch in order(epoch)[done if epoch == begun else 0 :]:
                 yield epoch, self.world.equal_share(batch)
 
-    def _train(self, until: int, order: Callable[[int], list[np.ndarray]], found: Iterator[Batch]) -> None:
+    def _train(
+        self,
+        until: int,
+        order: Callable[[int], list[np.ndarray]],
+        found: Iterator[Batch],
+        after_epoch: Callable[[Position], None],
+    ) -> None:
         while self.position.epoch < until:
             epoch, count = self.position.epoch, len(order(self.position.epoch))
             self.learner.train()
@@ -152,6 +161,7 @@ class Loop:
             use = self._usage.read()
             self.folder.write("metrics", epoch=epoch + 1, step=p.step, lr=lr, clips_per_second=speed, **means, **use)
             self.position = Position(epoch=epoch + 1, step=p.step, last_loss=p.last_loss)
+            after_epoch(self.position)
             self._keep(at_end_of_epoch=True)
 
     def _keep(self, at_end_of_epoch: bool) -> None:

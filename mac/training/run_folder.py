@@ -3,13 +3,14 @@
 import errno
 import fcntl
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from mac.runtime.atomic import place
-from mac.tracking.journal import Journal
+from mac.tracking.journal import Journal, read
 from mac.training.checkpoint import CheckpointError
 from mac.training.distributed import ALONE, World
 from mac.training.snapshots import Snapshots
@@ -81,6 +82,18 @@ class RunFolder:
         """Append an event to the run's journal."""
         if self._journal:
             self._journal.write(event, **values)
+
+    def warn(self, name: str, detail: str, epoch: int, step: int) -> None:
+        """Write a warning into the run's journal and its log."""
+        self.write("warning", epoch=epoch, step=step, name=name, detail=detail)
+        if self._journal:
+            print(f"warning: {name}: {detail}", file=sys.stderr, flush=True)
+
+    @property
+    def warnings(self) -> list[str]:
+        """The run's warnings so far, of each name the newest; only the process that writes knows them."""
+        events = read(self._journal.path) if self._journal else []
+        return list({e["name"]: f"{e['name']}: {e['detail']}" for e in events if e["event"] == "warning"}.values())
 
     def is_due(self, at_end_of_epoch: bool) -> bool:
         """Whether to save now: the run was asked to leave, or the last snapshot has grown old.

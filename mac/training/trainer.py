@@ -11,7 +11,7 @@ from mac.data.store import FrameStore
 from mac.training import batches
 from mac.training.batches import Batch
 from mac.training.distributed import World
-from mac.training.loop import Loop
+from mac.training.loop import Loop, Position
 from mac.training.processor import describe
 from mac.training.run_folder import RunFolder
 
@@ -66,11 +66,12 @@ def train(
     facts: dict[str, str] | None,
     world: World,
     begin: Callable[[Loop], None] = lambda loop: None,
+    after_epoch: Callable[[Position], None] = lambda position: None,
 ) -> Loop:
     """Train on ``videos`` (N,) as the stage's configuration says, from the folder's newest snapshot if there is one.
 
-    ``learner`` and ``read`` are those of :class:`mac.training.loop.Loop`; ``begin`` prepares the loop where there is no
-    snapshot. Returns the loop at the end of its training.
+    ``learner``, ``read`` and ``after_epoch`` are those of :class:`mac.training.loop.Loop`; ``begin`` prepares the loop
+    where there is no snapshot. Returns the loop at the end of its training.
 
     Raises:
         mac.training.loop.NotFiniteError: the loss diverged.
@@ -94,5 +95,9 @@ def train(
             videos=len(videos),
             facts=facts or {},
         )
-    loop.train(until, lambda epoch: batches.epoch_order(videos, o.batch_size, (config.seed, "order", epoch)), read)
+
+    def order(epoch: int) -> list[np.ndarray]:
+        return batches.epoch_order(videos, o.batch_size, (config.seed, "order", epoch))
+
+    loop.train(until, order, read, after_epoch)
     return loop

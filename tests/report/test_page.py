@@ -7,11 +7,11 @@ import subprocess
 from html import unescape
 
 import pytest
-from made_up import content, run_of
+from made_up import content, read, run_of
 
 from mac.cli import main
 from mac.experiment import merge
-from mac.report.pages import page
+from mac.report.pages import page, summary
 from mac.report.provenance import changes
 from mac.report.reading import from_folder
 from mac.report.results import Results
@@ -143,3 +143,36 @@ def test_a_browser_shows_it_without_an_error_or_a_request(rendered, tmp_path):
     )  # fmt: skip
     assert "CONSOLE" not in run.stderr
     assert int(re.search(r"<title>(\d+)</title>", run.stdout)[1]) > 20  # its script ran: heads became buttons
+
+
+def pretrained(planned, **facts):
+    """What the last epoch of the default row's pretraining left, by key."""
+    run = planned.finetunings[planned.default].config.pretrain_id
+    known = {"seconds": 1.0, "device": "CPU (test)", "commit": "abc", "index_digest": "0"}
+    epoch = max(planned.pretrainings[run].epochs)
+    return run, epoch, {f"pretrain/{run}/epoch_{epoch}.json": {"pretrain_id": run, "epoch": epoch} | known | facts}
+
+
+def test_warnings_of_pretrainings_stand_under_their_pretext(demo, tmp_path):
+    text = "features collapsed: effective rank 1.2, spread <0.001 at epoch 9"
+    run, epoch, found = pretrained(demo, warnings=[text, "another: one"])
+    warned, calm = read(demo, found), read(demo, pretrained(demo, warnings=[])[2])
+    section = page(warned, tmp_path, tmp_path, LEDGER).split('<h2 id="pretext">')[1].split("<h2 ")[0]
+    listed = re.findall("<li>(.*?)</li>", section)
+    assert len(listed) == 2
+    assert f"<code>{run}</code>" in listed[0]
+    assert unescape(listed[0]).endswith(f"epoch {epoch}: {text}")
+    under = summary(warned).split("## Is the pretext task learned?")[1]
+    assert under.count("\nWarning of ") == 2
+    assert f"epoch {epoch}: {text}.\n" in under
+    for before in (calm, read(demo, pretrained(demo)[2])):  # runs of earlier versions say nothing of warnings
+        assert "Warning" not in summary(before)
+        assert "Warnings" not in page(before, tmp_path, tmp_path, LEDGER)
+
+
+@pytest.mark.parametrize("warnings", [3, "text", [1], None])
+def test_damaged_warnings_are_named(demo, warnings):
+    run, epoch, found = pretrained(demo, warnings=warnings)
+    results = read(demo, found)
+    assert "warnings must be a list of texts" in results.problems[f"pretrain/{run}/epoch_{epoch}"]
+    summary(results)

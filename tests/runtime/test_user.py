@@ -91,3 +91,14 @@ def test_the_browser_wants_an_address_or_the_settings(capsys):
         main(["ui"])
     assert exited.value.code == 2
     assert "give --tracking-uri, or --settings config/config.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("epochs", ["auto", 0, 5])
+def test_a_monitor_looks_every_so_many_epochs_or_when_it_is_cheap(settings, epochs):
+    assert user.load(settings(monitor_epochs=epochs)).monitor_epochs == epochs
+
+
+@pytest.mark.parametrize("epochs", ["often", -1, 2.5, None])
+def test_other_distances_are_refused(settings, epochs):
+    with pytest.raises(ConfigError, match=r"monitor_epochs"):
+        user.load(settings(monitor_epochs=epochs))

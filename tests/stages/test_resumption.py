@@ -50,7 +50,7 @@ def run_finetuning(config, store, folder, workers, save_every, is_stopping):
 
 
 STAGES = {
-    "pretrain": (run_pretraining, lambda: experiment(**LENGTHS).pretraining(1, 1)),
+    "pretrain": (partial(run_pretraining, monitor_epochs=1), lambda: experiment(**LENGTHS).pretraining(1, 1)),
     "finetune": (run_finetuning, lambda: experiment(**LENGTHS).finetuning(1, 1, "random")),
 }
 
@@ -238,7 +238,7 @@ def test_a_disk_that_fills_up_while_saving_costs_nothing(frame_store, tmp_path, 
     ballast.unlink()
     running = RunFolder(tmp_path / "running", config.identify())
     outputs = pretrain.Outputs(tmp_path / "b.safetensors", tmp_path / "s.pt", tmp_path / "j.jsonl")
-    pretrain.run(config, frame_store, EPOCHS, None, outputs, running, CPU)
+    pretrain.run(config, frame_store, EPOCHS, None, outputs, running, CPU, monitor_epochs=1)
     assert_equal(results(tmp_path), undisturbed["pretrain"])
 
 
@@ -253,7 +253,7 @@ def test_the_folder_of_another_run_or_of_other_data_is_refused(frame_store, tmp_
 
 def test_a_terminated_command_saves_itself_and_leaves_with_its_own_status(root, frame_store, tmp_path, undisturbed):
     config = STAGES["pretrain"][1]()
-    command = pretrain_command(config, frame_store, tmp_path)
+    command = pretrain_command(config, frame_store, tmp_path, "--monitor-epochs", "1")
     process = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
     written = tmp_path / "running" / "journal.jsonl"
     while not written.exists() or not written.stat().st_size:

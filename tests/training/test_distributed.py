@@ -21,7 +21,7 @@ from mac.methods.learner import Learner
 from mac.models.backbones import resnet
 from mac.stages import finetune, pretrain
 from mac.tracking import journal
-from mac.training import distributed
+from mac.training import distributed, monitor
 from mac.training.distributed import DistributedError, World
 from mac.training.loop import NotFiniteError
 from mac.training.run_folder import Interrupted, RunFolder
@@ -153,7 +153,7 @@ def pretraining(variant):
 
 
 def in_one_of_several(config, store, folder, world):
-    return run_pretraining(config, store, folder, world=world)
+    return run_pretraining(config, store, folder, world=world, monitor_epochs=1)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def in_one_of_several(config, store, folder, world):
 def test_a_pretraining_does_not_depend_on_the_number_of_processes(variant, size, frame_store, tmp_path, exact):
     config = pretraining(variant)
     alone, shared = tmp_path / "alone", tmp_path / "shared"
-    expected = run_pretraining(config, frame_store, alone)
+    expected = run_pretraining(config, frame_store, alone, monitor_epochs=1)
     finals = together(size, partial(in_one_of_several, config, frame_store, shared), tmp_path)
     assert all(final == finals[0] for final in finals)
     assert_equal(finals[0] | {"device": ""}, expected | {"device": ""}, rtol=1e-5, atol=1e-5)
@@ -195,7 +195,7 @@ def leave_often(config, store, folder, world):
     while True:
         is_stopping = partial(bool, world.rank == 1 and left < 3)
         try:
-            run_pretraining(config, store, folder, is_stopping=is_stopping, world=world)
+            run_pretraining(config, store, folder, is_stopping=is_stopping, world=world, monitor_epochs=1)
         except Interrupted:
             left += 1
             world.collect(left)  # all have left before one comes back, as when commands end
@@ -212,6 +212,19 @@ def test_processes_leave_and_resume_together_and_end_bit_identical(size, frame_s
     assert together(size, partial(leave_often, config, frame_store, disturbed), tmp_path) == [3] * size
     assert_equal(outcome(disturbed), outcome(undisturbed))
     assert (disturbed / "b.safetensors").read_bytes() == (undisturbed / "b.safetensors").read_bytes()
+
+
+def look_often(config, store, folder, world):
+    """Train, while only the first process finds that it is time to look at every epoch's features."""
+    monitor.SHARE = 1e-9 if world.rank else 1e9
+    run_pretraining(config, store, folder, world=world, monitor_epochs=None)
+
+
+def test_processes_look_when_the_first_one_does(frame_store, tmp_path):
+    config = pretraining("MAC-SC-2")
+    together(2, partial(look_often, config, frame_store, tmp_path), tmp_path)
+    seen = [event["epoch"] for event in journal.read(tmp_path / "j.jsonl") if "monitor/knn_top1" in event]
+    assert seen == [1, 2]
 
 
 def diverge(config, store, folder, world):
@@ -241,7 +254,7 @@ def test_divergence_on_one_process_stops_all(frame_store, tmp_path, monkeypatch)
 @pytest.mark.full
 def test_one_command_starts_the_processes_and_passes_a_stop_on(root, frame_store, tmp_path):
     config = pretraining("MAC-SC-2")
-    command = pretrain_command(config, frame_store, tmp_path, "--processes", "2")
+    command = pretrain_command(config, frame_store, tmp_path, "--processes", "2", "--monitor-epochs", "1")
     process = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
     written = tmp_path / "running" / "journal.jsonl"
     while process.poll() is None and not (written.exists() and written.stat().st_size):

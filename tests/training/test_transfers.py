@@ -4,6 +4,7 @@ What the tests check, they check in processes of their own: the pretend device c
 """
 
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 
 import numpy as np
@@ -13,10 +14,13 @@ from kinds import CPU, KINDS, STEPS, assert_equal, build, experiment, train
 from pretend_device import MixedDevicesError, PretendDevice, to_host
 from torch.utils import backend_registration
 
-from benchmarks.stand_ins import RandomStore
+from benchmarks.stand_ins import NoFolder, RandomStore
 from mac.models import backbones
 from mac.models.cam import class_activation_maps
 from mac.stages import probe
+from mac.training import batches
+from mac.training.loop import Position
+from mac.training.monitor import Monitor
 from mac.training.processor import to_fast_layout
 
 if not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"):
@@ -64,6 +68,31 @@ def looks_alike():
         assert torch.equal(to_host(found), expected)
         pretend.waits.clear()
         assert torch.equal(to_host(explain(pretend.device)), maps)
+
+
+class Kept(NoFolder):
+    """A run folder that keeps what is written."""
+
+    def __init__(self):
+        self.written = []
+
+    def write(self, event, **values):
+        self.written.append(values)
+
+
+def is_seen_alike():
+    """A monitor sees on the device what it sees on a CPU."""
+
+    def look(device):
+        store, _, learner = build("MAC-SC-2", experiment(), device)
+        folder, read = Kept(), partial(batches.read, store, choose=learner.method.frames)
+        Monitor(learner, store, np.arange(8), np.arange(8), read, folder, 1).look(Position(1, step=2))
+        return folder.written
+
+    expected = look(CPU)
+    with PretendDevice() as pretend:
+        assert look(pretend.device) == expected
+    assert {"monitor/effective_rank", "monitor/pretext_top1_held_out"} <= set().union(*expected)
 
 
 def refuses():
@@ -121,6 +150,10 @@ def test_no_device_is_mixed_no_bit_differs_and_a_step_waits_once(kind, trainings
 
 def test_features_and_maps_are_the_cpus_and_the_host_waits_once(apart):
     apart(looks_alike).result()
+
+
+def test_a_monitor_sees_what_it_sees_on_a_cpu(apart):
+    apart(is_seen_alike).result()
 
 
 def test_the_device_finds_what_cuda_refuses_and_counts_every_wait(apart):

@@ -29,4 +29,4 @@ rule pretrain:
         f"{LEASE} python -m mac pretrain {{params.files}} --until {{wildcards.epoch}}"
         " --backbone {output.backbone:q} --state {output.state:q} --journal {output.journal:q}"
         f" --folder {AT}/pretrain/{{wildcards.run_id}}/running_{{wildcards.epoch}}"
-        f" --metrics {{output.metrics:q}} {TRAINING} > {{log:q}} 2>&1"
+        f" --metrics {{output.metrics:q}} {TRAINING} --monitor-epochs {USER.monitor_epochs} > {{log:q}} 2>&1"
