@@ -65,13 +65,13 @@ def row(label="new", **settings):
     return {"rows": [{"label": label, "printed": [None], **settings}], "claims": [], "only": None}
 
 
-def test_a_table_of_no_scale_is_named_and_one_of_another_scale_can_not_be_changed(folder):
+def test_a_table_of_no_scale_is_named_and_one_of_another_scale_can_not_be_left_out(folder):
     path = folder / "tables.yaml"
     tree = read_yaml(path)
     tree["X1"]["scales"] = ["papre"]
     path.write_text(yaml.safe_dump(tree, allow_unicode=True))
     assert "X1: scales: none of ['papre'] — did you mean 'paper'?" in problems(folder)
-    spoil(folder, tables={"X2": {"title": "x"}})
+    spoil(folder, tables={"X2": None})
     assert "tables.X2: belongs to scales ['ucf101-21', 'ucf101-21-cpu'] alone" in problems(folder)
 
 

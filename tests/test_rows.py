@@ -41,7 +41,7 @@ def test_the_workflow_finds_its_results(run, root):
     for name in ROWS:
         table, label = name.split(": ")
         (cell,) = next(r for r in planned.tables[table].rows if r.label == label).cells
-        for finetune_id in cell.finetunes:
+        for finetune_id in cell.runs:
             wanted = [f"results/finetune/{finetune_id}/metrics.json"]
             wanted += [f"results/probe/{planned.finetunings[finetune_id].probe}/metrics.json"]
             assert not {"pretrain", "finetune", "probe", "extract", "mask_check"} & checkout.jobs(*wanted).keys()
