@@ -122,6 +122,89 @@ def test_three_splits_pretrain_on_ucf101_without_each_splits_test_videos_and_on_
         assert {run.config.split for i, run in runs.items() if i not in known} == {2, 3}
 
 
+METHODS = {
+    "random init": None,
+    "Contrast alone": "momentum contrast without masks",
+    "Background erasing": "background erasing",
+    "Clip order": "clip order",
+    "Video cloze": "video cloze",
+    "Pace prediction": "pace prediction",
+    "Pace prediction on MAC's clips": "pace prediction on MAC's clips",
+    "MAC-S-2": "MAC-S-2",
+    "MAC-SC-2": "MAC-SC-2",
+    "Supervised": "supervised pretraining on labels",
+}
+
+
+def test_rivals_are_trained_three_times_each_under_one_recipe(root):
+    planned, found, recipes = plan.load(root / "config", "ucf101-21"), {}, set()
+    for row in planned.tables["X3"].rows:
+        configs = [[planned.tested[i].config for i in cell.runs] for cell in row.cells]
+        assert all([config.seed for config in cell] == [1, 2, 3] for cell in configs)
+        assert len({tuple(config.pretrain_id for config in cell) for cell in configs}) == 1  # all of the same weights
+        starts = [planned.pretrainings[config.pretrain_id].config for config in configs[0] if config.pretrain_id]
+        (found[row.label],) = {start.method for start in starts} or {None}
+        recipes |= {
+            repr((start.optimiser, start.model, start.colour, start.store, start.clip.size)) for start in starts
+        }
+    assert found == METHODS
+    assert len(recipes) == 1
+
+
+def test_a_column_of_probes_plans_the_probes_of_a_rows_weights_and_no_finetuning(folder):
+    """Where only a probe is of a data set, that is indexed and stored as well."""
+    before = plan.load(folder, "paper")
+    probe = {"probe": {"penalties": [1.0], "folds": 5}}
+
+    def change(tables):
+        for row in tables["T8"]["rows"]:
+            row["printed"] *= 3
+        tables["T8"]["columns"] += [
+            {"label": "probe", "measure": "probe", "set": probe},
+            {"label": "nearest", "measure": "recall@1", "set": probe | {"finetune.dataset": "kinetics400"}},
+        ]
+
+    edit(folder / "tables.yaml", change)
+    override(folder, "paper", {"tables": {"T1": None, "F1": None, "F2-F4": None}})
+    after = plan.load(folder, "paper")
+    assert after.finetunings.keys() < before.finetunings.keys()
+    assert after.pretrainings.keys() < before.pretrainings.keys()
+    assert {run.config.store.dataset.name for run in after.probes.values()} == {"ucf101", "kinetics400"}
+    assert len(after.probes) == 6
+    assert "kinetics400" in {dataset.name for dataset in after.datasets.values()}
+    for row in after.tables["T8"].rows:
+        finetuned, probed, nearest = ([after.tested[i].config for i in cell.runs] for cell in row.cells)
+        assert len({(c.pretrain_id, c.epoch) for c in [*finetuned, *probed, *nearest]}) == 1
+    assert (set(after.tables["T8"].finetunes) | set(after.tables["T8"].probes)) <= after.tested.keys()
+    assert len(after.tables["T8"].probes) == 6
+
+
+def test_probe_and_recall_of_the_same_weights_are_one_run(root):
+    planned = plan.load(root / "config", "smoke")
+    for row in planned.tables["X3"].rows:
+        finetuned, _, probed, nearest = row.cells
+        assert probed.runs == nearest.runs == (planned.finetunings[finetuned.runs[0]].probe,)
+        assert planned.probes[probed.runs[0]].used_by.count(f"X3: {row.label}") == 1
+
+
+def test_a_scale_takes_a_table_of_other_scales_by_naming_it(folder):
+    before = plan.load(folder, "paper")
+    assert "X3" not in before.tables
+    override(folder, "paper", {"tables": {"X3": {}}})
+    after = plan.load(folder, "paper")
+    assert list(after.tables) == [*before.tables, "X3"]
+    assert before.pretrainings.keys() < after.pretrainings.keys()
+    assert before.finetunings.keys() < after.finetunings.keys()
+    assert len(after.probes) == 30
+
+
+def test_a_scale_with_kept_results_has_no_row_that_was_never_run(root):
+    for kept in (root / "reports").glob("*/kept"):
+        planned = plan.load(root / "config", kept.parent.name)
+        runs = [f"finetune/{i}" for i in planned.finetunings] + [f"probe/{i}" for i in planned.probes]
+        assert not [run for run in runs if not (kept / run).is_dir()]
+
+
 NEW_ROW = {"label": "λ = 90", "printed": [None], "set": {"pretrain.mask.threshold": 90.0}}
 NEW_TABLE = {
     "title": "Temperature",
