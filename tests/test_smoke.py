@@ -66,7 +66,7 @@ def test_every_table_and_the_curve_are_there_and_full(smoke, planned):
     assert not list(reports.rglob("*.svg"))
     summary = (reports / "README.md").read_text()
     assert "pending" not in summary
-    assert "12 of 12 finetunings done" in summary
+    assert "22 of 22 finetunings done" in summary
 
 
 def test_the_figures_compare_the_default_model_with_the_supervised_one(smoke, planned):
