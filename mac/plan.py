@@ -93,7 +93,7 @@ class _Planner:
         epochs = dict(zip(labels, table.curve.epochs, strict=True)) if table.curve else {}
         for row in table.kept_rows():
             cells = []
-            for column, printed in zip(table.columns, row.printed, strict=True):
+            for column, printed in zip(table.columns, row.printed or [None] * len(table.columns), strict=True):
                 where, runs = f"{self.source}: {self.name}, row {row.label!r}", ()
                 if not row.cited:
                     with collect(self.problems, where):

@@ -25,13 +25,14 @@ class Column(Strict):
 
 
 class Row(Strict):
-    """A row: a label, the printed top-1 of each column [percent], and exactly one of set, default and cited.
+    """A row: a label, the printed number of each column [percent], and exactly one of set, default and cited.
 
-    ``random: true`` finetunes from random weights: no pretraining; it may stand alone or beside ``set``.
+    Without ``printed`` no number is. ``random: true`` finetunes from random weights: no pretraining; it may stand alone
+    or beside ``set``.
     """
 
     label: str
-    printed: list[float | None]
+    printed: list[float | None] | None = None
     set: dict[str, Any] = {}
     default: bool = False
     cited: bool = False
@@ -112,7 +113,7 @@ class Table(Strict):
         if twice := [label for label in labels if labels.count(label) > 1]:
             raise ValueError(f"row {twice[0]!r} stands twice")
         for row in self.all_rows():
-            if len(row.printed) != len(self.columns):
+            if row.printed is not None and len(row.printed) != len(self.columns):
                 raise ValueError(
                     f"row {row.label!r}: {len(row.printed)} printed numbers for {len(self.columns)} columns; use null"
                 )
@@ -129,7 +130,7 @@ class Table(Strict):
         if self.curve:
             return self.curve.rows()
         if self.supervised:
-            return [Row(label=self.supervised.label, printed=[None] * len(self.columns), default=True)]
+            return [Row(label=self.supervised.label, default=True)]
         return list(self.rows)
 
     def labels(self) -> list[str]:

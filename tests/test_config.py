@@ -99,6 +99,7 @@ def test_a_table_of_no_scale_is_named_and_one_of_another_scale_can_not_be_left_o
             {"rows": [{"label": "p", "printed": [1.0, 2.0], "default": True}], "claims": [], "only": None},
             "2 printed numbers for 1 columns",
         ),
+        (row(printed=[], default=True), "0 printed numbers for 1 columns"),
     ],
 )
 def test_a_bad_table_is_named(folder, table, message):
