@@ -1,13 +1,16 @@
 """The plan of each scale: counts, sharing, and what an edit changes."""
 
+import re
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 import yaml
 
 from mac import plan
 from mac.experiment import merge
+from mac.methods import method_of
 from mac.validation import read_yaml
 
 
@@ -196,6 +199,22 @@ def test_a_scale_takes_a_table_of_other_scales_by_naming_it(folder):
     assert before.pretrainings.keys() < after.pretrainings.keys()
     assert before.finetunings.keys() < after.finetunings.keys()
     assert len(after.probes) == 30
+
+
+def test_the_rivals_page_says_how_to_switch_the_table_on_and_which_videos_are_too_short(folder, root):
+    text = (root / "docs" / "rivals.md").read_text(encoding="utf-8")
+    blocks = dict(re.findall(r"```yaml\n# config/scales/(\w+).yaml\n(.*?)```", text, re.DOTALL))
+    for scale, block in blocks.items():
+        override(folder, scale, yaml.safe_load(block))
+    assert counts(plan.load(folder, "paper"))[::2] == (21 + 25, 27 + 57)
+    assert counts(plan.load(folder, "demo"))[::2] == (22 + 2, 27 + 2)
+    starts = [p.config for p in plan.load(folder, "ucf101-21").pretrainings.values() if len(p.config.clip.strides) == 1]
+    shortest = sorted({method_of(config).shortest for config in starts if config.task != "mac"})
+    lengths = pd.read_csv(folder / "subsets" / "ucf101-21.csv")["num_frames"]
+    facts = [f"{len(lengths):,} videos of `ucf101-21`", *(f"{frames}" for frames in shortest)]
+    facts += [" and ".join(str((lengths < frames).sum()) for frames in shortest)]
+    assert shortest == [64, 88]
+    assert all(fact in text for fact in facts)
 
 
 def test_a_scale_with_kept_results_has_no_row_that_was_never_run(root):
