@@ -112,10 +112,9 @@ def _train(run: Callable, plan: "Plan", tested: str, results: Path) -> None:
     """A finetuning and its probe, or a probe, and before them the mask check and the pretraining they start from."""
     from mac.pipeline import configs_of, reads, writes
 
-    configs, own = configs_of(plan), plan.tested[tested].config
-    probe = tested if tested in plan.probes else plan.finetunings[tested].probe
-    wanted = ({"finetune": tested} if tested in plan.finetunings else {}) | ({"probe": probe} if probe else {})
-    todo = {stage: i for stage, i in wanted.items() if not writes(stage, i, results)["metrics"].exists()}
+    configs, own, finetuning = configs_of(plan), plan.tested[tested].config, plan.finetunings.get(tested)
+    wanted = {"finetune": tested, "probe": finetuning.probe} if finetuning else {"probe": tested}
+    todo = {stage: i for stage, i in wanted.items() if i and not writes(stage, i, results)["metrics"].exists()}
 
     def start(stage: str, run_id: str, epoch: int | None = None, **more: object) -> None:
         config, folder = configs[stage][run_id], results / stage / run_id

@@ -30,12 +30,14 @@ class ProbeLine:
 def probe_lines(results: Results) -> list[ProbeLine]:
     """List every row's weights once, in the order of the tables; nothing where the scale asks for no probes."""
     found: dict[tuple[str, ...], tuple[str, dict[str, None]]] = {}
-    finetunings = results.plan.finetunings
+    finetunings, probes = results.plan.finetunings, results.plan.probes
     for table in results.plan.tables.values():
         for label, cell in ((row_label(row), cell) for row in table.rows for cell in row.cells):
-            ids = tuple(finetunings[i].probe if cell.stage == "finetune" else i for i in cell.runs)
+            is_probed = cell.stage == "probe"
+            ids = tuple(i if is_probed else finetunings[i].probe for i in cell.runs)
             if ids and all(ids):
-                found.setdefault(ids, (cell.column, {}))[1][f"{table.name}: {label}"] = None
+                data = probes[ids[0]].config.store.dataset.name if is_probed else cell.column
+                found.setdefault(ids, (data, {}))[1][f"{table.name}: {label}"] = None
     lines = [ProbeLine(list(named), column, ids, *_scores(ids, results)) for ids, (column, named) in found.items()]
     _compare_with_random(lines, results)
     return lines
