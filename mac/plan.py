@@ -45,7 +45,7 @@ def load(folder: Path, scale: str, overrides: Overrides = NO_OVERRIDES) -> Plan:
     with collect(problems, f"{folder}/default.yaml" + (f" with scales/{scale}.yaml" if own else "")):
         default = parse(tree)
     every = read_yaml(folder / "tables.yaml")
-    known = _of_scale(every, scale)
+    known = _of_scale(every, scale, table_overrides)
     for name in table_overrides:
         if name not in known:
             found = f"belongs to scales {every[name]['scales']} alone" if name in every else "no such table"
@@ -75,12 +75,14 @@ def load(folder: Path, scale: str, overrides: Overrides = NO_OVERRIDES) -> Plan:
     return plan
 
 
-def _of_scale(tables: dict, scale: str) -> dict:
-    """Leave out the tables that belong to other scales."""
+def _of_scale(tables: dict, scale: str, overrides: dict) -> dict:
+    """Leave out the tables that belong to other scales, unless this one's file gives something for them."""
     return {
         name: content
         for name, content in tables.items()
-        if not isinstance(content, dict) or scale in (content.get("scales") or [scale])
+        if not isinstance(content, dict)
+        or scale in (content.get("scales") or [scale])
+        or overrides.get(name) is not None
     }
 
 
@@ -98,15 +100,16 @@ class _Planner:
         values = dict(zip(labels, table.sweep.values, strict=True)) if table.sweep else {}
         for row in table.kept_rows():
             cells = []
-            for column, printed in zip(table.columns, row.printed, strict=True):
-                where, finetunes = f"{self.source}: {self.name}, row {row.label!r}", ()
+            for column, printed in zip(table.columns, row.printed or [None] * len(table.columns), strict=True):
+                where, runs = f"{self.source}: {self.name}, row {row.label!r}", ()
                 if not row.cited:
                     with collect(self.problems, where):
-                        finetunes = self._finetunings(row, column, epochs.get(row.label))
-                if finetunes and finetunes in seen:
-                    self.problems.append(f"{where}: trains exactly what row {seen[finetunes]!r} trains; delete one")
-                seen[finetunes] = row.label
-                cells.append(Cell(column.label, printed, finetunes))
+                        runs = self._runs(row, column, epochs.get(row.label))
+                cell = Cell(column.label, printed, runs, column.measure)
+                if runs and (same := seen.get((cell.measure, runs))):
+                    self.problems.append(f"{where}: trains exactly what row {same!r} trains; delete one")
+                seen[cell.measure, runs] = row.label
+                cells.append(cell)
             value = _number_or_text(values[row.label]) if values else None
             rows.append(PlannedRow(row.label, tuple(cells), row.cited, epochs.get(row.label), value))
         columns = tuple(column.label for column in table.columns)
@@ -117,8 +120,8 @@ class _Planner:
     def _experiment(self, overrides: dict) -> Experiment:
         return parse(merge(self.tree, unfold(overrides))) if overrides else self.plan.experiment
 
-    def _finetunings(self, row: Row, column: Column, epoch: int | None) -> tuple[str, ...]:
-        """Plan the finetunings of a cell, and what each of them starts from; their ids."""
+    def _runs(self, row: Row, column: Column, epoch: int | None) -> tuple[str, ...]:
+        """Plan the finetunings or probes of a cell, and what each of them starts from; their ids."""
         curve = self.table.curve
         overrides = row.set | column.set | (curve.set if curve else {})
         if self.table.supervised and self.plan.experiment.supervised_baseline == "weights":
@@ -131,14 +134,18 @@ class _Planner:
                 check_epochs(curve.epochs, experiment.pretrain.optimiser.epochs, "curve.epochs")
             except ValueError as error:
                 raise ConfigError([str(error)]) from None
-        found = {}
+        is_finetuned, found = column.measure == "finetune", {}
+        if not is_finetuned and experiment.probe is None:
+            lacking = f"probe: is null, and column {column.label!r} measures by {column.measure!r}"
+            raise ConfigError([f"{lacking} — give it in the column's `set`, or in the scale: penalties and folds"])
+        plan_run = self._finetune if is_finetuned else self._probe
         for pair in ((seed, split) for seed in experiment.seeds for split in experiment.splits):
             config = experiment.finetuning(*pair, *self._start(experiment, pair, row, epoch))
-            found[self._finetune(experiment, config, f"{self.name}: {row.label}")] = None
+            found[plan_run(experiment, config, f"{self.name}: {row.label}")] = None
         first = next(iter(found))
         if self.table.supervised:
             self.plan.supervised = self.plan.supervised or first
-        elif not (overrides or curve or row.random):
+        elif is_finetuned and not (overrides or curve or row.random):
             self.plan.default = first
         return tuple(found)
 
@@ -176,10 +183,16 @@ class _Planner:
         finetune_id = config.identify()
         planned = self.plan.finetunings.setdefault(finetune_id, Finetuning(config))
         planned.share(use)
-        if probe := experiment.probing(config):
-            planned.probe = probe.identify()
-            self.plan.probes.setdefault(planned.probe, Probing(probe)).share(use)
+        if experiment.probe:
+            planned.probe = self._probe(experiment, config, use)
         return finetune_id
+
+    def _probe(self, experiment: Experiment, config: FinetuneConfig, use: str) -> str:
+        """Plan the probe of the weights that a finetuning would start from; its id."""
+        probe = experiment.probing(config)
+        probe_id = probe.identify()
+        self.plan.probes.setdefault(probe_id, Probing(probe)).share(use)
+        return probe_id
 
 
 def _number_or_text(value: Any) -> float | str:
@@ -206,7 +219,7 @@ def _collect_data(plan: Plan) -> None:
             plan.boxes.setdefault(pretraining.config.boxes.identify(), pretraining.config.boxes)
         if check := pretraining.config.mask_check:
             plan.mask_checks.setdefault(check.identify(), check)
-    for training in [*plan.pretrainings.values(), *plan.finetunings.values()]:
+    for training in [*plan.pretrainings.values(), *plan.tested.values()]:
         store = training.config.store
         plan.stores.setdefault(store.identify(), store)
         plan.datasets.setdefault(store.dataset.identify(), store.dataset)

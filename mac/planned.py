@@ -6,16 +6,25 @@ from typing import Any
 from mac import config as stages
 from mac.claims import Claim
 from mac.experiment import Experiment
-from mac.tables import Reference
+from mac.tables import Measure, Reference
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table: the finetunings (one a seed and split) whose mean it is; none if it is only cited."""
+    """One number of a table: the runs (one a seed and split) whose mean it is; none if it is only cited.
+
+    They are finetunings, or probes where the ``measure`` is of one.
+    """
 
     column: str
     printed: float | None
-    finetunes: tuple[str, ...]
+    runs: tuple[str, ...]
+    measure: Measure = "finetune"
+
+    @property
+    def stage(self) -> str:
+        """The stage of its runs."""
+        return "finetune" if self.measure == "finetune" else "probe"
 
 
 @dataclass(frozen=True)
@@ -55,8 +64,16 @@ class PlannedTable:
     @property
     def finetunes(self) -> tuple[str, ...]:
         """Ids of the finetunings this table needs, those its claims speak of elsewhere included, each once."""
-        rows = [*self.rows, *self.elsewhere]
-        return tuple(dict.fromkeys(i for row in rows for cell in row.cells for i in cell.finetunes))
+        return self._runs("finetune")
+
+    @property
+    def probes(self) -> tuple[str, ...]:
+        """Likewise of the probes that its columns show."""
+        return self._runs("probe")
+
+    def _runs(self, stage: str) -> tuple[str, ...]:
+        cells = (cell for row in [*self.rows, *self.elsewhere] for cell in row.cells if cell.stage == stage)
+        return tuple(dict.fromkeys(i for cell in cells for i in cell.runs))
 
 
 @dataclass
@@ -111,6 +128,11 @@ class Plan:
     mask_checks: dict[str, stages.MaskCheckConfig] = field(default_factory=dict)
     default: str | None = None  # the finetuning of the rows that override nothing, at the first seed and split
     supervised: str | None = None  # likewise of the figures' supervised model
+
+    @property
+    def tested(self) -> dict[str, Finetuning | Probing]:
+        """The runs that test a model, by id: finetunings and probes."""
+        return self.finetunings | self.probes
 
     @property
     def shown_check(self) -> str | None:

@@ -1,7 +1,7 @@
 """``tables.yaml`` as typed data: tables, their rows and columns, printed numbers and claims."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field, model_validator
@@ -10,22 +10,30 @@ from mac.claims import Claim, Operand
 from mac.config import Strict
 from mac.validation import ConfigError, nearest, validate, validate_each
 
+Measure = Literal["finetune", "probe", "recall@1"]
+
 
 class Column(Strict):
-    """A column: a label and what it overrides."""
+    """A column: a label, what it overrides, and what its numbers are.
 
-    label: str
-    set: dict[str, Any] = {}
-
-
-class Row(Strict):
-    """A row: a label, the printed top-1 of each column [percent], and exactly one of set, default and cited.
-
-    ``random: true`` finetunes from random weights: no pretraining; it may stand alone or beside ``set``.
+    ``measure``: top-1 after finetuning, or what the same weights reach without it (docs/probing.md): top-1 of a linear
+    probe, or how often the nearest training video has the test video's class.
     """
 
     label: str
-    printed: list[float | None]
+    set: dict[str, Any] = {}
+    measure: Measure = "finetune"
+
+
+class Row(Strict):
+    """A row: a label, the printed number of each column [percent], and exactly one of set, default and cited.
+
+    Without ``printed`` no number is. ``random: true`` finetunes from random weights: no pretraining; it may stand alone
+    or beside ``set``.
+    """
+
+    label: str
+    printed: list[float | None] | None = None
     set: dict[str, Any] = {}
     default: bool = False
     cited: bool = False
@@ -119,11 +127,14 @@ class Table(Strict):
     def _consistent(self) -> Self:
         if sum([bool(self.rows), *(kind is not None for kind in (self.curve, self.sweep, self.supervised))]) != 1:
             raise ValueError("exactly one of `rows`, `curve`, `sweep` and `supervised` is wanted")
+        if self.columns[0].measure != "finetune":
+            found = f"columns: the first, {self.columns[0].label!r}, measures by {self.columns[0].measure!r}"
+            raise ValueError(f"{found}; put a column with `measure: finetune` first: figures are drawn of it")
         labels = [row.label for row in self.all_rows()]
         if twice := [label for label in labels if labels.count(label) > 1]:
             raise ValueError(f"row {twice[0]!r} stands twice")
         for row in self.all_rows():
-            if len(row.printed) != len(self.columns):
+            if row.printed is not None and len(row.printed) != len(self.columns):
                 raise ValueError(
                     f"row {row.label!r}: {len(row.printed)} printed numbers for {len(self.columns)} columns; use null"
                 )
@@ -142,7 +153,7 @@ class Table(Strict):
         if self.sweep:
             return self.sweep.rows(len(self.columns))
         if self.supervised:
-            return [Row(label=self.supervised.label, printed=[None] * len(self.columns), default=True)]
+            return [Row(label=self.supervised.label, default=True)]
         return list(self.rows)
 
     def labels(self) -> list[str]:
@@ -208,8 +219,9 @@ def _problem(operand: Operand, table: Table, tables: dict[str, Table], named: It
     labels = [row.label for row in tables[name].all_rows()]
     if label not in labels:
         return f"no row {label!r} in {name}{nearest(label, labels)}"
-    missing = {column.label for column in table.columns} - {column.label for column in tables[name].columns}
-    return f"{name} has no column {', '.join(sorted(missing))}" if missing else None
+    own, others = ({(column.label, column.measure) for column in one.columns} for one in (table, tables[name]))
+    missing = ", ".join(f"{column} of measure {measure}" for column, measure in sorted(own - others))
+    return f"{name} has no column {missing}" if missing else None
 
 
 def elsewhere(operand: Operand, table: Table, names: Iterable[str]) -> tuple[str, str] | None:

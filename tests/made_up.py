@@ -66,7 +66,7 @@ def content(planned, tops=None):
 
 def run_of(planned, table="T8", row=0):
     """The first finetuning of a row's first cell."""
-    return planned.tables[table].rows[row].cells[0].finetunes[0]
+    return planned.tables[table].rows[row].cells[0].runs[0]
 
 
 def read(planned, found, runs_page=None, report=None):

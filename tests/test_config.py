@@ -80,13 +80,13 @@ def row(label="new", **settings):
     return {"rows": [{"label": label, "printed": [None], **settings}], "claims": [], "only": None}
 
 
-def test_a_table_of_no_scale_is_named_and_one_of_another_scale_can_not_be_changed(folder):
+def test_a_table_of_no_scale_is_named_and_one_of_another_scale_can_not_be_left_out(folder):
     path = folder / "tables.yaml"
     tree = read_yaml(path)
     tree["X1"]["scales"] = ["papre"]
     path.write_text(yaml.safe_dump(tree, allow_unicode=True))
     assert "X1: scales: none of ['papre'] — did you mean 'paper'?" in problems(folder)
-    spoil(folder, tables={"X2": {"title": "x"}})
+    spoil(folder, tables={"X2": None})
     assert "tables.X2: belongs to scales ['ucf101-21', 'ucf101-21-cpu'] alone" in problems(folder)
 
 
@@ -109,10 +109,16 @@ def test_a_table_of_no_scale_is_named_and_one_of_another_scale_can_not_be_change
         ({"only": ["MSE-m regression"]}, "only: no row 'MSE-m regression' — did you mean 'MSE-n regression'?"),
         ({"titel": "x"}, "titel: unknown key — did you mean 'title'?"),
         ({"claims": [{"text": "c", "best": "nobody"}]}, "claim 'c': no row 'nobody'"),
+        ({"columns": [{"label": "c", "measure": "recall@5"}]}, "measure: found 'recall@5'"),
+        (
+            {"columns": [{"label": "c", "measure": "probe"}]},
+            "columns: the first, 'c', measures by 'probe'; put",
+        ),
         (
             {"rows": [{"label": "p", "printed": [1.0, 2.0], "default": True}], "claims": [], "only": None},
             "2 printed numbers for 1 columns",
         ),
+        (row(printed=[], default=True), "0 printed numbers for 1 columns"),
     ],
 )
 def test_a_bad_table_is_named(folder, table, message):
@@ -120,6 +126,25 @@ def test_a_bad_table_is_named(folder, table, message):
     text = problems(folder)
     assert message in text
     assert "tables.yaml: T4" in text
+
+
+def test_a_column_of_probes_wants_their_settings(folder):
+    spoil(folder, {"probe": None})
+    text = problems(folder)
+    assert "X3, row 'random init': probe: is null, and column 'linear probe' measures by 'probe'" in text
+    assert "column 'recall@1' measures by 'recall@1' — give it in the column's `set`" in text
+
+
+def test_a_claim_compares_what_is_measured_alike(folder):
+    """A column of the same name may hold another measure."""
+    columns = [{"label": "UCF101"}, {"label": "recall@1", "measure": "recall@1"}]
+    rows = [{"label": "one", "printed": [None, None], "default": True}]
+    claims = [{"text": "c", "greater": ["one", "X3: random init"]}]
+    spoil(folder, tables={"T5": {"columns": columns, "rows": rows, "claims": claims, "only": None}})
+    assert plan.load(folder, "smoke").tables["T5"].elsewhere
+    columns[1]["measure"] = "probe"
+    spoil(folder, tables={"T5": {"columns": columns}})
+    assert "claim 'c': X3 has no column recall@1 of measure probe" in problems(folder)
 
 
 @pytest.mark.parametrize(("epochs", "message"), [([0, 2, 1], "must rise"), ([0, 1, 9], "past the last epoch, 3")])

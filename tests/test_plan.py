@@ -1,13 +1,16 @@
 """The plan of each scale: counts, sharing, and what an edit changes."""
 
+import re
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 import yaml
 
 from mac import plan
 from mac.experiment import merge
+from mac.methods import method_of
 from mac.validation import read_yaml
 
 
@@ -41,7 +44,7 @@ def test_a_supervised_pretraining_stands_in_where_there_are_no_weights(folder):
 
 
 def test_smoke_stays_small(root):
-    assert counts(plan.load(root / "config", "smoke"))[0] <= 9
+    assert counts(plan.load(root / "config", "smoke"))[0] <= 13
 
 
 def test_the_default_row_is_trained_once_and_serves_five_tables(root):
@@ -69,7 +72,7 @@ def test_the_kinetics_pretraining_is_a_chain(root):
 def test_paper_rows_hold_the_papers_recipe(root):
     planned = plan.load(root / "config", "paper")
     row = {r.label: r for t in planned.tables.values() for r in t.rows}["MAC-SC-4, R3D-18"]
-    config = planned.pretrainings[planned.finetunings[row.cells[0].finetunes[0]].config.pretrain_id].config
+    config = planned.pretrainings[planned.finetunings[row.cells[0].runs[0]].config.pretrain_id].config
     assert (config.pretext.k, config.pretext.segments, config.clip.strides) == (4, 4, [1, 2, 3])
     assert (config.optimiser.lr, config.optimiser.milestones, config.contrast.queue) == (0.01, [100, 200], 65536)
 
@@ -78,8 +81,8 @@ def test_seeds_and_splits_multiply_a_row_and_share_its_cell(folder):
     override(folder, "paper", {"seeds": [1, 2, 3], "splits": [1, 2]})
     planned = plan.load(folder, "paper")
     cell = planned.tables["T8"].rows[0].cells[0]
-    assert len(cell.finetunes) == 6
-    configs = [planned.finetunings[i].config for i in cell.finetunes]
+    assert len(cell.runs) == 6
+    configs = [planned.finetunings[i].config for i in cell.runs]
     assert {(c.seed, c.split) for c in configs} == {(s, p) for s in (1, 2, 3) for p in (1, 2)}
     assert len({c.pretrain_id for c in configs}) == 6
     kinetics = [p.config for p in planned.pretrainings.values() if p.config.store.dataset.name == "kinetics400"]
@@ -93,9 +96,9 @@ def cells_of_both(one, more):
         for row, other in zip(table.rows, one.tables[name].rows, strict=True):
             for cell, single in zip(row.cells, other.cells, strict=True):
                 if not row.cited:
-                    (first,) = single.finetunes
-                    assert cell.finetunes[0] == first
-                    yield [more.finetunings[i].config for i in cell.finetunes]
+                    (first,) = single.runs
+                    assert cell.runs[0] == first
+                    yield [more.finetunings[i].config for i in cell.runs]
 
 
 def test_three_seeds_train_every_row_three_times_and_share_the_first_with_the_paper_scale(root):
@@ -120,6 +123,105 @@ def test_three_splits_pretrain_on_ucf101_without_each_splits_test_videos_and_on_
     for runs, known in ((more.pretrainings, one.pretrainings), (more.finetunings, one.finetunings)):
         assert {run.config.split for i, run in runs.items() if i in known} == {1}
         assert {run.config.split for i, run in runs.items() if i not in known} == {2, 3}
+
+
+METHODS = {
+    "random init": None,
+    "Contrast alone": "momentum contrast without masks",
+    "Background erasing": "background erasing",
+    "Clip order": "clip order",
+    "Video cloze": "video cloze",
+    "Pace prediction": "pace prediction",
+    "Pace prediction on MAC's clips": "pace prediction on MAC's clips",
+    "MAC-S-2": "MAC-S-2",
+    "MAC-SC-2": "MAC-SC-2",
+    "Supervised": "supervised pretraining on labels",
+}
+
+
+def test_rivals_are_trained_three_times_each_under_one_recipe(root):
+    planned, found, recipes = plan.load(root / "config", "ucf101-21"), {}, set()
+    for row in planned.tables["X3"].rows:
+        configs = [[planned.tested[i].config for i in cell.runs] for cell in row.cells]
+        assert all([config.seed for config in cell] == [1, 2, 3] for cell in configs)
+        assert len({tuple(config.pretrain_id for config in cell) for cell in configs}) == 1  # all of the same weights
+        starts = [planned.pretrainings[config.pretrain_id].config for config in configs[0] if config.pretrain_id]
+        (found[row.label],) = {start.method for start in starts} or {None}
+        recipes |= {
+            repr((start.optimiser, start.model, start.colour, start.store, start.clip.size)) for start in starts
+        }
+    assert found == METHODS
+    assert len(recipes) == 1
+
+
+def test_a_column_of_probes_plans_the_probes_of_a_rows_weights_and_no_finetuning(folder):
+    """Where only a probe is of a data set, that is indexed and stored as well."""
+    before = plan.load(folder, "paper")
+    probe = {"probe": {"penalties": [1.0], "folds": 5}}
+
+    def change(tables):
+        for row in tables["T8"]["rows"]:
+            row["printed"] *= 3
+        tables["T8"]["columns"] += [
+            {"label": "probe", "measure": "probe", "set": probe},
+            {"label": "nearest", "measure": "recall@1", "set": probe | {"finetune.dataset": "kinetics400"}},
+        ]
+
+    edit(folder / "tables.yaml", change)
+    override(folder, "paper", {"tables": {"T1": None, "F1": None, "F2-F4": None}})
+    after = plan.load(folder, "paper")
+    assert after.finetunings.keys() < before.finetunings.keys()
+    assert after.pretrainings.keys() < before.pretrainings.keys()
+    assert {run.config.store.dataset.name for run in after.probes.values()} == {"ucf101", "kinetics400"}
+    assert len(after.probes) == 6
+    assert "kinetics400" in {dataset.name for dataset in after.datasets.values()}
+    for row in after.tables["T8"].rows:
+        finetuned, probed, nearest = ([after.tested[i].config for i in cell.runs] for cell in row.cells)
+        assert len({(c.pretrain_id, c.epoch) for c in [*finetuned, *probed, *nearest]}) == 1
+    assert (set(after.tables["T8"].finetunes) | set(after.tables["T8"].probes)) <= after.tested.keys()
+    assert len(after.tables["T8"].probes) == 6
+
+
+def test_probe_and_recall_of_the_same_weights_are_one_run(root):
+    planned = plan.load(root / "config", "smoke")
+    for row in planned.tables["X3"].rows:
+        finetuned, _, probed, nearest = row.cells
+        assert probed.runs == nearest.runs == (planned.finetunings[finetuned.runs[0]].probe,)
+        assert planned.probes[probed.runs[0]].used_by.count(f"X3: {row.label}") == 1
+
+
+def test_a_scale_takes_a_table_of_other_scales_by_naming_it(folder):
+    before = plan.load(folder, "paper")
+    assert "X3" not in before.tables
+    override(folder, "paper", {"tables": {"X3": {}}})
+    after = plan.load(folder, "paper")
+    assert list(after.tables) == [*before.tables, "X3"]
+    assert before.pretrainings.keys() < after.pretrainings.keys()
+    assert before.finetunings.keys() < after.finetunings.keys()
+    assert len(after.probes) == 30
+
+
+def test_the_rivals_page_says_how_to_switch_the_table_on_and_which_videos_are_too_short(folder, root):
+    text = (root / "docs" / "rivals.md").read_text(encoding="utf-8")
+    blocks = dict(re.findall(r"```yaml\n# config/scales/(\w+).yaml\n(.*?)```", text, re.DOTALL))
+    for scale, block in blocks.items():
+        override(folder, scale, yaml.safe_load(block))
+    assert counts(plan.load(folder, "paper"))[::2] == (21 + 25, 27 + 57)
+    assert counts(plan.load(folder, "demo"))[::2] == (22 + 2, 27 + 2)
+    starts = [p.config for p in plan.load(folder, "ucf101-21").pretrainings.values() if len(p.config.clip.strides) == 1]
+    shortest = sorted({method_of(config).shortest for config in starts if config.task != "mac"})
+    lengths = pd.read_csv(folder / "subsets" / "ucf101-21.csv")["num_frames"]
+    facts = [f"{len(lengths):,} videos of `ucf101-21`", *(f"{frames}" for frames in shortest)]
+    facts += [" and ".join(str((lengths < frames).sum()) for frames in shortest)]
+    assert shortest == [64, 88]
+    assert all(fact in text for fact in facts)
+
+
+def test_a_scale_with_kept_results_has_no_row_that_was_never_run(root):
+    for kept in (root / "reports").glob("*/kept"):
+        planned = plan.load(root / "config", kept.parent.name)
+        runs = [f"finetune/{i}" for i in planned.finetunings] + [f"probe/{i}" for i in planned.probes]
+        assert not [run for run in runs if not (kept / run).is_dir()]
 
 
 NEW_ROW = {"label": "λ = 90", "printed": [None], "set": {"pretrain.mask.threshold": 90.0}}
@@ -179,7 +281,7 @@ def test_figures_compare_the_default_row_with_the_supervised_model(root, scale):
     planned = plan.load(root / "config", scale)
     ours, supervised = (planned.finetunings[i] for i in planned.gradcam_pair)
     assert "T4: Cross-entropy" in ours.used_by
-    assert supervised.used_by == ["F2-F4: Supervised pretraining"]
+    assert supervised.used_by[0] == "F2-F4: Supervised pretraining"
     assert planned.pretrainings[ours.config.pretrain_id].config.task == "mac"
 
 

@@ -11,7 +11,7 @@ from checkouts import Checkout
 from mac import plan
 from mac.cli import main
 
-ROWS = ["T2: MAC-S-2", "F1: random init"]
+ROWS = ["T2: MAC-S-2", "X3: random init"]
 FORBIDDEN = ("mlflow", "snakemake")
 
 
@@ -41,10 +41,10 @@ def test_the_workflow_finds_its_results(run, root):
     planned = plan.load(root / "config", "smoke")
     for name in ROWS:
         table, label = name.split(": ")
-        (cell,) = next(r for r in planned.tables[table].rows if r.label == label).cells
-        for finetune_id in cell.finetunes:
-            wanted = [f"results/finetune/{finetune_id}/metrics.json"]
-            wanted += [f"results/probe/{planned.finetunings[finetune_id].probe}/metrics.json"]
+        for cell in next(r for r in planned.tables[table].rows if r.label == label).cells:
+            wanted = [f"results/{cell.stage}/{i}/metrics.json" for i in cell.runs]
+            if cell.stage == "finetune":
+                wanted += [f"results/probe/{planned.finetunings[i].probe}/metrics.json" for i in cell.runs]
             assert not {"pretrain", "finetune", "probe", "extract", "mask_check"} & checkout.jobs(*wanted).keys()
 
 
@@ -52,7 +52,7 @@ def test_its_small_files_are_kept(run):
     kept = run[0].folder / "reports" / "smoke" / "kept"
     listed = json.loads((kept / "provenance.json").read_text())
     stages = [name.split("/")[0] for name in listed["runs"]]
-    assert {stage: stages.count(stage) for stage in stages} == {"finetune": 2, "probe": 2, "pretrain": 1}
+    assert {stage: stages.count(stage) for stage in stages} == {"finetune": 3, "probe": 2, "pretrain": 1}
     assert listed["report"] == {}
     assert all(len(listed["made_on"][fact]) == 1 for fact in ("device", "commit", "torch"))
 

@@ -66,7 +66,7 @@ def test_every_table_and_the_curve_are_there_and_full(smoke, planned):
     assert not list(reports.rglob("*.svg"))
     summary = (reports / "README.md").read_text()
     assert "pending" not in summary
-    assert "12 of 12 finetunings done" in summary
+    assert "22 of 22 finetunings done" in summary
 
 
 def test_the_figures_compare_the_default_model_with_the_supervised_one(smoke, planned):
@@ -119,7 +119,7 @@ def test_every_run_is_in_mlflow_under_its_parent(smoke, planned):
         assert {model.step for model in models} == pretraining.epochs
         assert len(models) == len(pretraining.epochs)
         pictures = {a.path for a in client.list_artifacts(runs[pretrain_id].info.run_id)} & {"check.png"}
-        assert bool(pictures) == (pretraining.config.task == "mac")
+        assert bool(pictures) == pretraining.config.needs_mask
 
 
 def test_the_report_from_mlflow_alone_is_the_same_bytes(smoke, planned, tmp_path, monkeypatch):

@@ -37,6 +37,12 @@ def test_the_paper_scale_shows_its_jobs(paper):
     assert jobs["gradcam"] == 1
 
 
+def test_a_table_with_columns_of_probes_waits_for_them_and_others_do_not(root, tmp_path):
+    smoke = Checkout(root, tmp_path, "smoke")
+    assert smoke.jobs("reports/smoke/tables/X3.md")["probe"] == 6
+    assert "probe" not in smoke.jobs("reports/smoke/tables/T1.md")
+
+
 def test_a_number_of_gpus_that_no_batch_can_be_split_over_is_refused(paper):
     text = paper.snakemake("-n", gpus_per_run=3, check=False)
     assert "gpus_per_run: 3 doesn't divide the batch of 32 videos" in text

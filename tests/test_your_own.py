@@ -10,7 +10,7 @@ import sys
 import pytest
 
 pytestmark = pytest.mark.full
-EDITED = ("mac/methods/__init__.py", "mac/methods/__init__.py", "config/default.yaml", "config/tables.yaml")
+EDITED = ("mac/methods/__init__.py", "mac/methods/__init__.py", "config/default.yaml", "config/scales/smoke.yaml")
 PARTS = ("mac", "config", "workflow", "docs")
 
 

@@ -57,9 +57,9 @@ def rows(ctx: click.Context, paths: SimpleNamespace, data_root: Path, overrides:
         raise click.UsageError("Give --rows, --set or --sweep.")
     chosen = _choose(plan, names, ctx.params["seeds"], paths.results)
     run(runs.resolve)
-    finetunings = [plan.finetunings[i].config for i in chosen]
-    trained = [plan.pretrainings[config.pretrain_id].config for config in finetunings if config.pretrain_id]
-    for store in dict.fromkeys(config.store for config in [*trained, *finetunings]):
+    tested = [plan.tested[i].config for i in chosen]
+    trained = [plan.pretrainings[config.pretrain_id].config for config in tested if config.pretrain_id]
+    for store in dict.fromkeys(config.store for config in [*trained, *tested]):
         # All data before any training: processes that read videos are forked, before torch has threads or a GPU.
         _extract(run, store, paths.results, dataset_root(data_root, store.dataset))
     for i in chosen:
@@ -68,7 +68,7 @@ def rows(ctx: click.Context, paths: SimpleNamespace, data_root: Path, overrides:
 
 
 def _choose(plan: "Plan", names: tuple[str, ...], seeds: tuple[int, ...], results: Path) -> list[str]:
-    """Ids of the finetunings of rows, named as ``TABLE: ROW``; of these seeds alone, where some are given.
+    """Ids of the finetunings and probes of rows, named as ``TABLE: ROW``; of these seeds alone, where some are given.
 
     Raises:
         ConfigError: there is no such row or seed, or a row needs what this command doesn't make.
@@ -79,12 +79,12 @@ def _choose(plan: "Plan", names: tuple[str, ...], seeds: tuple[int, ...], result
     known = {f"{t.name}: {row.label}": row for t in plan.tables.values() for row in t.rows if not row.cited}
     if unknown := [name for name in names if name not in known]:
         raise ConfigError([f"--rows: no row {name!r} that trains{nearest(name, known)}" for name in unknown])
-    every = dict.fromkeys(i for name in names for cell in known[name].cells for i in cell.finetunes)
-    found = [i for i in every if not seeds or plan.finetunings[i].config.seed in seeds]
+    every = dict.fromkeys(i for name in names for cell in known[name].cells for i in cell.runs)
+    found = [i for i in every if not seeds or plan.tested[i].config.seed in seeds]
     if not found:
-        there = sorted({plan.finetunings[i].config.seed for i in every})
+        there = sorted({plan.tested[i].config.seed for i in every})
         raise ConfigError([f"--seeds: these rows have none of {list(seeds)}, but {there}"])
-    for config in (plan.finetunings[i].config for i in found):
+    for config in (plan.tested[i].config for i in found):
         if config.pretrain_id and plan.pretrainings[config.pretrain_id].config.boxes:
             raise ConfigError(
                 ["--rows: rows with person boxes need the workflow, which makes the boxes; leave them out"]
@@ -113,13 +113,13 @@ def _extract(run: Callable, store: "StoreConfig", results: Path, root: Path) -> 
     run(data.store, config=own, index=index, parts=(part,), out=frames / "store.json")
 
 
-def _train(run: Callable, plan: "Plan", finetune_id: str, results: Path) -> None:
-    """A finetuning and its probe, and before them the mask check and the pretraining that they start from."""
+def _train(run: Callable, plan: "Plan", tested: str, results: Path) -> None:
+    """A finetuning and its probe, or a probe, and before them the mask check and the pretraining they start from."""
     from mac.pipeline import configs_of, reads, writes
 
-    configs, finetuning = configs_of(plan), plan.finetunings[finetune_id]
-    wanted = {"finetune": finetune_id} | ({"probe": finetuning.probe} if finetuning.probe else {})
-    todo = {stage: i for stage, i in wanted.items() if not writes(stage, i, results)["metrics"].exists()}
+    configs, own, finetuning = configs_of(plan), plan.tested[tested].config, plan.finetunings.get(tested)
+    wanted = {"finetune": tested, "probe": finetuning.probe} if finetuning else {"probe": tested}
+    todo = {stage: i for stage, i in wanted.items() if i and not writes(stage, i, results)["metrics"].exists()}
 
     def start(stage: str, run_id: str, epoch: int | None = None, **more: object) -> None:
         config, folder = configs[stage][run_id], results / stage / run_id
@@ -130,8 +130,8 @@ def _train(run: Callable, plan: "Plan", finetune_id: str, results: Path) -> None
         files = writes("pretrain", pretrain_id, results, epoch)
         return all(files[option].exists() for option in options)
 
-    if todo and (pretrain_id := finetuning.config.pretrain_id):
-        planned, last = plan.pretrainings[pretrain_id], finetuning.config.epoch
+    if todo and (pretrain_id := own.pretrain_id):
+        planned, last = plan.pretrainings[pretrain_id], own.epoch
         check, limits = planned.config.mask_check, plan.experiment.mask_limits
         if check and not writes("masks", check.identify(), results)["out"].exists():
             start("masks", check.identify(), limits=(limits.min_foreground, limits.max_foreground))

@@ -26,10 +26,11 @@ NUMBER = 4  # bytes of a float32
 
 
 class Size(NamedTuple):
-    """Size of a data set: training and test videos by split, all frames, GB of downloads, and its source."""
+    """Size of a data set: training and test videos by split, frames, classes, GB of downloads, and its source."""
 
     sides: dict[int, tuple[int, int]]
     frames: int
+    classes: int | None
     gigabytes: float
     origin: str
 
@@ -45,30 +46,30 @@ def sizes(plan: Plan, config_dir: Path, results: Path = NOWHERE) -> dict[str, Si
 
 
 def _size(dataset: DatasetConfig, source: catalog.Source | None, config_dir: Path, folder: Path) -> Size:
-    generated = dataset.synthetic
+    generated, classes = dataset.synthetic, source and source.classes
     gigabytes = float(source.gigabytes or 0) if source and not generated else 0.0
     if (folder / "index.parquet").exists():
-        table = read_table(folder / "index.parquet")
-        table = table[table["status"].isin(USABLE)]
+        table = read_table(folder / "index.parquet")[lambda index: index["status"].isin(USABLE)]
         sides = {i: tuple(int((table[f"split_{i}"] == s).sum()) for s in ("train", "test")) for i in dataset.splits}
-        return Size(sides, int(table["num_frames"].sum()), gigabytes, "index")
+        return Size(sides, int(table["num_frames"].sum()), table["label_index"].nunique(), gigabytes, "index")
     if generated:
-        videos = generated.classes * generated.videos_per_class
+        classes, videos = generated.classes, generated.classes * generated.videos_per_class
         frames, origin = videos * generated.num_frames, "as generated, sides as in the official lists"
     elif source is None or not source.sides or not source.mean_frames:
         problem = f"{config_dir}/catalog.yaml: {dataset.name}: how many videos each split has is not said"
         way_out = "give it `sides` and `mean_frames`, or index it first (target `data`) and say where with --results"
         raise ConfigError([f"{problem} — {way_out}"])
     elif dataset.subset:
-        lengths = pd.read_csv(config_dir / "subsets" / f"{dataset.subset}.csv")["num_frames"]
-        videos, frames, origin = len(lengths), int(lengths.sum()), "manifest, its share of the lists"
+        table = pd.read_csv(config_dir / "subsets" / f"{dataset.subset}.csv")
+        classes = table["path"].map(os.path.dirname).nunique()
+        videos, frames, origin = len(table), int(table["num_frames"].sum()), "manifest, its share of the lists"
     else:
         videos, frames, origin = source.videos, source.videos * source.mean_frames, "official lists"
     # Data may be generated under any name: without official lists a quarter is tested.
     lists, listed = (source.sides, source.videos) if source and source.sides else ([[3, 1]] * len(dataset.splits), 4)
     share = videos / listed
     sides = {split: (round(train * share), round(test * share)) for split, (train, test) in enumerate(lists, 1)}
-    return Size(sides, frames, gigabytes * share, origin)
+    return Size(sides, frames, classes, gigabytes * share, origin)
 
 
 def epochs_done(
@@ -91,9 +92,8 @@ def epochs_done(
         running = (results / "pretrain" / i / f"running_{epoch}" / "journal.jsonl" for epoch in p.epochs)
         done[i] = max(0, *kept, *map(last, running))
     for i, f in plan.finetunings.items():
-        is_finished = writes("finetune", i, results)["metrics"].exists()
         running = results / "finetune" / i / "running" / "journal.jsonl"
-        done[i] = f.config.optimiser.epochs if is_finished else last(running)
+        done[i] = f.config.optimiser.epochs if writes("finetune", i, results)["metrics"].exists() else last(running)
     return done
 
 
@@ -125,10 +125,10 @@ def work(plan: Plan, known: dict[str, Size], results: Path = NOWHERE) -> pd.Data
         rows.append((run_id, "test", state, testing, *tests, kept / len(p.epochs)))
     for run_id, f in plan.finetunings.items():
         config, last, (training, testing) = f.config, f.config.optimiser.epochs, kinds_of(f.config)
-        dataset, batch, is_done = config.store.dataset, clips_at_once(config), is_finished("finetune", run_id)
-        videos, tested = known[dataset.identify()].sides[config.split]
-        if config.videos_per_class and dataset.synthetic:
-            videos = min(videos, config.videos_per_class * dataset.synthetic.classes)
+        size, batch = known[config.store.dataset.identify()], clips_at_once(config)
+        (videos, tested), is_done = size.sides[config.split], is_finished("finetune", run_id)
+        if config.videos_per_class and size.classes:
+            videos = min(videos, config.videos_per_class * size.classes)
         state = _state(is_done, done[run_id], last)
         rows.append((run_id, "finetune", state, training, *_train(videos, batch, last), done[run_id] / last))
         rows.append((run_id, "test", state, testing, *_test(tested, config.evaluate.num_clips, batch), is_done))

@@ -62,12 +62,14 @@ class Choice(Strict):
 class Source(Strict):
     """A data set: whose it is and on which terms, how many videos its lists name, and its parts.
 
-    ``sides`` (training and test videos of each split), ``mean_frames`` and ``gigabytes`` are for estimates only.
+    ``sides`` (training and test videos of each split), ``classes``, ``mean_frames`` and ``gigabytes`` are for
+    estimates only.
     """
 
     about: str
     videos: PositiveInt
     sides: list[Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]] = []
+    classes: PositiveInt | None = None
     mean_frames: PositiveInt | None = None
     gigabytes: Annotated[int, Field(ge=0)] | None = None
     parts: list[Part]

@@ -113,13 +113,13 @@ def _difference(
     """
     sides = [_resolve(operand, column, table) for operand in (first, second)]
     cells = [side for side in sides if isinstance(side, Cell)]
-    reason = why_incomparable([i for cell in cells for i in cell.finetunes], results.plan)
+    reason = why_incomparable([i for cell in cells for i in cell.runs], results.plan)
     exact = float in (type(first), type(second))
     if reason and (has_number or (len(cells) < 2 and not exact)):
         return Verdict(NOT_COMPARABLE, f"the paper's numbers are of the whole, real data; here {reason}")
     if not cells or None in sides:
         return Verdict(NOT_COMPARABLE, "no number of it was measured or printed")
-    samples = [results.samples(cell.finetunes) for cell in cells]
+    samples = [results.samples(cell) for cell in cells]
     if not all(samples):
         return _open(cells, results)
     if len(cells) == 2:
@@ -152,7 +152,7 @@ def _count_groups(pair: Sequence[str], table: PlannedTable, results: Results) ->
     cells = [_resolve(operand, 0, table) for operand in pair]
     if not all(isinstance(cell, Cell) for cell in cells):
         return Verdict(NOT_COMPARABLE, "one of the two is only cited: there are no predictions to count")
-    found = [results.predictions["finetune"].get(cell.finetunes[0]) for cell in cells]
+    found = [results.predictions["finetune"].get(cell.runs[0]) for cell in cells]
     if any(predictions is None for predictions in found):
         return _open(cells, results)
     ours, other = (part.set_index("path").eval("label == predicted").sort_index() for part in found)
@@ -161,7 +161,7 @@ def _count_groups(pair: Sequence[str], table: PlannedTable, results: Results) ->
     counts = [int(part.sum()) for part in (ours & ~other, other & ~ours, ~ours & ~other)]
     names = (f"right by {pair[0]} only", f"by {pair[1]} only", "by neither")
     text = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
-    first = " (first seed and split)" if any(len(cell.finetunes) > 1 for cell in cells) else ""
+    first = " (first seed and split)" if any(len(cell.runs) > 1 for cell in cells) else ""
     return Verdict(HOLDS if all(counts) else CONTRADICTED, f"{text}, of {len(ours)} videos{first}")
 
 
@@ -170,7 +170,7 @@ def _compare_focus(pair: Sequence[str], table: PlannedTable, results: Results) -
     cells = [_resolve(operand, 0, table) for operand in pair]
     if not all(isinstance(cell, Cell) for cell in cells):
         return Verdict(NOT_COMPARABLE, "one of the two is only cited: it has no maps")
-    ids = [cell.finetunes[0] for cell in cells]
+    ids = [cell.runs[0] for cell in cells]
     if any(i not in results.predictions["finetune"] for i in ids):
         return _open(cells, results)
     found = results.focus(*ids)
@@ -178,7 +178,7 @@ def _compare_focus(pair: Sequence[str], table: PlannedTable, results: Results) -
         return Verdict(OPEN, found)
     own, other = (100 * side.right.mean() for side in (found.first, found.second))
     videos = f"{len(found.first.clusters):,} of {found.tested:,} test videos"
-    videos += " (first seed and split)" if any(len(cell.finetunes) > 1 for cell in cells) else ""
+    videos += " (first seed and split)" if any(len(cell.runs) > 1 for cell in cells) else ""
     text = f"on what moves lies {own:.1f} % of the mass of {pair[0]}'s maps against {other:.1f} % of {pair[1]}'s"
     difference = between([found.first], [found.second])
     return [_Part(f"{text} (chance: {100 * found.chance:.1f} %), on {videos}:", difference, is_top1=False)]

@@ -84,7 +84,7 @@ def compare(table: PlannedTable, results: Results) -> pd.DataFrame:
         (first, second, number, difference)
         for number in range(len(table.columns))
         for first, second in combinations(measured, 2)
-        if (difference := paired(*(results.samples(row.cells[number].finetunes) for row in (first, second))))
+        if (difference := paired(*(results.samples(row.cells[number]) for row in (first, second))))
     ]
     lines = []
     for (first, second, number, difference), decision in zip(found, decide([[d] for *_, d in found]), strict=True):
@@ -104,9 +104,9 @@ def compare(table: PlannedTable, results: Results) -> pd.DataFrame:
 
 def _printed_gap(first: Cell, second: Cell, results: Results) -> str:
     """Write the printed difference of two cells and whether a re-run of both could give it; "" where none compares."""
-    if None in (first.printed, second.printed) or why_incomparable(first.finetunes + second.finetunes, results.plan):
+    if None in (first.printed, second.printed) or why_incomparable(first.runs + second.runs, results.plan):
         return ""
-    ours, theirs = (results.samples(cell.finetunes) for cell in (first, second))
+    ours, theirs = (results.samples(cell) for cell in (first, second))
     split = printed_split(ours.keys() & theirs.keys())
     gap = first.printed - second.printed
     low, high = predict_rerun((ours[split], theirs[split]), results.plan.experiment.verdicts.seed_sd)

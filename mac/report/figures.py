@@ -125,7 +125,7 @@ def draw_learning(plan: Plan, table: PlannedTable, events: Events, paths: list[P
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.8), layout="constrained")
     drawn = {}
     for row in (row for row in table.rows if not row.cited):
-        finetune_id = row.cells[0].finetunes[0]
+        finetune_id = row.cells[0].runs[0]
         config = plan.finetunings[finetune_id].config
         colour, line = STYLES[len(drawn) % len(STYLES)]
         style = {"color": colour, "linestyle": line, "linewidth": 1.4}

@@ -159,7 +159,7 @@ def page(results: Results, folder: Path, root: Path, ledger: str) -> str:
         data=[(dataset.name, _card(folder, dataset.name)) for dataset in plan.datasets.values()],
         cost=cost(results, root),
         changes=lambda run_id: changes(plan, run_id),
-        score_of=lambda run_id: results.score(Cell("", None, (run_id,))),
+        score_of=lambda run_id, measure: results.score(Cell("", None, (run_id,), measure)),
         root=root,
         ledger=MarkdownIt("commonmark", {"html": False}).enable("table").render(ledger.partition("\n")[2]),
         embed=lambda name: embed(folder / name),

@@ -30,17 +30,17 @@ class Verdict(NamedTuple):
 
 def against_printed(cell: Cell, results: Results) -> Verdict:
     """Say whether a cell reproduces its printed number, see :func:`judge`, or why that can't be said."""
-    if not cell.finetunes:
+    if not cell.runs:
         return Verdict(NOT_COMPARABLE, "only cited: nothing was run")
     if cell.printed is None:
         return Verdict(NOT_COMPARABLE, "no number is printed")
-    if reason := why_incomparable(cell.finetunes, results.plan):
+    if reason := why_incomparable(cell.runs, results.plan):
         return Verdict(NOT_COMPARABLE, reason)
-    samples = results.samples(cell.finetunes)
+    samples = results.samples(cell)
     if not samples:
         return Verdict(OPEN, "; ".join(results.reasons(cell)) or "not run yet")
     settings = results.plan.experiment.verdicts
-    margin = settings.margin_of(results.plan.finetunings[cell.finetunes[0]].config.store.dataset.name)
+    margin = settings.margin_of(results.plan.tested[cell.runs[0]].config.store.dataset.name)
     split = printed_split(samples)
     found = judge(samples[split], cell.printed, margin, settings.seed_sd)
     return found if len(samples) == 1 else found._replace(text=f"on split {split}: {found.text}")
@@ -160,9 +160,10 @@ def order(pairs: Sequence[tuple[float, float]]) -> Order | None:
 
 def order_of(cells: Sequence[Cell], results: Results) -> Order | None:
     """Hold the order of the cells that have a measured and a printed number against the printed order."""
+    distinct = {(cell.measure, cell.runs): cell for cell in cells if cell.runs and cell.printed is not None}
     pairs = [
         (score.top1, cell.printed)
-        for cell in {cell.finetunes: cell for cell in cells if cell.finetunes and cell.printed is not None}.values()
-        if not why_incomparable(cell.finetunes, results.plan) and (score := results.score(cell))
+        for cell in distinct.values()
+        if not why_incomparable(cell.runs, results.plan) and (score := results.score(cell))
     ]
     return order(pairs)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mac.config import RETRIEVAL_KS
+from mac.plan import Cell
 from mac.report.comparisons import decide, paired
 from mac.report.results import Results
-from mac.report.scores import Score, score
+from mac.report.scores import Score, retrieved, score
 from mac.report.texts import NONE, interval_text, number_text, p_text, points_text, row_label, score_text
 
 
@@ -28,13 +29,16 @@ class ProbeLine:
 
 def probe_lines(results: Results) -> list[ProbeLine]:
     """List every row's weights once, in the order of the tables; nothing where the scale asks for no probes."""
-    labels: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    found: dict[tuple[str, ...], tuple[str, dict[str, None]]] = {}
+    finetunings, probes = results.plan.finetunings, results.plan.probes
     for table in results.plan.tables.values():
         for label, cell in ((row_label(row), cell) for row in table.rows for cell in row.cells):
-            ids = tuple(results.plan.finetunings[i].probe for i in cell.finetunes)
+            is_probed = cell.stage == "probe"
+            ids = tuple(i if is_probed else finetunings[i].probe for i in cell.runs)
             if ids and all(ids):
-                labels.setdefault((ids, cell.column), []).append(f"{table.name}: {label}")
-    lines = [ProbeLine(named, column, ids, *_scores(ids, results)) for (ids, column), named in labels.items()]
+                data = probes[ids[0]].config.store.dataset.name if is_probed else cell.column
+                found.setdefault(ids, (data, {}))[1][f"{table.name}: {label}"] = None
+    lines = [ProbeLine(list(named), column, ids, *_scores(ids, results)) for ids, (column, named) in found.items()]
     _compare_with_random(lines, results)
     return lines
 
@@ -44,11 +48,8 @@ def _scores(ids: tuple[str, ...], results: Results) -> tuple[Score | None, dict[
     found = [results.predictions["probe"][i] for i in ids if i in results.predictions["probe"]]
     if not found:
         return None, dict.fromkeys(RETRIEVAL_KS)
-    near = {
-        k: [part.assign(predicted=part["label"].where(part["first_match"] <= k, -1)) for part in found]
-        for k in RETRIEVAL_KS
-    }
-    return score(found, len(ids)), {k: score(parts, len(ids)) for k, parts in near.items()}
+    near = {k: score([retrieved(part, k) for part in found], len(ids)) for k in RETRIEVAL_KS}
+    return score(found, len(ids)), near
 
 
 def _compare_with_random(lines: list[ProbeLine], results: Results) -> None:
@@ -58,7 +59,7 @@ def _compare_with_random(lines: list[ProbeLine], results: Results) -> None:
     base = {line.column: line for line in reversed(most_first)}
     found = []
     for line in (line for line in lines if line not in untrained and line.column in base):
-        ours, theirs = (results.samples(one.ids, "probe") for one in (line, base[line.column]))
+        ours, theirs = (results.samples(Cell(one.column, None, one.ids, "probe")) for one in (line, base[line.column]))
         if ours.keys() == theirs.keys() and (difference := paired(ours, theirs)):
             found.append((line, difference))
     for (line, difference), decision in zip(found, decide([[d] for _, d in found]), strict=True):

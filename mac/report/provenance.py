@@ -1,9 +1,9 @@
-"""Where numbers come from: data and machines; for a finetuning, how it differs from the default."""
+"""Where numbers come from: data and machines; for a finetuning or probe, how it differs from the default."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from mac.config import DatasetConfig
+from mac.config import DatasetConfig, StartConfig
 from mac.plan import Plan
 from mac.report.results import Results
 
@@ -17,11 +17,16 @@ class Change(NamedTuple):
 
 
 def changes(plan: Plan, run_id: str) -> list[Change]:
-    """List what a finetuning and its pretraining have otherwise than the default row; seeds and splits left out."""
-    config = plan.finetunings[run_id].config
+    """List what a finetuning and its pretraining have otherwise than the default row; seeds and splits left out.
+
+    Of a probe, which has no training of its own, it lists what it starts from and is tested on.
+    """
+    config, ignored = plan.tested[run_id].config, {"pretrain_id", "epoch"}
     default = plan.experiment.finetuning(config.seed, config.split, "pretrained").canonical()
-    ignored = ("pretrain_id", "epoch")
-    found = [change for change in _differences("", default, config.canonical()) if change.key not in ignored]
+    if run_id in plan.probes:
+        ignored |= (default.keys() | type(config).model_fields.keys()) - StartConfig.model_fields.keys()
+    found = _differences("", default, config.canonical())
+    found = [change for change in found if change.key.split(".")[0] not in ignored]
     if config.pretrain_id:
         own = plan.pretrainings[config.pretrain_id].config
         base = plan.experiment.pretraining(config.seed, config.split).canonical()
@@ -50,9 +55,10 @@ def _text(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _datasets(finetunes: Iterable[str], plan: Plan) -> list[DatasetConfig]:
-    """Data sets that finetunings and their pretrainings use, each once, by name."""
-    configs = [plan.finetunings[i].config for i in finetunes]
+def _datasets(runs: Iterable[str], plan: Plan) -> list[DatasetConfig]:
+    """Data sets that finetunings, probes and their pretrainings use, each once, by name."""
+    tested = plan.tested
+    configs = [tested[i].config for i in runs]
     configs += [plan.pretrainings[config.pretrain_id].config for config in configs if config.pretrain_id]
     used = {config.store.dataset.name: config.store.dataset for config in configs}
     return [used[name] for name in sorted(used)]
@@ -65,9 +71,9 @@ def _not_the_papers(used: Iterable[DatasetConfig]) -> tuple[str, str]:
     return ", ".join(generated), ", ".join(partial)
 
 
-def why_incomparable(finetunes: Iterable[str], plan: Plan) -> str | None:
-    """Say why numbers of these finetunings can't be held against printed ones; None where they can."""
-    generated, partial = _not_the_papers(_datasets(finetunes, plan))
+def why_incomparable(runs: Iterable[str], plan: Plan) -> str | None:
+    """Say why numbers of these finetunings or probes can't be held against printed ones; None where they can."""
+    generated, partial = _not_the_papers(_datasets(runs, plan))
     if generated:
         return f"generated figures stand in for {generated}"
     return f"only parts of the data sets are used ({partial})" if partial else None
@@ -89,11 +95,14 @@ def data_note(plan: Plan) -> str:
     return "All data sets are the real ones."
 
 
-def measured_on(finetunes: Iterable[str], results: Results) -> str:
-    """Say what numbers were measured on: seeds, splits, devices, commits, torch versions and data."""
-    planned, metrics = tuple(finetunes), results.metrics["finetune"]
+def measured_on(runs: Iterable[str], results: Results) -> str:
+    """Say what the numbers of runs were measured on: seeds, splits, devices, commits, torch versions and data."""
+    planned, metrics = tuple(runs), results.metrics["finetune"] | results.metrics["probe"]
     found = [metrics[i] for i in planned if i in metrics]
-    facts = [f"scale {results.plan.scale}", f"{len(found)} of {len(planned)} finetunings done"]
+    facts = [f"scale {results.plan.scale}"]
+    for name, known in (("finetunings", results.plan.finetunings), ("probes", results.plan.probes)):
+        if own := [i in metrics for i in planned if i in known]:
+            facts.append(f"{sum(own)} of {len(own)} {name} done")
     for shown in ("seeds", "splits", "device", "commit", "torch"):
         values = sorted({str(run[shown.removesuffix("s")]) for run in found})
         facts.append(f"{shown} {', '.join(values) or 'pending'}")

@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from mac.pipeline import RECORDED, configs_of, results_of, runs_of
+from mac.pipeline import RECORDED, configs_of, results_of
 from mac.plan import Cell, Plan
 from mac.report.reading import DamagedError, Read, content_of_store, make_again, read_run, read_shares
-from mac.report.scores import Sample, Score, clusters, sample, score
+from mac.report.scores import Sample, Score, clusters, retrieved, sample, score
 
 
 class _Run(NamedTuple):
@@ -58,8 +58,8 @@ class Results:
         """
         self.plan, self.runs_page, self._report = plan, runs_page, report
         self.problems: dict[str, str] = {}
-        self._scores: dict[tuple[str, ...], Score | None] = {}
-        self._samples: dict[tuple[str, ...], dict[int, Sample]] = {}
+        self._scores: dict[tuple[str, tuple[str, ...]], Score | None] = {}
+        self._samples: dict[tuple[str, tuple[str, ...]], dict[int, Sample]] = {}
         self.runs: dict[str, _Run] = {}
         configs = configs_of(plan)
         for key in sorted(results_of(plan), key=lambda key: key.split("/")[0]):  # problems of finetunings come first
@@ -85,20 +85,27 @@ class Results:
 
     def score(self, cell: Cell) -> Score | None:
         """Average a cell's usable runs; None while there is none (or the cell is only cited)."""
-        if cell.finetunes not in self._scores:
-            tested = self.predictions["finetune"]
-            found = [tested[i] for i in cell.finetunes if i in tested]
-            self._scores[cell.finetunes] = score(found, len(cell.finetunes)) if found else None
-        return self._scores[cell.finetunes]
+        key = cell.measure, cell.runs
+        if key not in self._scores:
+            found = list(self._measured(cell).values())
+            self._scores[key] = score(found, len(cell.runs)) if found else None
+        return self._scores[key]
 
-    def samples(self, ids: tuple[str, ...], stage: str = "finetune") -> dict[int, Sample]:
-        """Gather the usable runs among a cell's finetunings (or among some probes) by split, for comparisons."""
-        if ids not in self._samples:
-            planned, tested, by_split = runs_of(self.plan, stage), self.predictions[stage], {}
-            for i in (i for i in ids if i in tested):
-                by_split.setdefault(planned[i].config.split, []).append(tested[i])
-            self._samples[ids] = {split: sample(by_split[split]) for split in sorted(by_split)}
-        return self._samples[ids]
+    def samples(self, cell: Cell) -> dict[int, Sample]:
+        """Gather a cell's usable runs by split, for comparisons."""
+        key = cell.measure, cell.runs
+        if key not in self._samples:
+            by_split: dict[int, list[pd.DataFrame]] = {}
+            for i, part in self._measured(cell).items():
+                by_split.setdefault(self.plan.tested[i].config.split, []).append(part)
+            self._samples[key] = {split: sample(by_split[split]) for split in sorted(by_split)}
+        return self._samples[key]
+
+    def _measured(self, cell: Cell) -> dict[str, pd.DataFrame]:
+        """Test videos of a cell's usable runs, by id; ``predicted`` is right where the cell's measure counts them."""
+        tested = self.predictions[cell.stage]
+        found = {i: tested[i] for i in cell.runs if i in tested}
+        return {i: retrieved(part, 1) for i, part in found.items()} if cell.measure == "recall@1" else found
 
     def focus(self, first: str, second: str) -> Focus | str:
         """Give how much of two finetunings' maps lies on what moves, or say why that can't be used.
@@ -124,7 +131,7 @@ class Results:
 
     def reasons(self, cell: Cell) -> list[str]:
         """Say why runs of a cell can't be used, each with its id."""
-        keys = [f"finetune/{i}" for i in cell.finetunes]
+        keys = [f"{cell.stage}/{i}" for i in cell.runs]
         return [f"{key}: {self.problems[key]}" for key in keys if key in self.problems]
 
     def address(self, run_id: str) -> str | None:

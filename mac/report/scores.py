@@ -37,6 +37,11 @@ def clusters(predictions: pd.DataFrame) -> pd.Series:
     return predictions["label"].astype(str) + "/" + predictions["group"].astype(str)
 
 
+def retrieved(probed: pd.DataFrame, k: int) -> pd.DataFrame:
+    """Turn a probe's test videos into predictions that are right where one of the ``k`` nearest has the class."""
+    return probed.assign(predicted=probed["label"].where(probed["first_match"] <= k, -1))
+
+
 def score(found: list[pd.DataFrame], planned: int) -> Score:
     """Score one cell. Runs that were tested on the same videos are of one split; splits weigh the same.
 

@@ -8,7 +8,18 @@ from mac.report.comparisons import compare
 from mac.report.printed import NOT_COMPARABLE, Order, Verdict, against_printed, order_of
 from mac.report.provenance import data_note, measured_on
 from mac.report.results import Results
-from mac.report.texts import NONE, interval_text, number_text, p_text, points_text, render, row_label, score_text, title
+from mac.report.texts import (
+    NONE,
+    UNTRAINED,
+    interval_text,
+    number_text,
+    p_text,
+    points_text,
+    render,
+    row_label,
+    score_text,
+    title,
+)
 
 NUMBERS = ["measured", "low", "high", "spread", "wilson_low", "wilson_high"]
 COLUMNS = [
@@ -26,6 +37,7 @@ COLUMNS = [
     "planned",
 ]
 COLUMNS += ["printed", "cited", "finetune_ids", "wilson_low", "wilson_high", "groups", "verdict", "problem"]
+OF_PROBES = ["measure", "probe_ids"]  # further columns of a table that shows probes
 LATEX = str.maketrans(
     {letter: f"\\{letter}" for letter in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "†": r"$^\dagger$"}
@@ -38,23 +50,23 @@ def cells(table: PlannedTable, results: Results) -> pd.DataFrame:
     """Gather a table, one line a cell.
 
     Returns:
-        ``COLUMNS``, the CSV's: numbers in percent, missing ones NaN; and for other formats ``label`` (the row's, with
-        a curve's epoch, and whether it is cited), ``text`` (the number as Markdown),
+        ``COLUMNS`` and ``OF_PROBES``, the CSV's: numbers in percent, missing ones NaN; and for other formats ``label``
+        (the row's, with a curve's epoch, and whether it is cited), ``text`` (the number as Markdown),
         ``ids`` (a list) and ``explanation`` (of the verdict).
     """
     lines = []
     for row in table.rows:
         label = row_label(row) + (" (cited)" if row.cited else "")
         for cell in row.cells:
-            score, is_judged = results.score(cell), cell.finetunes and cell.printed is not None
+            score, is_judged = results.score(cell), cell.runs and cell.printed is not None
             line = {"measured": score.top1} | vars(score) if score else {}
             line |= {"table": table.name, "row": row.label, "epoch": row.epoch, "cited": row.cited, "label": label}
             line |= {"column": cell.column, "printed": cell.printed, "problem": "; ".join(results.reasons(cell))}
-            line |= {"ids": list(cell.finetunes), "finetune_ids": " ".join(cell.finetunes)}
+            line |= {"measure": cell.measure, "ids": list(cell.runs), f"{cell.stage}_ids": " ".join(cell.runs)}
             line["verdict"], line["explanation"] = against_printed(cell, results) if is_judged else Verdict("", "")
             lines.append(line | {"text": NONE if row.cited else score_text(score)})
     whole = dict.fromkeys(("epoch", "videos", "runs", "splits", "planned", "groups"), "Int64")
-    found = pd.DataFrame(lines, columns=[*COLUMNS, "label", "text", "ids", "explanation"])
+    found = pd.DataFrame(lines, columns=[*COLUMNS, *OF_PROBES, "label", "text", "ids", "explanation"])
     return found.astype(dict.fromkeys([*NUMBERS, "printed"], float) | whole)
 
 
@@ -66,11 +78,11 @@ def grid(table: pd.DataFrame, measured: pd.Series) -> pd.DataFrame:
 
 
 def rows(table: pd.DataFrame, results: Results) -> pd.DataFrame:
-    """Lay a table out for Markdown; the last column names the finetunings behind a row's cells."""
+    """Lay a table out for Markdown; the last column names the runs behind a row's cells."""
     left_out = (table["text"] + "; ").where(table["measured"].notna(), "") + "left out: " + table["problem"]
     found = grid(table, table["text"].mask(table["problem"] != "", left_out))
     found.columns = [f"{column}, {kind}" for column, kind in found.columns]
-    runs = table.groupby("label", sort=False)["ids"].sum()
+    runs = table.groupby("label", sort=False)["ids"].sum().map(dict.fromkeys)
     found["runs"] = [", ".join(map(results.link, ids)) or NONE for ids in runs]
     return found.reset_index(names="")
 
@@ -128,13 +140,13 @@ def markdown(table: PlannedTable, results: Results) -> str:
         claims=claim_rows(judge_table(table, results)).drop(columns=""),
         pairs=pairs if len(table.columns) > 1 else pairs.drop(columns="column"),
         note=data_note(results.plan),
-        measured_on=measured_on(table.finetunes, results),
+        measured_on=measured_on(table.finetunes + table.probes, results),
     )
 
 
 def comma_separated(table: PlannedTable, results: Results) -> str:
     """Write a table as tidy CSV, one line a cell; numbers are in percent."""
-    found = cells(table, results)[COLUMNS]
+    found = cells(table, results)[COLUMNS + (OF_PROBES if table.probes else [])]
     found[NUMBERS] = found[NUMBERS].map("{:.4f}".format, na_action="ignore")
     return found.to_csv(index=False, lineterminator="\n")
 
@@ -149,6 +161,7 @@ def latex(table: PlannedTable, results: Results) -> str:
     shown = grid(found.assign(label=found["label"].str.replace(" (cited)", "†")), text).map(escape)
     shown = shown.rename(index=escape, columns=escape)
     legend = "Top-1 accuracy [percent] with its 95\u202f% interval; ± is the standard deviation over runs."
+    legend += f" {UNTRAINED}" if table.probes else ""
     cited = " †Cited, not measured." if found["cited"].any() else ""
     note = f" {table.note}" if table.note else ""
     caption = escape(f"{title(table)}. {legend}{cited}{note} {data_note(results.plan).replace('**', '')}")

@@ -10,6 +10,10 @@ from mac.plan import PlannedRow, PlannedTable
 from mac.report.scores import Score
 
 PENDING, NONE = "pending", "–"
+UNTRAINED = (
+    "A linear probe's top-1 and recall@1 are of the weights without finetuning; recall@1 says how often [percent] the"
+    " nearest training video has the test video's class."
+)
 # Cells that are aligned to the right: numbers with what follows them, and the words for a missing one.
 NUMBER = re.compile(r"(\*\*|[+-]|< )?\d|–$|pending|$")
 
@@ -84,4 +88,4 @@ ENVIRONMENT = jinja2.Environment(
     keep_trailing_newline=True,
 )
 ENVIRONMENT.filters["table"] = markdown
-ENVIRONMENT.globals["title"] = title
+ENVIRONMENT.globals |= {"title": title, "UNTRAINED": UNTRAINED}

@@ -165,6 +165,16 @@ def test_work_is_counted_from_the_official_lists(root):
     assert set(small[small["stage"] == "probe"]["clips"]) == {(1342 + 533) * 10, (129 + 55) * 10}
 
 
+@pytest.mark.parametrize(("scale", "classes", "epochs"), [("ucf101-21", 21, 24), ("paper", 101, 150)])
+def test_ten_labels_a_class_are_priced_as_such(folder, scale, classes, epochs):
+    (folder / "scales" / f"{scale}.yaml").write_text(
+        yaml.safe_dump(merge(read_yaml(folder / "scales" / f"{scale}.yaml"), {"tables": {"X3": {}}}))
+    )
+    planned, work = plan.load(folder, scale), reckon(folder, scale).work.set_index(["run", "stage"])
+    cell = next(cell for cell in planned.tables["X3"].rows[0].cells if "ten labels" in cell.column)
+    assert {work.loc[(i, "finetune"), "clips"] for i in cell.runs} == {10 * classes // 32 * 32 * epochs}
+
+
 def test_data_may_be_generated_under_any_name(root):
     planned = plan.load(root / "config", "smoke")
     dataset_id, dataset = next(iter(planned.datasets.items()))
@@ -184,11 +194,11 @@ def test_an_index_is_counted_where_there_is_one(root, tmp_path):
     dataset_id, dataset = next(iter(planned.datasets.items()))
     rows = [("ok", 9, "train"), ("ok", 8, "test"), ("ok", 7, "train"), ("damaged", 6, "train")]
     table = pd.DataFrame(rows, columns=["status", "num_frames", "split_1"])
-    table = table.assign(**{f"split_{split}": table["split_1"] for split in dataset.splits})
+    table = table.assign(label_index=[0, 0, 1, 2], **{f"split_{split}": table["split_1"] for split in dataset.splits})
     (tmp_path / "dataset" / dataset_id).mkdir(parents=True)
     table.to_parquet(tmp_path / "dataset" / dataset_id / "index.parquet")
     found = estimate.sizes(planned, root / "config", tmp_path)[dataset_id]
-    assert (found.sides[1], found.frames, found.origin) == ((2, 1), 24, "index")
+    assert (found.sides[1], found.frames, found.classes, found.origin) == ((2, 1), 24, 2, "index")
 
 
 def measurement(**changes):

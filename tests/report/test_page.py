@@ -113,7 +113,7 @@ def test_a_row_differs_from_the_default_in_what_it_sets_and_nothing_else(root, d
             if row.label not in rows or row.cited:
                 continue
             overridden = rows[row.label].get("set", {}) | written[name]["columns"][0].get("set", {})
-            found = {change.key for change in changes(demo, row.cells[0].finetunes[0])} - {"pretrain.boxes"}
+            found = {change.key for change in changes(demo, row.cells[0].runs[0])} - {"pretrain.boxes"}
             if "R3D" in row.label:
                 found.remove("model.channels")  # it has none
             assert found == {PATHS.get(key, key) for key in overridden}, row.label

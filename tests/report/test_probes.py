@@ -19,6 +19,16 @@ def test_weights_that_rows_share_stand_once(smoke, paper):
     assert probe_lines(read(paper, {})) == []  # a scale without probes
 
 
+def test_weights_that_several_columns_show_stand_once_with_their_data(smoke, changed):
+    """X3's row of random weights is F1's, too; where only a column asks for probes the data set's own name stands."""
+    (line,) = (line for line in probe_lines(read(smoke, {})) if "X3: random init" in line.labels)
+    assert (line.labels, line.column) == (["F1: random init", "X3: random init"], "UCF101")
+    found = probe_lines(read(changed("paper", {"X3": {"scales": None}}), {}))
+    assert [line.labels[0] for line in found[:2]] == ["X3: random init", "X3: Contrast alone"]
+    assert {line.column for line in found} == {"ucf101"}
+    assert [len(line.ids) for line in found] == [3] * 10
+
+
 def test_numbers_are_those_of_the_predictions(smoke):
     probe_id = smoke.finetunings[smoke.default].probe
     right, rank = np.arange(400) % 4 == 0, np.arange(400) % 60 + 1

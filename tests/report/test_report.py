@@ -23,7 +23,7 @@ from mac.report.tables import comma_separated, escape, latex, markdown
 
 def test_all_formats_show_a_cells_numbers(demo):
     table, found = demo.tables["T8"], results(demo)
-    run = table.rows[0].cells[0].finetunes[0]
+    run = table.rows[0].cells[0].runs[0]
     score = found.score(table.rows[0].cells[0])
     assert (score.top1, score.videos, score.groups) == (50.0 + list(demo.finetunings).index(run), 400, 100)
     number, interval = f"{score.top1:.1f}", f"[{score.low:.1f}, {score.high:.1f}]"
@@ -81,7 +81,7 @@ def test_every_cell_links_to_its_runs_by_our_id(demo):
     linked = read(demo, {}, "http://127.0.0.1:5000/#/experiments/1/runs")
     for row in demo.tables["T1"].rows:
         line = next(line for line in markdown(demo.tables["T1"], linked).splitlines() if row.label in line)
-        for run in [run for cell in row.cells for run in cell.finetunes]:
+        for run in [run for cell in row.cells for run in cell.runs]:
             address = f"http://127.0.0.1:5000/#/experiments/1/runs?searchFilter=tags.%60mac.id%60%20%3D%20%27{run}%27"
             assert f"[`{run}`]({address})" in line
 
@@ -97,7 +97,7 @@ def test_open_cells_are_pending_and_no_problem(demo):
 def test_several_seeds_are_averaged_in_their_cell(changed):
     planned = changed("demo", seeds=[1, 2, 3])
     cell = planned.tables["T8"].rows[0].cells[0]
-    tops = dict(zip(cell.finetunes, (60.0, 63.0, 66.0), strict=True))
+    tops = dict(zip(cell.runs, (60.0, 63.0, 66.0), strict=True))
     score = results(planned, tops).score(cell)
     assert (score.top1, score.spread, score.runs, score.planned) == (63.0, 3.0, 3, 3)
     partial = results(planned, dict(list(tops.items())[:2]))

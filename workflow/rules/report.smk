@@ -36,6 +36,7 @@ rule track:
 rule table:
     input:
         lambda wildcards: [run_file("finetune", i, "metrics.json") for i in PLAN.tables[wildcards.table].finetunes],
+        lambda wildcards: [run_file("probe", i, "metrics.json") for i in PLAN.tables[wildcards.table].probes],
         lambda wildcards: focus_of([PLAN.tables[wildcards.table]]),
     output:
         report(f"{REPORTS}/tables/{{table}}.md", caption="../report/table.rst", category="Tables"),
