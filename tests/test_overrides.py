@@ -19,7 +19,7 @@ def load(root, overrides, scale="paper"):
 
 def runs(planned, table):
     """The finetunings of each row of a table with one column."""
-    return [row.cells[0].finetunes for row in planned.tables[table].rows]
+    return [row.cells[0].runs for row in planned.tables[table].rows]
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def runs(planned, table):
 )
 def test_a_set_row_is_the_run_of_an_equal_row_of_tables_yaml(root, sets, table, place):
     planned, before = load(root, words(*sets)), load(root, words())
-    assert runs(planned, "S1") == [before.tables[table].rows[place].cells[-1].finetunes]
+    assert runs(planned, "S1") == [before.tables[table].rows[place].cells[-1].runs]
     assert (planned.finetunings.keys(), planned.pretrainings.keys()) == (
         before.finetunings.keys(),
         before.pretrainings.keys(),
@@ -49,7 +49,7 @@ def test_a_row_is_named_by_what_it_changes_and_its_run_knows_it(root):
     assert counts(planned) == (22, 25, 28)
     (row,) = planned.tables["S1"].rows
     assert row.label == "pretrain.mask.threshold = 20, pretrain.colour.hue = clip"
-    (run,) = row.cells[0].finetunes
+    (run,) = row.cells[0].runs
     start = planned.pretrainings[planned.finetunings[run].config.pretrain_id]
     assert start.used_by == planned.finetunings[run].used_by == [f"S1: {row.label}"]
     assert start.config.mask.threshold == 20.0

@@ -78,7 +78,7 @@ def test_a_row_from_the_command_line_is_the_run_of_an_equal_row_and_has_a_table(
     assert {path for path in (folder / "results").rglob("*") if path.is_file()} == before
     monkeypatch.chdir(folder)
     main(["report", "--scale", "smoke", *SETS, "--results", "results", "--out", "again", "--table", "S1"])
-    (planned,) = plan.load(root / "config", "smoke").tables["T2"].rows[0].cells[0].finetunes
+    (planned,) = plan.load(root / "config", "smoke").tables["T2"].rows[0].cells[0].runs
     text = (folder / "again" / "tables" / "S1.md").read_text()
     assert text.startswith("# Table S1. Set on the command line\n")
     assert f"`{planned}`" in text
