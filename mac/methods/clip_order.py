@@ -72,9 +72,8 @@ class ClipOrder(LabelMethod):
 
     def gather(self, features: torch.Tensor) -> torch.Tensor:
         """Concatenate the features (B·clips, D) of each pair of a video's clips: (B, pairs, 2·D)."""
-        first, second = zip(*combinations(range(self.clips), 2), strict=True)
-        clips = features.unflatten(0, (-1, self.clips))
-        return torch.cat([clips[:, list(first)], clips[:, list(second)]], 2)
+        clips = features.unflatten(0, (-1, self.clips)).unbind(1)
+        return torch.stack([torch.cat(pair, 1) for pair in combinations(clips, 2)], 1)
 
     def neck(self, features: int) -> tuple[torch.nn.Module, int]:
         """One layer for all pairs; their outputs stand side by side."""

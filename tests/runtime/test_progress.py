@@ -67,7 +67,7 @@ def test_a_commands_output_is_logged_and_its_status_passed_on(
         main(words)
     assert exited.value.code == status
     told = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().out)
-    assert "Scale smoke: 9 pretrainings, 12 finetunings, 8 tables" in told
+    assert "Scale smoke: 13 pretrainings, 22 finetunings, 8 tables" in told
     assert ("/100 %" in told) == terminal
     assert ("data sets 0/4 sets — estimating the time left" in told) != terminal
     if status:
