@@ -60,7 +60,7 @@ def run(folder, *words):
 def test_a_method_of_ones_own_is_a_trained_row_of_x3(grown):
     listed = run(grown, "mac", "plan", "--scale", "smoke")
     mine = [line.split() for line in listed.splitlines() if line.endswith("X3: Arrow of time")]
-    (pretraining,), (finetuning,) = ([words[0] for words in mine if sign in words] for sign in ("epochs", "from"))
+    (pretraining,), (finetuning, *_) = ([words[0] for words in mine if sign in words] for sign in ("epochs", "from"))
     target = f"results/finetune/{finetuning}/metrics.json"
     run(grown, "snakemake", "--cores", "2", "--config", "scale=smoke", "--", target)
     (metrics,) = (grown / "results" / "pretrain").glob("*/epoch_*.json")  # no other was trained
