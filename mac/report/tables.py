@@ -2,30 +2,17 @@
 
 import pandas as pd
 
-from mac.plan import PlannedTable
+from mac.plan import Cell, PlannedTable
 from mac.report.claims import claim_rows, judge_table
 from mac.report.comparisons import compare
-from mac.report.printed import NOT_COMPARABLE, Order, Verdict, against_printed, order_of
+from mac.report.printed import NOT_COMPARABLE, Verdict, against_printed, order_of
 from mac.report.provenance import data_note, measured_on
 from mac.report.results import Results
 from mac.report.texts import NONE, interval_text, number_text, p_text, points_text, render, row_label, score_text, title
 
 NUMBERS = ["measured", "low", "high", "spread", "wilson_low", "wilson_high"]
-COLUMNS = [
-    "table",
-    "row",
-    "epoch",
-    "column",
-    "measured",
-    "low",
-    "high",
-    "spread",
-    "videos",
-    "runs",
-    "splits",
-    "planned",
-]
-COLUMNS += ["printed", "cited", "finetune_ids", "wilson_low", "wilson_high", "groups", "verdict", "problem"]
+COLUMNS = ["table", "row", "epoch", "column", "measured", "low", "high", "spread", "videos", "runs", "splits"]
+COLUMNS += ["planned", "printed", "cited", "finetune_ids", "wilson_low", "wilson_high", "groups", "verdict", "problem"]
 LATEX = str.maketrans(
     {letter: f"\\{letter}" for letter in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "†": r"$^\dagger$"}
@@ -99,21 +86,19 @@ def pair_rows(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def orders(table: PlannedTable, results: Results) -> list[str]:
     """Say of each column how far its rows come in the printed order, where that can be said."""
-    found = [order_of([row.cells[number] for row in table.rows], results) for number in range(len(table.columns))]
-    several = len(table.columns) > 1
+    columns = {name: [row.cells[number] for row in table.rows] for number, name in enumerate(table.columns)}
+    return describe_orders(columns, results, are_named=len(columns) > 1)
+
+
+def describe_orders(columns: dict[str, list[Cell]], results: Results, are_named: bool = True) -> list[str]:
+    """Say of the cells of each column how far they come in the printed order, where that can be said."""
     return [
-        (f"{name}: " if several else "") + describe_order(order)
-        for name, order in zip(table.columns, found, strict=True)
-        if order
-    ]
-
-
-def describe_order(order: Order) -> str:
-    """Say how far measured numbers come in the printed order."""
-    return (
-        f"Do the rows come in the printed order? Rank correlation {order.correlation:+.2f} over {order.rows} rows"
+        (f"{name}: " if are_named else "")
+        + f"Do the rows come in the printed order? Rank correlation {order.correlation:+.2f} over {order.rows} rows"
         f" (Spearman); 95 % of random orders lie in [{order.low:+.2f}, {order.high:+.2f}], p {p_text(order.p)}."
-    )
+        for name, cells in columns.items()
+        if (order := order_of(cells, results))
+    ]
 
 
 def markdown(table: PlannedTable, results: Results) -> str:
