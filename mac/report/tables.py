@@ -133,7 +133,7 @@ def latex(table: PlannedTable, results: Results) -> str:
     text = found["text"].where(found["measured"].notna(), NONE).str.replace(r"\*\*| \(.*", "", regex=True)
     shown = grid(found.assign(label=found["label"].str.replace(" (cited)", "†")), text).map(escape)
     shown = shown.rename(index=escape, columns=escape)
-    legend = "Top-1 accuracy [percent] with its 95\u202f% interval; ± is the standard deviation over runs."
+    legend = "Top-1 accuracy [percent] with its 95\u202f% interval; ± is the standard deviation between seeds."
     cited = " †Cited, not measured." if found["cited"].any() else ""
     note = f" {table.note}" if table.note else ""
     caption = escape(f"{title(table)}. {legend}{cited}{note} {data_note(results.plan).replace('**', '')}")

@@ -84,4 +84,4 @@ ENVIRONMENT = jinja2.Environment(
     keep_trailing_newline=True,
 )
 ENVIRONMENT.filters["table"] = markdown
-ENVIRONMENT.globals["title"] = title
+ENVIRONMENT.globals |= {"title": title, "points_text": points_text, "interval_text": interval_text}
