@@ -158,7 +158,7 @@ def kinds_of(config: Config) -> tuple[Kind, Kind]:
     """The kinds of a run's training and of its test; a probe only tests."""
     clip = config if isinstance(config, ProbeConfig) else config.clip
     shape = {"num_frames": clip.num_frames, "size": clip.size, "precision": config.precision}
-    facts = dict(zip(("backbone", "width", "channels"), config.model.network, strict=False)) | shape
+    facts = {name: getattr(config.model, name) for name in ("backbone", "width", "channels")} | shape
     test = Kind(stage="test", passes=1, **facts)
     if isinstance(config, ProbeConfig):
         return test, test

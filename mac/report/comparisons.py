@@ -8,14 +8,14 @@ import pandas as pd
 
 from mac.plan import Cell, PlannedTable
 from mac.report.differences import Difference, between, models_p
-from mac.report.printed import predict_rerun, printed_split, where
+from mac.report.printed import UNDECIDED, predict_rerun, printed_split, where
 from mac.report.provenance import why_incomparable
 from mac.report.results import Results
 from mac.report.scores import Sample
 from mac.report.statistics import LEVEL, holm
 from mac.report.texts import interval_text, p_text, points_text
 
-HOLDS, CONTRADICTED, UNDECIDED, TOO_FEW = "holds", "contradicted", "undecided", "too few trainings"
+HOLDS, CONTRADICTED, TOO_FEW = "holds", "contradicted", "too few trainings"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from mac.plan import Cell, PlannedTable
 from mac.report import tables
 from mac.report.claims import Judgement, claim_rows, count_outcomes, judge
 from mac.report.comparisons import compare
-from mac.report.printed import order_of
 from mac.report.probes import probe_lines, probe_rows
 from mac.report.provenance import changes, data_note, measured_on
 from mac.report.results import Results
@@ -119,8 +118,7 @@ def _orders(results: Results) -> list[str]:
     for table in (table for name, table in results.plan.tables.items() if name.startswith(("T", "F"))):
         for cell in (cell for row in table.rows for cell in row.cells):
             cells.setdefault(cell.column, []).append(cell)
-    found = {column: order_of(own, results) for column, own in cells.items()}
-    return [f"{column}: {tables.describe_order(order)}" for column, order in found.items() if order]
+    return tables.describe_orders(cells, results)
 
 
 def page(results: Results, folder: Path, root: Path, ledger: str) -> str:

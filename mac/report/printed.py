@@ -94,9 +94,10 @@ def predict_rerun(sides: Sequence[Sample], seed_sd: float) -> tuple[float, float
     tops = [100 * side.right.mean(1) for side in sides]
     parts = []
     for side, top in zip(sides, tops, strict=True):
-        spread, degrees = seed_sd**2 + between([side]).video_variance / 2, np.inf
         if len(top) >= TRAININGS_WANTED:
             spread, degrees = float(top.var(ddof=1)), len(top) - 1
+        else:
+            spread, degrees = seed_sd**2 + between([side]).video_variance / 2, np.inf
         parts.append((spread * (1 + 1 / len(top)), degrees))
     estimate = tops[0].mean() - sum(top.mean() for top in tops[1:])
     half = t_quantile(satterthwaite(parts)) * sum(variance for variance, _ in parts) ** 0.5

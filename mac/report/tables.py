@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from mac.plan import PlannedTable
+from mac.plan import Cell, PlannedTable
 from mac.report.claims import claim_rows, judge_table
 from mac.report.comparisons import compare
-from mac.report.printed import NOT_COMPARABLE, Order, Verdict, against_printed, order_of
+from mac.report.printed import NOT_COMPARABLE, Verdict, against_printed, order_of
 from mac.report.provenance import data_note, measured_on
 from mac.report.results import Results
 from mac.report.texts import (
@@ -22,21 +22,8 @@ from mac.report.texts import (
 )
 
 NUMBERS = ["measured", "low", "high", "spread", "wilson_low", "wilson_high"]
-COLUMNS = [
-    "table",
-    "row",
-    "epoch",
-    "column",
-    "measured",
-    "low",
-    "high",
-    "spread",
-    "videos",
-    "runs",
-    "splits",
-    "planned",
-]
-COLUMNS += ["printed", "cited", "finetune_ids", "wilson_low", "wilson_high", "groups", "verdict", "problem"]
+COLUMNS = ["table", "row", "epoch", "column", "measured", "low", "high", "spread", "videos", "runs", "splits"]
+COLUMNS += ["planned", "printed", "cited", "finetune_ids", "wilson_low", "wilson_high", "groups", "verdict", "problem"]
 OF_PROBES = ["measure", "probe_ids"]  # further columns of a table that shows probes
 LATEX = str.maketrans(
     {letter: f"\\{letter}" for letter in "&%$#_{}"}
@@ -111,21 +98,19 @@ def pair_rows(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def orders(table: PlannedTable, results: Results) -> list[str]:
     """Say of each column how far its rows come in the printed order, where that can be said."""
-    found = [order_of([row.cells[number] for row in table.rows], results) for number in range(len(table.columns))]
-    several = len(table.columns) > 1
+    columns = {name: [row.cells[number] for row in table.rows] for number, name in enumerate(table.columns)}
+    return describe_orders(columns, results, are_named=len(columns) > 1)
+
+
+def describe_orders(columns: dict[str, list[Cell]], results: Results, are_named: bool = True) -> list[str]:
+    """Say of the cells of each column how far they come in the printed order, where that can be said."""
     return [
-        (f"{name}: " if several else "") + describe_order(order)
-        for name, order in zip(table.columns, found, strict=True)
-        if order
-    ]
-
-
-def describe_order(order: Order) -> str:
-    """Say how far measured numbers come in the printed order."""
-    return (
-        f"Do the rows come in the printed order? Rank correlation {order.correlation:+.2f} over {order.rows} rows"
+        (f"{name}: " if are_named else "")
+        + f"Do the rows come in the printed order? Rank correlation {order.correlation:+.2f} over {order.rows} rows"
         f" (Spearman); 95 % of random orders lie in [{order.low:+.2f}, {order.high:+.2f}], p {p_text(order.p)}."
-    )
+        for name, cells in columns.items()
+        if (order := order_of(cells, results))
+    ]
 
 
 def markdown(table: PlannedTable, results: Results) -> str:
@@ -160,7 +145,7 @@ def latex(table: PlannedTable, results: Results) -> str:
     text = found["text"].where(found["measured"].notna(), NONE).str.replace(r"\*\*| \(.*", "", regex=True)
     shown = grid(found.assign(label=found["label"].str.replace(" (cited)", "†")), text).map(escape)
     shown = shown.rename(index=escape, columns=escape)
-    legend = "Top-1 accuracy [percent] with its 95\u202f% interval; ± is the standard deviation over runs."
+    legend = "Top-1 accuracy [percent] with its 95\u202f% interval; ± is the standard deviation between seeds."
     legend += f" {UNTRAINED}" if table.probes else ""
     cited = " †Cited, not measured." if found["cited"].any() else ""
     note = f" {table.note}" if table.note else ""

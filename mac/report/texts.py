@@ -88,4 +88,9 @@ ENVIRONMENT = jinja2.Environment(
     keep_trailing_newline=True,
 )
 ENVIRONMENT.filters["table"] = markdown
-ENVIRONMENT.globals |= {"title": title, "UNTRAINED": UNTRAINED}
+ENVIRONMENT.globals |= {
+    "title": title,
+    "points_text": points_text,
+    "interval_text": interval_text,
+    "UNTRAINED": UNTRAINED,
+}
