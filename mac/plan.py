@@ -38,7 +38,7 @@ def load(folder: Path, scale: str, overrides: Overrides = NO_OVERRIDES) -> Plan:
             way_out = "work in the repository's folder, or name the folder with --config-dir"
             raise ConfigError([f"{folder}/scales: no scale {scale!r}, nor any other, in {Path.cwd()} — {way_out}"])
         raise ConfigError([f"{folder}/scales: no scale {scale!r}{nearest(scale, scales(folder))}"])
-    own = dict(read_yaml(folder / "scales" / f"{scale}.yaml"))
+    own = _overrides_of(folder, scale)
     table_overrides = own.pop("tables", {})
     problems: list[str] = []
     tree = merge(read_yaml(folder / "default.yaml"), own)
@@ -73,6 +73,23 @@ def load(folder: Path, scale: str, overrides: Overrides = NO_OVERRIDES) -> Plan:
         plan.tables[name] = replace(planned, elsewhere=_rows_elsewhere(tables[name], planned, plan))
     _collect_data(plan)
     return plan
+
+
+def _overrides_of(folder: Path, scale: str, extending: tuple[str, ...] = ()) -> dict:
+    """Read what a scale overrides, on top of the scale that it ``extends``.
+
+    Raises:
+        ConfigError: there is no such scale to extend, or it extends this one.
+    """
+    own = dict(read_yaml(folder / "scales" / f"{scale}.yaml"))
+    base = own.pop("extends", None)
+    if base is None:
+        return own
+    known = [name for name in scales(folder) if name not in (scale, *extending)]
+    if base not in known:
+        found = f"{folder}/scales/{scale}.yaml: extends: no scale {base!r} that does not extend this one"
+        raise ConfigError([f"{found}{nearest(str(base), known)}"])
+    return merge(_overrides_of(folder, base, (scale, *extending)), own)
 
 
 def _of_scale(tables: dict, scale: str, overrides: dict) -> dict:
