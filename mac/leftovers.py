@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mac import plan as planning
+from mac.overrides import NO_OVERRIDES, Overrides
 from mac.pipeline import STAGES, configs_of
 from mac.plan import Plan
 from mac.validation import ConfigError, collect, read_yaml, validate
@@ -95,8 +96,8 @@ class Folder:
                     yield stage, run_id, "is being trained now, or was within a day; so what it was made from stays too"
 
 
-def load_plans(config_dir: Path, scales: tuple[str, ...]) -> list[Plan]:
-    """Plan the scales whose results stay; all of them if none is named.
+def load_plans(config_dir: Path, scales: tuple[str, ...], overrides: Overrides = NO_OVERRIDES) -> list[Plan]:
+    """Plan the scales whose results stay, all of them if none is named, each with the command line's rows.
 
     Raises:
         ConfigError: a scale has a problem or doesn't exist; with such a configuration nothing may be deleted.
@@ -105,7 +106,7 @@ def load_plans(config_dir: Path, scales: tuple[str, ...]) -> list[Plan]:
     plans, problems = [], [] if names else [f"{config_dir}/scales: no scale, so nothing says what is needed"]
     for scale in names:
         with collect(problems, f"scale {scale}"):
-            plans.append(planning.load(config_dir, scale))
+            plans.append(planning.load(config_dir, scale, overrides))
     if problems:
         raise ConfigError([*problems, "nothing was deleted: mend it, or name the scales that count with --scale"])
     return plans

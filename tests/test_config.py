@@ -18,6 +18,10 @@ def spoil(folder, dotted=None, tables=None, scale="smoke"):
     path.write_text(yaml.safe_dump(tree, allow_unicode=True))
 
 
+def write_scale(folder, name, text):
+    (folder / "scales" / f"{name}.yaml").write_text(text)
+
+
 def problems(folder, scale="smoke"):
     with pytest.raises(ConfigError) as caught:
         plan.load(folder, scale)
@@ -80,14 +84,28 @@ def row(label="new", **settings):
     return {"rows": [{"label": label, "printed": [None], **settings}], "claims": [], "only": None}
 
 
-def test_a_table_of_no_scale_is_named_and_one_of_another_scale_can_not_be_left_out(folder):
+def test_a_table_of_no_scale_is_named(folder):
     path = folder / "tables.yaml"
     tree = read_yaml(path)
     tree["X1"]["scales"] = ["papre"]
     path.write_text(yaml.safe_dump(tree, allow_unicode=True))
     assert "X1: scales: none of ['papre'] — did you mean 'paper'?" in problems(folder)
-    spoil(folder, tables={"X2": None})
-    assert "tables.X2: belongs to scales ['ucf101-21', 'ucf101-21-cpu'] alone" in problems(folder)
+
+
+def test_a_scale_may_extend_another(folder):
+    write_scale(folder, "small", "extends: smoke\nseeds: [5]\ntables: {X3: null}")
+    smoke, small = plan.load(folder, "smoke"), plan.load(folder, "small")
+    assert small.tables.keys() == smoke.tables.keys() - {"X3"}
+    assert small.experiment.seeds == [5]
+    assert small.experiment.model_copy(update={"seeds": smoke.experiment.seeds}) == smoke.experiment
+
+
+@pytest.mark.parametrize("base", ["smoek", "first", "second"])
+def test_a_scale_must_extend_another_that_there_is(folder, base):
+    write_scale(folder, "first", "extends: second")
+    write_scale(folder, "second", f"extends: {base}")
+    with pytest.raises(ConfigError, match=f"second.yaml: extends: no scale '{base}' that does not extend this one"):
+        plan.load(folder, "first")
 
 
 @pytest.mark.parametrize(

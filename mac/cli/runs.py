@@ -87,13 +87,19 @@ def progress(plan: "Plan", paths: SimpleNamespace, command: tuple[str, ...]) -> 
 @paths("results")
 @scales
 @config_dir
+@overrides
 @click.option("--states", is_flag=True, help="Also list what is only needed to continue a training.")
 @click.option("--yes", is_flag=True, help="Delete what is listed.")
-def clean(paths: SimpleNamespace, scales: tuple[str, ...], config_dir: Path, states: bool, yes: bool) -> None:
-    """List results that no table of the scales refers to; delete them with --yes."""
+def clean(
+    paths: SimpleNamespace, scales: tuple[str, ...], config_dir: Path, overrides: "Overrides", states: bool, yes: bool
+) -> None:
+    """List results that no table of the scales refers to; delete them with --yes.
+
+    Runs of rows from the command line are listed too, unless their --set or --sweep is given here again.
+    """
     from mac import leftovers
 
-    plans = leftovers.load_plans(config_dir, scales)
+    plans = leftovers.load_plans(config_dir, scales, overrides)
     folder = leftovers.Folder(paths.results)
     listed, kept = leftovers.find(folder, plans)
     more = leftovers.find_states(folder, plans) if states else []

@@ -13,6 +13,7 @@ from mac import leftovers, plan
 from mac.cli import runs
 from mac.config import write_config
 from mac.leftovers import Leftover, NoResultsError
+from mac.overrides import Overrides
 from mac.pipeline import configs_of
 from mac.validation import ConfigError, read_yaml
 
@@ -29,7 +30,7 @@ time.sleep(60)
 def results(root, tmp_path):
     """Files of every run of a small scale, with receipts, logs and MLflow's own; its configuration lies beside it."""
     folder, config = tmp_path / "results", shutil.copytree(root / "config", tmp_path / "config")
-    for name in ("demo", "paper", "ucf101-21"):
+    for name in ("demo", "demo-rivals", "paper", "ucf101-21-cpu"):
         (config / "scales" / f"{name}.yaml").unlink()
     smoke = planned(folder)
     for stage, configs in configs_of(smoke).items():
@@ -67,10 +68,11 @@ def files(folder):
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() or path.is_symlink()}
 
 
-def clean(results, *, yes=True, states=False, scales=()):
+def clean(results, *, yes=True, states=False, scales=(), set=()):
     """Clean up; returns the files that are gone."""
-    before = files(results)
-    runs.clean.callback(config_dir=results.parent / "config", results=results, yes=yes, states=states, scales=scales)
+    before, config = files(results), results.parent / "config"
+    asked = {"yes": yes, "states": states, "scales": scales, "set": set, "sweep": ()}
+    runs.clean.callback(config_dir=config, results=results, **asked)
     return before - files(results)
 
 
@@ -132,6 +134,16 @@ def test_another_scale_may_refer_to_it(results, capsys):
     assert not clean(results)
     clean(results, yes=False, scales=["smoke"])
     assert "no table refers to it" in capsys.readouterr().out
+
+
+def test_rows_from_the_command_line_stay_where_they_are_named(results):
+    words = ("pretrain.mask.threshold=17",)
+    row = plan.load(results.parent / "config", "smoke", Overrides.from_words(words, ())).pretrainings
+    (run_id,) = row.keys() - planned(results).pretrainings.keys()
+    write_config(results / "pretrain" / run_id / "config.yaml", row[run_id].config)
+    age(results / "pretrain" / run_id / "config.yaml")
+    assert not clean(results, scales=["smoke"], set=words)
+    assert clean(results, scales=["smoke"]) == {f"pretrain/{run_id}/config.yaml"}
 
 
 def test_a_run_being_trained_stays_with_all_it_is_made_from(results, hold, capsys):
