@@ -71,6 +71,10 @@ def problems(folder, scale="smoke"):
             {"pretrain.method": "cloze", "pretrain.clip.num_frames": 6, "pretrain.pretext.segments": 1},
             "clip.num_frames 6 a multiple of 4",
         ),
+        (
+            {"pretrain.method": "clip_order", "pretrain.contrast": None, "pretrain.clip_order.interval": 9},
+            "clip: clip order needs videos of 42 frames; those of ucf101 have 16 — shorten clip.num_frames",
+        ),
         ({"finetune.evaluate.positions": "centers"}, "finetune.evaluate.positions: found 'centers' — input should be"),
         ({"finetune.evaluate.scale": [8, 8]}, "finetune: evaluate.scale [8, 8] is smaller than clip.size 16"),
     ],

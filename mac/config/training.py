@@ -179,6 +179,12 @@ class PretrainConfig(PretrainSections):
             raise ValueError(f"attenuate: the method {self.task!r} attenuates its views already; set it to null")
         if self.mask is None and self.needs_mask:
             raise ValueError(f"mask: the method {self.task!r} needs one; it can't be null")
+        synthetic, shortest = self.store.dataset.synthetic, method_of(self).shortest
+        if synthetic and synthetic.num_frames < shortest:
+            raise ValueError(
+                f"clip: {self.method} needs videos of {shortest} frames; those of {self.store.dataset.name} have"
+                f" {synthetic.num_frames} — shorten clip.num_frames, clip.strides or the method's interval"
+            )
         return self
 
     @property

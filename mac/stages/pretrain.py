@@ -11,7 +11,6 @@ from mac.config import PretrainConfig
 from mac.data.store import FrameStore, StoreError
 from mac.methods import method_of
 from mac.methods.learner import Learner
-from mac.methods.method import Method
 from mac.training import batches, checkpoint, trainer
 from mac.training.distributed import ALONE, World
 from mac.training.evaluation import held_out_scores
@@ -70,7 +69,9 @@ def run(
     run_id, size = config.identify(), config.optimiser.batch_size
     least = config.boxes.min_share_of_frames if config.boxes else 0.0
     train, test = (store.select(config.split, side, least) for side in ("train", "test"))
-    train, test = (_long_enough(videos, store, method_of(config)) for videos in (train, test))
+    train, test = (
+        _long_enough(videos, side, store, config, folder) for videos, side in ((train, "train"), (test, "test"))
+    )
     learner = Learner(config, store.videos["label_index"].to_numpy(), device, world)
     read = partial(
         batches.read,
@@ -106,19 +107,28 @@ def run(
     }
 
 
-def _long_enough(videos: np.ndarray, store: FrameStore, method: Method) -> np.ndarray:
-    """Leave out the videos that are too short for a method's clips.
+def _long_enough(
+    videos: np.ndarray, side: str, store: FrameStore, config: PretrainConfig, folder: RunFolder
+) -> np.ndarray:
+    """Leave out the videos of a split's side that are too short for a method's clips, with a warning.
 
     Raises:
         mac.data.store.StoreError: none is long enough.
     """
-    lengths = store.lengths[videos]
-    if len(videos) and lengths.max() < method.shortest:
+    needed, lengths = method_of(config).shortest, store.lengths[videos]
+    kept = videos[lengths >= needed]
+    if len(videos) and not len(kept):
         raise StoreError(
-            f"{store.folder}: {method.name} needs videos of {method.shortest} frames, the longest has {lengths.max()} —"
-            " shorten pretrain.clip.num_frames, its strides, or the method's interval"
+            f"{store.folder}: {config.method} needs videos of {needed} frames, the longest of split {config.split}'s"
+            f" {side} videos has {lengths.max()} — shorten pretrain.clip.num_frames, pretrain.clip.strides or the"
+            " method's interval"
         )
-    return videos[lengths >= method.shortest]
+    if len(kept) < len(videos):
+        count = f"{len(videos) - len(kept):,} of {len(videos):,}"
+        folder.warn(
+            f"{side} videos left out", f"{count} have fewer frames than the {needed} that {config.method} needs", 0, 0
+        )
+    return kept
 
 
 def _continue_segment(path: Path | None, run_id: str, digest: str, loop: Loop) -> None:

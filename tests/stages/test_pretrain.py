@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from kinds import CPU, assert_equal, experiment, start_readers_by_fork
+from kinds import CPU, SHORT, assert_equal, experiment, start_readers_by_fork
 
-from mac.data.store import FrameStore
+from mac.data.store import FrameStore, StoreError
 from mac.stages import mask_check, pretrain
 from mac.tracking import journal
 from mac.training.checkpoint import CheckpointError
@@ -69,6 +69,29 @@ def test_videos_with_too_few_boxes_are_not_trained_on(frame_store, synthetic_dat
         (*_, last, _) = journal.read(outputs(tmp_path / str(share), 1).journal)
         assert last["step"] == expected // 2
         assert mask_check.run(config.mask_check, store, tmp_path / "check.png")["clips"] == expected
+
+
+CLIP_ORDER = {"pretrain.method": "clip_order", "pretrain.contrast": None, "pretrain.optimiser.batch_size": 2} | SHORT
+
+
+def test_videos_too_short_for_three_clips_are_not_trained_on(frame_store, tmp_path):
+    store = FrameStore(frame_store.folder)
+    train_videos = store.select(1, "train")
+    store.lengths = store.lengths.copy()
+    store.lengths[train_videos[:2]] = 11  # three clips of 4 frames need 12
+    final, _ = train(configure(**CLIP_ORDER), store, tmp_path, 1)
+    (*_, last, _) = journal.read(outputs(tmp_path, 1).journal)
+    assert last["step"] == (len(train_videos) - 2) // 2
+    told = f"train videos left out: 2 of {len(train_videos)} have fewer frames than the 12 that clip order needs"
+    assert final["warnings"][0] == told
+
+
+def test_no_video_long_enough_for_three_clips_is_told_before_training(frame_store, tmp_path):
+    store = FrameStore(frame_store.folder)
+    store.lengths = np.full_like(store.lengths, 11)
+    with pytest.raises(StoreError, match="clip order needs videos of 12 frames, the longest of .* train videos has 11"):
+        train(configure(**CLIP_ORDER), store, tmp_path, 1)
+    assert not list(tmp_path.rglob("*.pt"))
 
 
 def test_reading_processes_change_nothing(frame_store, tmp_path, undisturbed, monkeypatch):
