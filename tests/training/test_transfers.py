@@ -62,6 +62,7 @@ def looks_alike():
     expected, maps = probe.features(measured, store, backbone(CPU), np.arange(8), CPU), explain(CPU)
     with PretendDevice() as pretend:
         network = backbone(pretend.device)
+        probe.features(measured, store, network, np.arange(1), pretend.device)  # constants go to a device once
         pretend.waits.clear()
         found = probe.features(measured, store, network, np.arange(8), pretend.device)
         assert sum(pretend.waits.values()) == 1, pretend.waits
