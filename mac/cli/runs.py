@@ -93,10 +93,7 @@ def progress(plan: "Plan", paths: SimpleNamespace, command: tuple[str, ...]) -> 
 def clean(
     paths: SimpleNamespace, scales: tuple[str, ...], config_dir: Path, overrides: "Overrides", states: bool, yes: bool
 ) -> None:
-    """List results that no table of the scales refers to; delete them with --yes.
-
-    Runs of rows from the command line are listed too, unless their --set or --sweep is given here again.
-    """
+    """List results that no table of the scales, no --set and no --sweep refers to; delete them with --yes."""
     from mac import leftovers
 
     plans = leftovers.load_plans(config_dir, scales, overrides)
@@ -194,13 +191,7 @@ def run(
 @track.command()
 @paths("results")
 @click.option("--while-pid", type=int, required=True, metavar="PID", help="Stop when this process has ended.")
-@click.option(
-    "--since",
-    type=float,
-    default=0.0,
-    metavar="TIME",
-    help="Ignore files last written before this time [s since 1970].",
-)
+@click.option("--since", type=float, default=0.0, metavar="TIME", help="Ignore files written before it [s since 1970].")
 @click.option(
     "--every",
     type=float,
