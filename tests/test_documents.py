@@ -7,11 +7,14 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from test_cli import parse
 
-from mac import plan
+from benchmarks.pictures import method
+from mac import pictures, plan
 from mac.models.backbones import BACKBONES, loading_lines
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,6 +84,15 @@ def test_links_lead_somewhere():
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_picture_of_the_method_is_what_the_package_draws(tmp_path):
+    pictures.save(method(), [tmp_path / "method.png"])
+    committed = ROOT / "docs" / "method.png"
+    found, shown = (np.asarray(Image.open(path).convert("RGB"), float) for path in (tmp_path / "method.png", committed))
+    assert found.shape == shown.shape
+    assert abs(found - shown).mean() < 2  # gray levels; texts may differ by their renderer
+    assert committed.stat().st_size < 300_000
 
 
 def test_the_lines_that_load_a_model_are_the_model_cards():
