@@ -55,8 +55,9 @@ def test_workflow_commands_run_dry(command):
     assert subprocess.run(dry, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
-def test_the_tree_is_the_readmes():
-    tree = README.split("## The tree")[1].split("```")[1]
+def test_the_tree_is_the_one_that_is_described():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tree = text.split("## The tree")[1].split("```")[1]
     named = set()
     for line in tree.strip().splitlines():
         head = re.match(r"(  )?((?:[\w./]+ )+) *", line)
