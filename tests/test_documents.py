@@ -96,6 +96,19 @@ def test_the_picture_of_the_method_is_what_the_package_draws(tmp_path):
     assert committed.stat().st_size < 300_000
 
 
+def test_the_row_that_the_readme_adds_is_trained_and_nothing_else(folder):
+    (row,) = re.findall(r"```yaml\n( +- \{label: λ = 20.*)\n```", README)
+    tables = folder / "tables.yaml"
+    beside = "    - {label: λ = 30, "
+    assert tables.read_text(encoding="utf-8").count(beside) == 1
+    before = plan.load(folder, "demo")
+    tables.write_text(tables.read_text(encoding="utf-8").replace(beside, f"{row}\n{beside}"), encoding="utf-8")
+    after = plan.load(folder, "demo")
+    added = [after.pretrainings[i].used_by for i in after.pretrainings.keys() - before.pretrainings.keys()]
+    assert added == [["T8: λ = 20"]]
+    assert len(after.finetunings) == len(before.finetunings) + 1
+
+
 def test_the_lines_that_load_a_model_are_the_model_cards():
     page = re.sub(r"\n\n+", "\n", (ROOT / "docs" / "export.md").read_text(encoding="utf-8"))
     fragments = re.findall(r"^```python\n(.*?)```$", page, re.M | re.S)

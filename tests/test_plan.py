@@ -35,6 +35,22 @@ def test_a_scale_trains_what_the_supplementary_needs_and_no_more(root, scale, ex
     assert counts(plan.load(root / "config", scale)) == expected
 
 
+def test_ucf101_alone_has_the_papers_runs_that_need_no_other_videos(root):
+    whole, alone = (plan.load(root / "config", scale) for scale in ("paper", "paper-ucf101"))
+    assert {dataset.name for dataset in alone.datasets.values()} == {"ucf101"}
+    needed = {i for i, run in whole.finetunings.items() if uses_ucf101_only(whole, run.config)}
+    assert needed - alone.finetunings.keys() == {
+        i for i in needed if whole.finetunings[i].used_by == ["F1: random init"]
+    }
+    assert alone.finetunings.keys() <= needed
+    assert alone.pretrainings.keys() <= whole.pretrainings.keys()
+
+
+def uses_ucf101_only(planned, config):
+    start = planned.pretrainings.get(config.pretrain_id)
+    return {c.store.dataset.name for c in (config, *([start.config] if start else []))} == {"ucf101"}
+
+
 def test_a_supervised_pretraining_stands_in_where_there_are_no_weights(folder):
     override(folder, "paper", {"supervised_baseline": "pretrain"})
     planned = plan.load(folder, "paper")

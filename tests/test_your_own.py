@@ -1,4 +1,5 @@
-"""What docs/your-own.md says, done in a copy of this repository: a new method becomes a trained row of X3."""
+"""What docs/your-own.md says, done in a copy of this repository: a new method becomes a trained row of X3, and a new
+backbone a row of the plan."""
 
 import json
 import os
@@ -45,7 +46,20 @@ def grown(root, tmp_path_factory):
     for name, diff in zip(EDITED, diffs, strict=True):
         path = folder / name
         path.write_text(patched(path.read_text(encoding="utf-8"), diff), encoding="utf-8")
+    (network,), (line,) = blocks(root, "py"), blocks(root, "text")
+    backbones = folder / "mac" / "models" / "backbones"
+    (backbones / "tiny.py").write_text(network, encoding="utf-8")
+    table = (backbones / "__init__.py").read_text(encoding="utf-8")
+    last = '    "s3d": Backbone("s3d", is_published=True),\n'
+    assert table.count(last) == 1
+    (backbones / "__init__.py").write_text(table.replace(last, last + line), encoding="utf-8")
     return folder
+
+
+def run_code(folder, code):
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    words = [sys.executable, "-c", code]
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 def run(folder, *words):
@@ -71,3 +85,14 @@ def test_a_method_of_ones_own_is_a_trained_row_of_x3(grown):
     run(grown, "mac", "report", "--scale", "smoke", "--results", "results", "--out", "reports/smoke", "--table", "X3")
     table = (grown / "reports" / "smoke" / "tables" / "X3.md").read_text(encoding="utf-8")
     assert re.search(r"\| Arrow of time \| \*\*\d", table)
+
+
+def test_a_backbone_of_ones_own_is_planned_and_maps_clips_to_features(grown):
+    listed = run(grown, "mac", "plan", "--scale", "smoke", "--set", "model.backbone=tiny")
+    assert re.search(r"^  \w{10}  tiny/\d+ .* S1: model.backbone = tiny$", listed, re.M)
+    built = "import torch\nfrom mac.models.backbones import build\nnet = build('tiny', 8)"
+    shapes = run_code(
+        grown,
+        f"{built}\nclip = torch.rand(2, 3, 8, 32, 32)\nprint(*net(clip).shape, net.num_features, *net.activations(clip).shape)",
+    )
+    assert shapes.split() == ["2", "32", "32", "2", "32", "1", "4", "4"]
