@@ -96,6 +96,15 @@ def test_the_picture_of_the_method_is_what_the_package_draws(tmp_path):
     assert committed.stat().st_size < 300_000
 
 
+@pytest.mark.parametrize(
+    "path", [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name
+)
+def test_a_document_begins_with_what_it_is_for(path):
+    title, _, purpose = path.read_text(encoding="utf-8").splitlines()[:3]
+    assert title.startswith("# ")
+    assert purpose.startswith("For whoever ")
+
+
 def test_the_row_that_the_readme_adds_is_trained_and_nothing_else(folder):
     (row,) = re.findall(r"```yaml\n( +- \{label: λ = 20.*)\n```", README)
     tables = folder / "tables.yaml"
