@@ -245,3 +245,19 @@ def ui(settings: Path | None, tracking_uri: str | None, port: int) -> None:
     server = ["-m", "mlflow", "server", "--backend-store-uri", tracking_uri]
     where = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     os.execv(sys.executable, [sys.executable, *server, *where])  # noqa: S606
+
+
+@theme.command(hidden=True)
+@click.argument("socket", type=PATH)
+def warm(socket: Path) -> None:
+    """Import what jobs need, then run each job that asks at SOCKET in a fork."""
+    import mac.report.pages
+    import mac.stages.finetune
+    import mac.stages.gradcam
+    import mac.stages.mask_check
+    import mac.stages.pretrain
+    import mac.tracking.follow  # noqa: F401
+    from mac.cli import main
+    from mac.runtime import warm
+
+    main(warm.serve(socket))
