@@ -116,7 +116,8 @@ def _difference(
     reason = why_incomparable([i for cell in cells for i in cell.runs], results.plan)
     exact = float in (type(first), type(second))
     if reason and (has_number or (len(cells) < 2 and not exact)):
-        return Verdict(NOT_COMPARABLE, f"the paper's numbers are of the whole, real data; here {reason}")
+        of_all = why_incomparable(results.plan.tested, results.plan)  # the same words for every claim
+        return Verdict(NOT_COMPARABLE, f"the paper's numbers are of the whole, real data; here {of_all}")
     if not cells or None in sides:
         return Verdict(NOT_COMPARABLE, "no number of it was measured or printed")
     samples = [results.samples(cell) for cell in cells]

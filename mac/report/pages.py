@@ -17,14 +17,16 @@ from mac.pipeline import RECORDED, STAGES, configs_of
 from mac.plan import Cell, PlannedTable
 from mac.report import tables
 from mac.report.claims import Judgement, claim_rows, count_outcomes, judge
-from mac.report.comparisons import compare
+from mac.report.comparisons import CONTRADICTED, HOLDS, UNDECIDED, compare
+from mac.report.findings import findings, reasons
 from mac.report.probes import probe_lines, probe_rows
 from mac.report.provenance import changes, data_note, measured_on
 from mac.report.results import Results
-from mac.report.texts import PENDING, number_text, render, score_text
+from mac.report.texts import NONE, PENDING, number_text, render, score_text
 from mac.runtime.atomic import write_text
 from mac.runtime.reading import read_json
 
+DECIDED = (HOLDS, CONTRADICTED, UNDECIDED)  # outcomes that each claim has a reason of its own for
 PRETEXT = {"run": "Pretraining", "used_by": "Used by", "epoch": "Epoch"}
 PRETEXT |= {"text": "Held-out pretext accuracy", "chance": "Chance"}
 
@@ -79,10 +81,13 @@ def warnings(results: Results) -> list[dict[str, Any]]:
 
 def summary(results: Results) -> str:
     """Write everything of a scale on one page (Markdown); open cells are marked pending."""
-    pretext = held_out(results)
+    pretext, judgements = held_out(results), judge(results)
     return render(
         "summary.md",
         results=results,
+        findings=findings(results),
+        reasons=reasons(judgements),
+        complete=lambda table: is_complete(table, results),
         note=data_note(results.plan),
         measured_on=measured_on(results.plan.finetunings, results),
         cells=tables.cells,
@@ -91,8 +96,14 @@ def summary(results: Results) -> str:
         warnings=warnings(results),
         probes=probe_rows(probe_lines(results), results),
         orders=_orders(results),
-        **_claims(judge(results)),
+        claims=_short_claims(judgements),
     )
+
+
+def is_complete(table: PlannedTable, results: Results) -> bool:
+    """Whether every run of a table has results that can be used."""
+    done = results.metrics["finetune"].keys() | results.metrics["probe"].keys()
+    return done >= {*table.finetunes, *table.probes}
 
 
 def claims_page(results: Results) -> str:
@@ -110,6 +121,13 @@ def _claims(judgements: list[Judgement]) -> dict[str, Any]:
     }
     count = f"{len(judgements)} claims; for these trained models: {shown['models']}. For the method: {shown['method']}."
     return {"claims": claim_rows(judgements), "count": count}
+
+
+def _short_claims(judgements: list[Judgement]) -> pd.DataFrame:
+    """Tabulate claims without their evidence; what is open for the same reason as others says nothing of the method."""
+    found = claim_rows(judgements).drop(columns="Evidence")
+    found["The method"] = found["The method"].where(found["The method"].isin(DECIDED), NONE)
+    return found if (found["The method"] != NONE).any() else found.drop(columns="The method")
 
 
 def _orders(results: Results) -> list[str]:
@@ -132,17 +150,18 @@ def page(results: Results, folder: Path, root: Path, ledger: str) -> str:
     """
     plan, note, judgements = results.plan, data_note(results.plan), judge(results)
     cells = {table.name: tables.cells(table, results) for table in plan.tables.values()}
-    outcomes = Counter(outcome for found in cells.values() for outcome in found["verdict"] if outcome)
     return render(
         "page.html",
         results=results,
         data_note=note.replace("**", ""),
         comparable="not comparable" not in note,
         measured_on=measured_on(plan.finetunings, results),
-        verdict_counts=sorted(outcomes.items()),
+        findings=findings(results),
+        reasons=reasons(judgements),
         claim_counts=count_outcomes(judgements),
         orders=_orders(results),
         judgements=judgements,
+        decided=DECIDED,
         tables=[
             (table, cells[table.name], _records(compare(table, results)), tables.orders(table, results))
             for table in plan.tables.values()
@@ -211,13 +230,15 @@ def _gradcam(path: Path) -> list[dict[str, Any]]:
         return []
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        ending = [facts["reading"], facts["overlap"]["note"]]
+        more = f"{facts['reading']} {facts['overlap']['note']}"
         return [
-            {"name": name, "title": figure["title"], "caption": " ".join([*figure["notes"], *ending])}
+            {"name": name, "title": figure["title"], "caption": " ".join(figure["notes"]), "more": more}
             for name, figure in facts["figures"].items()
         ]
     except (ValueError, KeyError, TypeError):
-        return [{"name": "F2", "title": "Figures 2–4", "caption": f"{path} is damaged; delete it and run again"}]
+        return [
+            {"name": "F2", "title": "Figures 2–4", "caption": f"{path} is damaged; delete it and run again", "more": ""}
+        ]
 
 
 def _card(folder: Path, name: str) -> dict[str, Any] | None:

@@ -89,8 +89,8 @@ def data_note(plan: Plan) -> str:
         )
     if generated:
         return (
-            f"**The data are generated figures that stand in for {generated}: these numbers show that the pipeline"
-            " works and learns. They are not comparable with the printed ones.**"
+            f"**The data are generated figures that stand in for {generated}: these numbers can show that the pipeline"
+            " works, and nothing about real video. They are not comparable with the printed ones.**"
         )
     return "All data sets are the real ones."
 

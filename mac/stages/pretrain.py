@@ -58,8 +58,8 @@ def run(
         monitor_epochs: epochs between two looks at its features (:class:`mac.training.monitor.Monitor`); 0: none.
 
     Returns:
-        ``epoch``, ``index_digest``, ``device``, the held-out scores with the chance level of the pretext [percent], and
-        ``warnings``, texts.
+        ``epoch``, ``index_digest``, ``device``, the held-out scores with the chance level of the pretext [percent],
+        ``held_out_videos``, how many they are of, and ``warnings``, texts.
 
     Raises:
         mac.training.loop.NotFiniteError: the loss diverged.
@@ -101,6 +101,7 @@ def run(
         "epoch": until,
         **held_out,
         **learner.chance,
+        "held_out_videos": len(test),
         "warnings": world.collect(folder.warnings)[0],
         "index_digest": store.digest,
         "device": describe(device, world.size),

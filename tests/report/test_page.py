@@ -77,7 +77,7 @@ def test_a_damaged_result_is_named_and_the_rest_is_built(demo, folder, tmp_path)
     text = page(results, tmp_path, broken, "# L\n")
     assert "Results that could not be used" in text
     assert f"<code>finetune/{run}</code>: metrics.json is cut or no JSON" in text
-    assert "26 / 27" in text
+    assert "26 of 27 finetunings have finished" in text
 
 
 def test_labels_are_text_not_markup(rendered):
