@@ -45,7 +45,7 @@ bench-gpu: $(READY)
 	$(RUN) python -m benchmarks.gpu --page
 
 ui: $(READY)
-	@$(RUN) python -m mac ui --settings config/config.yaml
+	@$(RUN) python -m mac ui --scale $(SCALE) --settings config/config.yaml
 
 plan: $(READY)
 	$(RUN) python -m mac plan --scale $(SCALE) --settings config/config.yaml

@@ -146,3 +146,7 @@ class Plan:
     def gradcam_pair(self) -> tuple[str, str] | None:
         """The two finetunings that figures 2–4 compare, MAC's and the supervised one; None where one isn't planned."""
         return (self.default, self.supervised) if self.default and self.supervised else None
+
+    def view(self, table: str) -> str:
+        """Name the view of a table's runs in MLflow."""
+        return f"{self.scale}-{table}"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import click
 
 import mac
-from mac.cli import data, masks, report, rows, runs, training, weights  # noqa: F401 (rows and weights are of training)
+from mac.cli import data, masks, report, rows, runs, tracking, training, weights  # noqa: F401 (parts of other themes)
 from mac.cli.groups import Group
 
 THEMES = [module.theme for module in (data, masks, training, report, runs)]

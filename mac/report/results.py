@@ -136,10 +136,15 @@ class Results:
 
     def address(self, run_id: str) -> str | None:
         """Find a run's page in MLflow, by our id; None where no address of the pages was given."""
-        if self.runs_page is None:
-            return None
         search = quote(f"tags.`mac.id` = '{run_id}'")
-        return f"{self.runs_page}{'&' if '?' in self.runs_page else '?'}searchFilter={search}"
+        return self._in_mlflow(f"searchFilter={search}")
+
+    def compared(self, table: str) -> str | None:
+        """Find the page in MLflow that compares the rows of a table, likewise."""
+        return self._in_mlflow(f"viewStateShareKey={quote(self.plan.view(table))}&compareRunsMode=CHART")
+
+    def _in_mlflow(self, query: str) -> str | None:
+        return self.runs_page and f"{self.runs_page}{'&' if '?' in self.runs_page else '?'}{query}"
 
     def link(self, run_id: str) -> str:
         """Name a run, linked to its page in MLflow."""

@@ -27,8 +27,9 @@ from mlflow.entities import (
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_MODEL_IS_EXTERNAL
 
 from mac.tracking.store import COMPLETE, CONTENT, EXPERIMENT, ID, STAGE, find, one_at_a_time
+from mac.tracking.views import NAME
 
-PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
+PARENT = "mlflow.parentRunId"
 NO_METRICS = ("event", "time", "epoch", "step")
 
 
@@ -68,8 +69,8 @@ class RunRecord:
 
     @property
     def content(self) -> str:
-        """A digest of the run's files."""
-        digest = hashlib.blake2b(digest_size=16)
+        """A digest of the run's files and of how metrics are named here: a store with other names is out of date."""
+        digest = hashlib.blake2b(b"percent", digest_size=16)
         for path in sorted(self.files):
             digest.update(path.name.encode() + hashlib.blake2b(path.read_bytes()).digest())
         return digest.hexdigest()
@@ -236,13 +237,12 @@ def _send_points(client: MlflowClient, own: str, events: list[dict[str, Any]]) -
 
 def _points(events: list[dict[str, Any]]) -> Iterator[Metric]:
     for event in events:
-        values = {}
-        if event["event"] == "metrics":
-            values = {name: value for name, value in event.items() if name not in NO_METRICS}
-        elif event["event"] == "end":
-            values = {f"final_{name}": value for name, value in event["final"].items()}
+        values = {name: value for name, value in event.items() if name not in NO_METRICS}
+        if event["event"] != "metrics":
+            values = {f"final_{name}": value for name, value in event.get("final", {}).items()}
         for name, value in values.items():
-            yield Metric(name, float(value), int(1000 * event["time"]), event["epoch"])
+            unit = "_percent" if "top1" in name or "chance" in name else ""
+            yield Metric(name + unit, float(value), int(1000 * event["time"]), event["epoch"])
 
 
 def _milliseconds(events: list[dict[str, Any]], which: Any) -> int:

@@ -12,6 +12,7 @@ from mac.plan import Plan
 from mac.runtime.reading import read_json, read_table
 from mac.tracking import journal
 from mac.tracking.replay import RunRecord
+from mac.tracking.views import NAME, labels
 
 Config = PretrainConfig | FinetuneConfig | ProbeConfig
 
@@ -54,22 +55,19 @@ class RunFiles:
     def record(self, drawings: Path | None = None) -> RunRecord:
         """Describe the run; with a folder for ``drawings``, its pictures too."""
         config = read_config(self._folder / "config.yaml", STAGES[self.stage].config)
-        used_by = runs_of(self._plan, self.stage)[self.run_id].used_by
+        tags = labels(self._plan, self.stage, self.run_id)
         start = next(event for event in self.events if event["event"] == "start")
         facts = start["facts"]
-        tables = dict.fromkeys(use.split(":")[0] for use in used_by)
         checkpoint = None
         if not isinstance(config, PretrainConfig) and config.pretrain_id:
             checkpoint = (config.pretrain_id, config.epoch)
         return RunRecord(
             run_id=self.run_id,
             stage=self.stage,
-            name=_name(self.stage, used_by, config),
+            name=tags[NAME],
             params=_flatten(config.canonical()),
             tags={
-                "scale": self._plan.scale,
-                "tables": ", ".join(tables),
-                "rows": "; ".join(used_by),
+                **tags,
                 "git_commit": facts.get("commit", "unknown"),
                 "index_digest": start["index_digest"],
                 "dataset": config.store.dataset.name,
@@ -115,12 +113,6 @@ def planned_runs(plan: Plan, results: Path) -> Iterator[RunFiles]:
     for stage in RECORDED:
         for run_id in runs_of(plan, stage):
             yield RunFiles(plan, results, stage, run_id)
-
-
-def _name(stage: str, used_by: list[str], config: Config) -> str:
-    shared = f" (+{len(used_by) - 1})" if len(used_by) > 1 else ""
-    data = config.store.dataset.name
-    return f"{used_by[0] if used_by else config.identify()}{shared} · {stage} on {data} · seed {config.seed}"
 
 
 def _flatten(tree: dict, prefix: str = "") -> dict[str, str]:

@@ -1,8 +1,7 @@
-"""MLflow tracking stores: opening one, how it shows runs, keeping parallel writers apart, reading results back."""
+"""MLflow tracking stores: opening one, keeping parallel writers apart, reading results back."""
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import sqlite3
@@ -23,27 +22,8 @@ from mac.runtime import waiting
 EXPERIMENT = "mac"
 _CREDENTIALS = re.compile(r"^([^/]+://)(?!/)(.*)@", re.DOTALL)
 ID, STAGE, COMPLETE, CONTENT = "mac.id", "mac.stage", "mac.complete", "mac.content"
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow shows machine learning, not agents
 FINAL = (".json", ".parquet")  # artifacts of a run that reports are made of
-
-NOTE = (
-    "Runs of the MAC pipeline. A run is known by the hash of its configuration (tag `mac.id`); finetunings and"
-    " probes stand under the pretraining they start from; `rows` names the table rows that share it; `final_top1` is"
-    " what the reports show."
-)
-VIEW = "mac"  # name of the shared view in addresses
-COLUMNS = [
-    "metrics.`final_top1`",
-    "metrics.`final_pretext_top1_held_out`",
-    "metrics.`loss`",
-    "attributes.`Duration`",
-    "tags.`rows`",
-    "tags.`scale`",
-    "params.`model.backbone`",
-    "params.`seed`",
-    "params.`split`",
-    "attributes.`Dataset`",
-    "attributes.`Models`",
-]
 
 
 class TrackingError(Exception):
@@ -98,7 +78,7 @@ def connect(uri: str, create: bool = True) -> MlflowClient:
             client = MlflowClient(tracking_uri=_sign_in(uri))
             experiment = client.get_experiment_by_name(EXPERIMENT)
             if experiment is None and create:
-                describe(client, client.create_experiment(EXPERIMENT, artifact_location=_artifact_root(uri)))
+                client.create_experiment(EXPERIMENT, artifact_location=_artifact_root(uri), tags=KIND)
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise TrackingError(
@@ -127,43 +107,6 @@ def _check_database(path: Path) -> None:
     """Refuse at once what is no sqlite database: MLflow tries for a minute."""
     with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
         database.execute("select * from sqlite_master").fetchall()
-
-
-def describe(client: MlflowClient, experiment: str) -> None:
-    """Set an experiment's note, its kind (machine learning, not agents), and the columns that :func:`page` shows."""
-    state = {
-        "searchFilter": "",
-        "orderByKey": "attributes.start_time",
-        "orderByAsc": True,
-        "startTime": "ALL",
-        "lifecycleFilter": "Active",
-        "modelVersionFilter": "All Runs",
-        "datasetsFilter": [],
-        "selectedColumns": COLUMNS,
-        "columnOrder": COLUMNS,
-        "columnWidths": {},
-        "runsExpanded": {},
-        "runsPinned": [],
-        "runsHidden": [],
-        "runsVisibilityMap": {},
-        "runsHiddenMode": "FIRST_10_RUNS",
-        "viewMaximized": False,
-        "runListHidden": False,
-        "isAccordionReordered": False,
-        "useGroupedValuesInCharts": True,
-        "hideEmptyCharts": True,
-        "groupBy": None,
-        "groupsExpanded": {},
-        "autoRefreshEnabled": True,
-    }
-    client.set_experiment_tag(experiment, "mlflow.note.content", NOTE)
-    client.set_experiment_tag(experiment, "mlflow.experimentKind", "custom_model_development")
-    client.set_experiment_tag(experiment, f"mlflow.sharedViewState.{VIEW}", json.dumps(state))
-
-
-def page(experiment: str) -> str:
-    """Give the address of the experiment's runs within a server."""
-    return f"#/experiments/{experiment}/runs?viewStateShareKey={VIEW}&workflowType=machine_learning"
 
 
 def is_empty(client: MlflowClient) -> bool:

@@ -74,7 +74,7 @@ def test_a_run_holds_parameters_metrics_tags_and_files(uri, tmp_path):
     assert run.data.tags["scale"] == "demo"
     assert run.data.tags[store.ID] == "0123456789"
     assert [(m.step, m.value) for m in client.get_metric_history(own, "loss")] == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
-    assert run.data.metrics["final_top1"] == 71.5
+    assert run.data.metrics["final_top1_percent"] == 71.5
     assert {a.path for a in client.list_artifacts(own)} == {"journal.jsonl", "metrics.json"}
     assert Path(uri.removeprefix("sqlite:///")).with_name("mlflow-artifacts").is_dir()
 
@@ -161,7 +161,7 @@ def test_what_is_sent_while_training_is_continued_and_ended(uri, tmp_path):
     assert client.get_run(own.pop()).info.status == "FINISHED"
     expected = {name: [(e["epoch"], e[name]) for e in journal.read(path) if name in e] for name in ("loss", "lr")}
     found = {name: [(step, value) for step, value, _ in history] for name, history in points(uri).items()}
-    assert found == expected | {"final_top1": [(3, 71.5)]}
+    assert found == expected | {"final_top1_percent": [(3, 71.5)]}
 
 
 def test_a_run_that_went_back_further_than_was_sent_is_made_anew(uri, tmp_path):
