@@ -6,7 +6,7 @@ CORES ?= $(shell nproc)
 SCALE ?= demo
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: demo test test-full test-gpu check mutants bench bench-gpu ui plan
+.PHONY: demo test test-full test-gpu check mutants bench bench-gpu ui plan screenshots
 
 demo: $(READY)
 	@$(RUN) python -m mac progress --scale $(SCALE) --settings config/config.yaml -- \
@@ -46,6 +46,10 @@ bench-gpu: $(READY)
 
 ui: $(READY)
 	@$(RUN) python -m mac ui --scale $(SCALE) --settings config/config.yaml
+
+# The documents' pictures of the finished demo's page and runs; wants Chromium or Chrome on PATH.
+screenshots: $(READY)
+	$(RUN) python -m benchmarks.screenshots --scale $(SCALE)
 
 plan: $(READY)
 	$(RUN) python -m mac plan --scale $(SCALE) --settings config/config.yaml

@@ -166,6 +166,11 @@ def page(results: Results, folder: Path, root: Path, ledger: str) -> str:
             (table, cells[table.name], _records(compare(table, results)), tables.orders(table, results))
             for table in plan.tables.values()
         ],
+        curves=[
+            (table, drawn)
+            for table in plan.tables.values()
+            if table.is_curve and (drawn := embed(folder / f"tables/{table.name}.png"))
+        ],
         records=_records,
         gradcam=_gradcam(folder / "figures" / "gradcam.json"),
         pretext=_records(held_out(results)),
@@ -185,9 +190,7 @@ def page(results: Results, folder: Path, root: Path, ledger: str) -> str:
 
 def embed(path: Path) -> str | None:
     """Give a picture (PNG) as a ``data:`` address; None where there is none."""
-    if not path.is_file():
-        return None
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}" if path.is_file() else None
 
 
 def cost(results: Results, root: Path) -> pd.DataFrame:
