@@ -128,4 +128,4 @@ def test_a_report_without_numbers_says_so(demo, tmp_path):
     ]
     text = page(empty, tmp_path, tmp_path, "# L\n")
     assert "12 claims are open: results are pending" in text  # three are of the paper's own numbers
-    assert "None is drawn yet." in text
+    assert "No picture is drawn yet." in text
