@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mac.tracking import journal, replay, store
+from mac import plan
+from mac.tracking import journal, replay, store, views
 
 
 def write_journal(path, epochs=3, final=71.5):
@@ -255,3 +256,16 @@ def test_each_backbone_is_one_model_however_often_it_is_recorded(uri, tmp_path, 
     ]
     assert sorted(linked) == [(1, anew), (3, anew)]
     assert len(client.get_run(under).inputs.model_inputs) == 1
+
+
+def test_runs_are_labelled_for_the_scale_that_is_shown_and_found_by_their_row(uri, tmp_path, request):
+    planned = plan.load(request.config.rootpath / "config", "demo")
+    own, client = record(uri, tmp_path / "run", run_id=planned.default), store.connect(uri)
+    foreign = record(uri, tmp_path / "other")
+    experiment = client.get_experiment_by_name(store.EXPERIMENT).experiment_id
+    views.show(client, experiment, planned)
+    (view,) = [json.loads(client.get_experiment(experiment).tags[f"mlflow.sharedViewState.{planned.view('T7')}"])]
+    listed = client.search_runs([experiment], view["searchFilter"], order_by=[view["orderByKey"]])
+    assert [run.info.run_id for run in listed] == [own]
+    assert listed[0].info.run_name.startswith("T4.3 finetune")
+    assert client.get_run(foreign).info.run_name == "run 0123456789"
