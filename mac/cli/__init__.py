@@ -11,7 +11,17 @@ from collections.abc import Iterator
 import click
 
 import mac
-from mac.cli import data, masks, report, rows, runs, tracking, training, weights  # noqa: F401 (parts of other themes)
+from mac.cli import (  # noqa: F401 (parts of other themes)
+    data,
+    masks,
+    report,
+    rows,
+    runs,
+    status,
+    tracking,
+    training,
+    weights,
+)
 from mac.cli.groups import Group
 
 THEMES = [module.theme for module in (data, masks, training, report, runs)]

@@ -1,6 +1,5 @@
-"""What is to be done, what has been done, and what is done now: plans, progress, cleaning up."""
+"""What is to be done and what has been done: plans, cleaning up; and the process that jobs start from."""
 
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -64,20 +63,6 @@ def resolve(plan: "Plan", paths: SimpleNamespace) -> None:
             path = paths.results / stage / run_id / "config.yaml"
             if not path.exists():
                 write_config(path, config)
-
-
-@theme.command()
-@planned
-@paths("settings")
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
-def progress(plan: "Plan", paths: SimpleNamespace, command: tuple[str, ...]) -> None:
-    """Run COMMAND (Snakemake) with its output in RESULTS/logs, and show how far the scale's work is."""
-    from mac.runtime import user
-    from mac.runtime.progress import follow
-
-    own = user.load(paths.settings)
-    results, reports = Path(own.results), Path(own.reports) / plan.scale
-    sys.exit(follow(plan, results, reports, results / "logs" / f"snakemake-{plan.scale}.log", list(command)))
 
 
 @theme.command()

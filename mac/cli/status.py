@@ -1,0 +1,96 @@
+"""What is done now, and how runs differ: progress, status, comparisons."""
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import click
+
+from mac.cli.options import PATH, config_dir, gathered, overrides, paths, planned
+from mac.cli.runs import theme
+
+if TYPE_CHECKING:  # imported where it is used: help must not wait for pydantic
+    from mac.overrides import Overrides
+    from mac.plan import Plan
+
+
+def _here(
+    settings: Path, scale: str | None, results: Path | None, config_dir: Path, overrides: "Overrides"
+) -> SimpleNamespace:
+    """Find the results folder and the scale, in the user's settings where they are not given.
+
+    ``plans`` holds the scale's plan first, then those of the other scales, which know the rows of further runs.
+    """
+    from mac import plan as planning
+    from mac.runtime import user
+    from mac.validation import ConfigError
+
+    if scale is None or results is None:
+        own = user.load(settings)
+        scale, results = scale or own.scale, results or Path(own.results)
+    plans = [planning.load(config_dir, scale, overrides)]
+    for other in planning.scales(config_dir):
+        if other != scale:
+            with suppress(ConfigError):  # another scale's mistakes are not what was asked for
+                plans.append(planning.load(config_dir, other))
+    return SimpleNamespace(results=results, plans=plans)
+
+
+here = gathered(
+    "here",
+    _here,
+    scale=click.option("--scale", help="Name of a file in CONFIG/scales (default: that of --settings)."),
+    results=click.option("--results", type=PATH, help="Results folder (default: that of --settings)."),
+    settings=click.option(
+        "--settings",
+        type=PATH,
+        default=Path("config", "config.yaml"),
+        metavar="FILE",
+        help="The user's settings (default: config/config.yaml).",
+    ),
+    config_dir=config_dir,
+    overrides=overrides,
+)
+
+
+@theme.command()
+@planned
+@paths("settings")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
+def progress(plan: "Plan", paths: SimpleNamespace, command: tuple[str, ...]) -> None:
+    """Run COMMAND (Snakemake) with its output in RESULTS/logs, and show in one line how far the scale's work is."""
+    from mac.runtime import user
+    from mac.runtime.progress import follow
+
+    own, config = user.load(paths.settings), click.get_current_context().params["config_dir"]
+    results, reports = Path(own.results), Path(own.reports) / plan.scale
+    log = results / "logs" / f"snakemake-{plan.scale}.log"
+    sys.exit(follow(plan, config, results, reports, log, list(command)))
+
+
+@theme.command()
+@here
+def status(here: SimpleNamespace) -> None:
+    """Say what runs where and how far it is, what waits, what failed and why, and how much disk is used; reads only."""
+    from mac.runtime import status
+    from mac.runtime.status_text import write
+
+    first, *others = here.plans
+    print(write(status.look(here.results, first, others), here.results, first.scale))
+
+
+@theme.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@here
+def compare(first: str, second: str, here: SimpleNamespace) -> None:
+    """Say how two runs or rows differ: their configurations, and their numbers in pairs of test videos.
+
+    A and B are ids of runs (or their beginnings), or rows: "T4: Cross-entropy".
+    """
+    from mac.report import versus
+
+    found = versus.Versus(here.results, here.plans)
+    print(versus.write(found, found.side(first), found.side(second)))
