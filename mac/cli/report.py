@@ -136,8 +136,9 @@ def keep(plan: "Plan", paths: SimpleNamespace) -> None:
 def restore(run: str, paths: SimpleNamespace) -> None:
     """Check the files of a kept RUN, and copy them into a results folder.
 
-    RUN is finetune/ID, probe/ID or pretrain/ID/epoch_E.
+    RUN is finetune/ID, probe/ID or pretrain/ID/epoch_E, or an id or its beginning alone.
     """
-    from mac import kept
+    from mac import kept, run_ids
 
-    kept.restore(paths.kept, run, paths.results)
+    known = kept.read_provenance(paths.kept)["runs"]
+    kept.restore(paths.kept, run_ids.complete(run, known, str(paths.kept)), paths.results)

@@ -96,7 +96,7 @@ def gradcam(
 @scales
 @config_dir
 def export(run_id: str, paths: SimpleNamespace, epoch: int | None, scales: tuple[str, ...], config_dir: Path) -> None:
-    """Write the weights of a run, ID, for use elsewhere, and beside them a model card that names its rows."""
+    """Write the weights of a run, ID or its beginning, for use elsewhere, and a model card that names its rows."""
     from mac import plan as planning
     from mac.report import cards
     from mac.stages import export as stage

@@ -1,6 +1,5 @@
 """Export: a finished run's weights for use elsewhere, under torchvision's names."""
 
-import difflib
 import hashlib
 import json
 from pathlib import Path
@@ -12,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from mac.augment.colour import MEAN, STD
 from mac.config import FinetuneConfig, PretrainConfig, read_config
 from mac.models.backbones import build, exported, is_torchvisions, loading_lines, use_lines
+from mac.run_ids import complete
 from mac.runtime.atomic import place
 from mac.runtime.reading import naming, read_json
 from mac.training import checkpoint
@@ -28,7 +28,7 @@ def run(results: Path, run_id: str, epoch: int | None, out: Path) -> dict[str, A
 
     Args:
         results: the results folder.
-        run_id: of a pretraining or a finetuning.
+        run_id: of a pretraining or a finetuning, or the beginning of one.
         epoch: of a pretraining; None takes the last kept.
         out: the file, ``.safetensors``.
 
@@ -39,12 +39,15 @@ def run(results: Path, run_id: str, epoch: int | None, out: Path) -> dict[str, A
         standard deviation by channel; ``is_torchvisions``: whether torchvision alone builds the network.
 
     Raises:
-        ExportError: no such run, its weights are missing, or ``out`` has another ending.
+        mac.run_ids.UnknownRunError: no such run, or several.
+        ExportError: its weights are missing, or ``out`` has another ending.
         mac.training.checkpoint.CheckpointError: the weights are not the network's that its configuration names.
     """
     if out.suffix != ".safetensors":
         raise ExportError(f"--out {out}: must end in .safetensors; the card goes beside it, ending in .md")
-    stage = _find_stage(results, run_id)
+    known = [path.parent.relative_to(results) for path in sorted(results.glob("*/*/config.yaml"))]
+    runs = [path.as_posix() for path in known if path.parts[0] in ("pretrain", "finetune")]
+    stage, run_id = complete(run_id, runs, str(results)).split("/")
     folder, classifier = results / stage / run_id, None
     if stage == "pretrain":
         config = read_config(folder / "config.yaml", PretrainConfig)
@@ -81,21 +84,6 @@ def run(results: Path, run_id: str, epoch: int | None, out: Path) -> dict[str, A
         "normalisation": (MEAN, STD),
         "is_torchvisions": is_torchvisions(width),
     }
-
-
-def _find_stage(results: Path, run_id: str) -> str:
-    known = {
-        path.parent.name: stage
-        for stage in ("pretrain", "finetune")
-        for path in sorted((results / stage).glob("*/config.yaml"))
-    }
-    if run_id not in known:
-        near = ", ".join(difflib.get_close_matches(run_id, known, n=3, cutoff=0.0)) or "none"
-        raise ExportError(
-            f"{run_id}: no pretraining or finetuning in {results}. The nearest: {near}; `python -m mac plan --scale"
-            " SCALE` lists all, with the rows that use them"
-        )
-    return known[run_id]
 
 
 def _choose_epoch(folder: Path, asked: int | None, config: PretrainConfig) -> int:

@@ -13,6 +13,7 @@ from mac.cli import main, weights
 from mac.config import FinetuneConfig, ModelConfig, PretrainConfig, write_config
 from mac.models.backbones import build
 from mac.models.heads import DropoutLinear
+from mac.run_ids import UnknownRunError
 from mac.runtime.atomic import write_json
 from mac.stages.export import ExportError
 from mac.training import checkpoint
@@ -146,8 +147,15 @@ def test_the_same_run_gives_the_same_bytes(root, tmp_path, small):
 def test_an_unknown_run_names_the_nearest(root, tmp_path, small):
     results, run_id, _ = small
     mistyped = run_id[:-2] + ("zz" if run_id[-2:] != "zz" else "yy")
-    with pytest.raises(ExportError, match=f"{mistyped}: no pretraining or finetuning in .*nearest: {run_id}"):
+    with pytest.raises(UnknownRunError, match=f"{mistyped}: no run in .* begins so. The nearest: pretrain/{run_id}"):
         export(root, results, mistyped, tmp_path / "w.safetensors")
+
+
+def test_the_beginning_of_an_id_is_enough(root, tmp_path, small):
+    results, run_id, _ = small
+    for name, text in (("a", run_id), ("b", run_id[:5]), ("c", f"pretrain/{run_id[:5]}")):
+        export(root, results, text, tmp_path / name / "w.safetensors")
+        assert run_id in (tmp_path / name / "w.md").read_text()
 
 
 def test_a_deleted_checkpoint_says_how_to_make_it_again(root, tmp_path, small):
