@@ -92,7 +92,7 @@ class Folder:
                 is_finished = (run / facts.last).exists()
                 if not facts.is_training and not is_finished and _was_changed(run):
                     yield stage, run_id, "not finished and changed within a day: something may be making it"
-                if facts.is_training and (not _can_hold(_locks(run)) or any(map(_was_changed, run.glob("running*")))):
+                if facts.is_training and (not can_hold(_locks(run)) or any(map(_was_changed, run.glob("running*")))):
                     yield stage, run_id, "is being trained now, or was within a day; so what it was made from stays too"
 
 
@@ -168,7 +168,7 @@ def remove(found: Leftover, results: Path) -> bool:
         if not inside.is_relative_to(root) or inside == root:
             raise ValueError(f"{path}: not within {root}, left alone")
     with ExitStack() as held:
-        if not _can_hold([lock for path in found.paths for lock in _locks(path)], held):
+        if not can_hold([lock for path in found.paths for lock in _locks(path)], held):
             return False
         for path in found.paths:
             if _is_own(path):
@@ -196,8 +196,11 @@ def _locks(path: Path) -> list[Path]:
     return [lock for lock in found if lock.is_file()]
 
 
-def _can_hold(locks: list[Path], held: ExitStack | None = None) -> bool:
-    """Take trainings' locks (POSIX record locks, :mod:`mac.training.run_folder`), until ``held`` closes."""
+def can_hold(locks: list[Path], held: ExitStack | None = None) -> bool:
+    """Take trainings' locks (POSIX record locks, :mod:`mac.training.run_folder`), until ``held`` closes.
+
+    Without ``held`` they are given back at once: that only asks whether a process holds them.
+    """
     with ExitStack() as own, suppress(OSError):  # another process holds it, or the file system has no locks
         for lock in locks:
             file = (held or own).enter_context(lock.open("r+b"))

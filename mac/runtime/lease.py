@@ -60,6 +60,15 @@ def real_devices() -> list[str]:
     return [] if {PRETENDED, ONLY_NAMES} & os.environ.keys() else devices()
 
 
+def describe(device: str) -> str:
+    """Name a leased device as ``nvidia-smi`` counts it, e.g. ``GPU 3``, or as it was leased where that is not known."""
+    try:
+        numbers = {one: number for number, card in enumerate(_cards()) for one in card}
+    except LeaseError:
+        numbers = {}
+    return f"GPU {numbers[device]}" if device in numbers else f"GPU {device}" if device.isdecimal() else device
+
+
 def _cards() -> list[list[str]]:
     """List the machine's GPUs in the order of ``nvidia-smi``: the UUID of each, or of the instances it is cut into."""
     try:

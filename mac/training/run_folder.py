@@ -2,7 +2,10 @@
 
 import errno
 import fcntl
+import json
+import os
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mac.runtime.atomic import place
+from mac.runtime.lease import LEASED
 from mac.tracking.journal import Journal, read
 from mac.training.checkpoint import CheckpointError
 from mac.training.distributed import ALONE, World
@@ -156,17 +160,21 @@ class RunFolder:
 
 
 def _lock(folder: Path) -> IO[bytes]:
-    """Make sure that no other process trains here; wait for one that is just leaving."""
-    lock = (folder / "lock").open("wb")
+    """Make sure that no other process trains here, and sign the lock; wait for one that is just leaving."""
+    lock = (folder / "lock").open("ab")
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of this process alone: its readers don't inherit it
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EAGAIN):
-                return lock  # a file system without locks
+                break  # a file system without locks
             if time.monotonic() > deadline:
                 raise BusyError(f"{folder}: another process trains this run; wait for it, or end it") from None
             time.sleep(0.5)
         else:
-            return lock
+            break
+    lock.truncate(0)
+    lock.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "gpus": os.environ.get(LEASED)}).encode())
+    lock.flush()
+    return lock
