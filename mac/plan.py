@@ -69,7 +69,7 @@ def load(folder: Path, scale: str, overrides: Overrides = NO_OVERRIDES) -> Plan:
         raise ConfigError(problems)
     for name, planned in plan.tables.items():
         plan.tables[name] = replace(planned, elsewhere=_rows_elsewhere(tables[name], planned, plan))
-    _collect_data(plan)
+    collect_data(plan)
     return plan
 
 
@@ -227,7 +227,7 @@ def _rows_elsewhere(table: Table, planned: PlannedTable, plan: Plan) -> tuple[Pl
     return tuple(found.values())
 
 
-def _collect_data(plan: Plan) -> None:
+def collect_data(plan: Plan) -> None:
     """Gather the data sets, stores, person boxes and mask checks that the planned trainings need."""
     for pretraining in plan.pretrainings.values():
         if pretraining.config.boxes:

@@ -25,25 +25,30 @@ def changes(plan: Plan, run_id: str) -> list[Change]:
     default = plan.experiment.finetuning(config.seed, config.split, "pretrained").canonical()
     if run_id in plan.probes:
         ignored |= (default.keys() | type(config).model_fields.keys()) - StartConfig.model_fields.keys()
-    found = _differences("", default, config.canonical())
+    found = differences("", default, config.canonical())
     found = [change for change in found if change.key.split(".")[0] not in ignored]
     if config.pretrain_id:
         own = plan.pretrainings[config.pretrain_id].config
         base = plan.experiment.pretraining(config.seed, config.split).canonical()
-        pretraining = _differences("pretrain", base, own.canonical())
+        pretraining = differences("pretrain", base, own.canonical())
         found += [change for change in pretraining if not change.key.startswith("pretrain.model.")]
         if config.epoch != own.optimiser.epochs:
             found.append(Change("epoch of the checkpoint", str(own.optimiser.epochs), str(config.epoch)))
     return found
 
 
-def _differences(key: str, default: Any, here: Any) -> Iterator[Change]:
-    """Yield what differs; a section that one side lacks, or another data set, is one difference."""
+def differences(key: str, default: Any, here: Any, into_data: bool = False) -> Iterator[Change]:
+    """Yield what differs under a dotted key; a section that one side lacks is one difference.
+
+    Another data set is one difference, too, unless ``into_data`` asks for each of its values.
+    """
     if default == here:
         return
-    if isinstance(default, dict) and isinstance(here, dict) and not key.endswith("dataset"):
+    are_sections = isinstance(default, dict) and isinstance(here, dict)
+    if are_sections and (into_data or not key.endswith("dataset")):
         for name in dict.fromkeys([*default, *here]):
-            yield from _differences(f"{key}.{name}" if key else name, default.get(name), here.get(name))
+            own = f"{key}.{name}" if key else name
+            yield from differences(own, default.get(name), here.get(name), into_data)
     else:
         yield Change(key, _text(default), _text(here))
 
