@@ -53,7 +53,7 @@ def _recorded(ctx: click.Context, param: click.Parameter, stage: str) -> str:
 
 @track.command()
 @click.option("--stage", callback=_recorded, required=True, help="Stage of the run.")
-@click.option("--id", "run_id", required=True, help="Id of the run.")
+@click.option("--id", "run_id", required=True, help="Id of the run, or its beginning.")
 @paths("results", "receipt", report="Also write the summary of the report, into this folder.")
 @runs_page
 @tracking_uri
@@ -62,11 +62,15 @@ def run(
     stage: str, run_id: str, paths: SimpleNamespace, runs_page: str | None, tracking_uri: str, plan: "Plan"
 ) -> None:
     """Record a run that has results in MLflow, and write a receipt with MLflow's run id."""
+    from mac import run_ids
+    from mac.pipeline import runs_of
     from mac.report import pages
     from mac.report.reading import from_folder
     from mac.report.results import Results
     from mac.tracking import follow, store
 
+    planned = [f"{stage}/{i}" for i in runs_of(plan, stage)]
+    run_id = run_ids.complete(f"{stage}/{run_id}", planned, f"scale {plan.scale}").split("/")[1]
     if paths.report:  # in this process: another one would take a second to start
         found = Results(plan, from_folder(paths.results), runs_page, from_folder(paths.report))
         found.print_problems("mac report")
