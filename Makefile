@@ -6,7 +6,20 @@ CORES ?= $(shell nproc)
 SCALE ?= demo
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: demo test test-full test-gpu check mutants bench bench-gpu ui plan screenshots
+# constraints.txt has one version of every package, of what builds them too. uv installs them; where uv can't be had, pip
+# does. uv reads none of pip's settings, so it is given those that are environment variables.
+COMMA := ,
+SPACE := $(subst ,, )
+PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+  $(BIN)/python -m pip install --quiet --disable-pip-version-check
+UV := UV_CONSTRAINT=constraints.txt UV_BUILD_CONSTRAINT=constraints.txt UV_INDEX_STRATEGY=unsafe-best-match \
+  $(if $(PIP_INDEX_URL),UV_DEFAULT_INDEX="$(PIP_INDEX_URL)") $(if $(PIP_EXTRA_INDEX_URL),UV_INDEX="$(PIP_EXTRA_INDEX_URL)") \
+  $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(subst $(SPACE),$(COMMA),$(strip $(PIP_FIND_LINKS)))") \
+  $(BIN)/uv pip install --quiet --python $(BIN)/python
+install = @{ test -x $(BIN)/uv && $(UV) --editable ".[$(1)]"; } || \
+  { echo "uv can't be had, or failed: pip installs instead, which takes longer."; $(PIP) --editable ".[$(1)]"; }
+
+.PHONY: demo test test-full test-gpu check mutants bench bench-gpu ui plan screenshots environment lock
 
 demo: $(READY)
 	@$(RUN) python -m mac progress --scale $(SCALE) --settings config/config.yaml -- \
@@ -31,12 +44,12 @@ check: $(READY)
 
 # Changes the method's core in some 2,400 small ways and names the changes that no test notices.
 mutants: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[mutants]"
+	$(call install,mutants)
 	$(RUN) mutmut run --max-children $(CORES)
 	$(RUN) mutmut results
 
 bench: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	$(call install,bench)
 	$(RUN) python -m benchmarks --data $(DATA)
 
 # At most 9 minutes on one GPU. DATA=FOLDER holds ucf101-originals; without it clips are generated.
@@ -54,9 +67,21 @@ screenshots: $(READY)
 plan: $(READY)
 	$(RUN) python -m mac plan --scale $(SCALE) --settings config/config.yaml
 
-# torch first: what it brings (CPU or CUDA build) decides the rest.
-$(READY): pyproject.toml
+# After an edit of pyproject.toml. Versions that still fit stay; UPGRADE=yes takes the newest of all.
+lock: $(BIN)/uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate $(if $(UPGRADE),--upgrade) \
+	  --custom-compile-command "make lock" --output-file constraints.txt pyproject.toml
+
+environment: $(READY)
+
+$(BIN)/python:
 	python3 -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -o 'torch==[0-9.]*' pyproject.toml | head -1)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+
+$(BIN)/uv: | $(BIN)/python
+	@$(PIP) uv
+
+$(READY): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing the versions of constraints.txt into $(VENV)"
+	-@$(MAKE) --no-print-directory $(BIN)/uv
+	$(call install,dev)
 	touch $@
