@@ -16,7 +16,7 @@ from mac.runtime.atomic import replace, write_json
 from mac.runtime.reading import read_json
 
 PROVENANCE = "provenance.json"
-MADE_ON = ("device", "commit", "torch", "index_digest")  # facts in the metrics of kept runs
+MADE_ON = ("device", "commit", "torch", "lock", "index_digest")  # facts in the metrics of kept runs
 
 
 class KeptError(Exception):
@@ -205,7 +205,7 @@ def restore(kept: Path, run: str, results: Path) -> None:
 
 
 def _made_on(kept: Path, runs: Collection[str]) -> dict[str, list[str]]:
-    """Devices, commits, torch versions and index digests in the metrics of the kept runs, each once."""
+    """Devices, commits, torch versions, locks and index digests in the metrics of the kept runs, each once."""
     files = (next(name for name in files_of(run) if name.endswith(".json")) for run in runs)
     facts = [read_json(kept / name) for name in files]
     return {name: sorted({str(run[name]) for run in facts if name in run}) for name in MADE_ON}

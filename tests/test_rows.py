@@ -54,7 +54,7 @@ def test_its_small_files_are_kept(run):
     stages = [name.split("/")[0] for name in listed["runs"]]
     assert {stage: stages.count(stage) for stage in stages} == {"finetune": 3, "probe": 2, "pretrain": 1}
     assert listed["report"] == {}
-    assert all(len(listed["made_on"][fact]) == 1 for fact in ("device", "commit", "torch"))
+    assert all(len(listed["made_on"][fact]) == 1 for fact in ("device", "commit", "torch", "lock"))
 
 
 def test_a_second_call_does_nothing_again(run, root):

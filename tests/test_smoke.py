@@ -15,6 +15,7 @@ from checkouts import call_snakemake
 from benchmarks.copies import check_out
 from mac import plan
 from mac.cli import main
+from mac.runtime import packages
 from mac.tracking import journal, replay, store
 from mac.validation import read_yaml
 
@@ -102,6 +103,7 @@ def test_every_run_is_in_mlflow_under_its_parent(smoke, planned):
         assert run.data.tags.get(replay.PARENT) == (runs[parent].info.run_id if parent else None)
         assert run.data.tags["scale"] == "smoke"
         assert run.data.tags["arithmetic"] == "fp32"
+        assert run.data.tags["lock"] == packages.describe()
         assert run.data.tags["rows"] == "; ".join(planned_run.used_by)
         assert run.data.params["evaluate.num_clips"] == str(planned_run.config.evaluate.num_clips)
         files = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}

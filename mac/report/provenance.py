@@ -101,7 +101,7 @@ def data_note(plan: Plan) -> str:
 
 
 def measured_on(runs: Iterable[str], results: Results) -> str:
-    """Say what the numbers of runs were measured on: seeds, splits, devices, commits, torch versions and data."""
+    """Say what the numbers of runs were measured on: seeds, splits, devices, commits, torch versions, lock and data."""
     planned, metrics = tuple(runs), results.metrics["finetune"] | results.metrics["probe"]
     found = [metrics[i] for i in planned if i in metrics]
     facts = [f"scale {results.plan.scale}"]
@@ -111,6 +111,8 @@ def measured_on(runs: Iterable[str], results: Results) -> str:
     for shown in ("seeds", "splits", "device", "commit", "torch"):
         values = sorted({str(run[shown.removesuffix("s")]) for run in found})
         facts.append(f"{shown} {', '.join(values) or 'pending'}")
+    if any("lock" in run for run in found):  # a report of runs that are older than the lock stays as it is
+        facts.append("lock " + " and ".join(sorted({str(run.get("lock", "not recorded")) for run in found})))
     names = [dataset.name for dataset in _datasets(planned, results.plan) if dataset.name in results.digests]
     facts.append("data " + (", ".join(f"{name} ({results.digests[name]})" for name in names) or "pending"))
     return f"Measured on: {'; '.join(facts)}."

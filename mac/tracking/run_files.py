@@ -72,7 +72,7 @@ class RunFiles:
                 "index_digest": start["index_digest"],
                 "dataset": config.store.dataset.name,
                 "device": start["device"],
-                **({"arithmetic": facts["arithmetic"]} if "arithmetic" in facts else {}),
+                **{name: facts[name] for name in ("lock", "arithmetic") if name in facts},
             },
             events=self.events,
             files=self._artifacts(),

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 
 from mac.randomness import Key, integer_seed
-from mac.runtime import lease
+from mac.runtime import lease, packages
 
 MOST_READERS = 16  # of a process, unless the user sets a number; no GPU needs more
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
@@ -122,8 +122,9 @@ def arithmetic(precision: str, device: torch.device) -> str:
 
 
 def facts(precision: str, device: torch.device) -> dict[str, str]:
-    """What a run records of its code and its arithmetic: ``commit``, ``torch``, ``arithmetic``."""
-    return {"commit": git_commit(), "torch": torch.__version__, "arithmetic": arithmetic(precision, device)}
+    """What a run records of its code and its arithmetic: ``commit``, ``torch``, ``lock``, ``arithmetic``."""
+    computed = {"torch": torch.__version__, "lock": packages.describe(), "arithmetic": arithmetic(precision, device)}
+    return {"commit": git_commit()} | computed
 
 
 def git_commit() -> str:

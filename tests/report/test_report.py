@@ -8,7 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from made_up import answers, content, parquet, predictions, read, results, run_of
+from made_up import answers, content, files, parquet, predictions, read, results, run_of
 
 from mac import pictures, plan
 from mac.cli import main
@@ -39,6 +39,23 @@ def test_all_formats_show_a_cells_numbers(demo):
     wanted = {"measured": score.top1, "low": score.low, "high": score.high} | {k: 100 * v for k, v in limits}
     assert {name: float(row[name]) for name in wanted} == pytest.approx(wanted, abs=1e-4)
     assert (row["spread"], row["groups"], row["verdict"]) == ("", "100", "not comparable")
+
+
+@pytest.mark.parametrize(
+    ("locks", "told"),
+    [
+        ((None, None), "torch 2; data"),
+        (("0a1b2c3d4e", "0a1b2c3d4e"), "torch 2; lock 0a1b2c3d4e; data"),
+        (("f0f0f0f0f0 except torch 2.11.0", "0a1b2c3d4e"), "lock 0a1b2c3d4e and f0f0f0f0f0 except torch 2.11.0; data"),
+        (("0a1b2c3d4e", None), "torch 2; lock 0a1b2c3d4e and not recorded; data"),
+    ],
+)
+def test_a_report_names_the_locks_of_its_runs(demo, locks, told):
+    runs = run_of(demo), run_of(demo, row=1)
+    found = {}
+    for run, lock in zip(runs, locks, strict=True):
+        found |= files(demo, run, answers(demo, run, 50.0), **({"lock": lock} if lock else {}))
+    assert told in markdown(demo.tables["T8"], read(demo, found))
 
 
 def test_cited_rows_are_marked_and_open_and_cited_cells_have_no_number(demo):
