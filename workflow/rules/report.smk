@@ -106,7 +106,7 @@ rule page:
         PROBED,
         PRETRAINED,
         f"{REPORTS}/README.md",
-        ledger=ancient(f"{workflow.basedir}/docs/discrepancies.md"),
+        ledger=ancient(workflow.source_path("../../docs/discrepancies.md")),
     output:
         report(f"{REPORTS}/index.html", caption="../report/page.rst", category="Summary"),
     log:
