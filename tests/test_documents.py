@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 from test_cli import parse
 
+import mac
 from benchmarks.pictures import method
 from mac import pictures, plan
 from mac.models.backbones import BACKBONES, loading_lines
@@ -30,6 +31,12 @@ def test_the_conda_environment_has_the_packages_pins():
     python = found.pop("python")
     assert project["requires-python"] == f">={python}"
     assert found == {CONDA_NAMES.get(name, name): version for name, version in pins.items()}
+
+
+def test_the_citation_is_of_this_version_and_names_the_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == mac.__version__
+    assert citation["references"][0]["title"] == re.search(r"\*(MAC: [^*]+)\*", " ".join(README.split())).group(1)
 
 
 def test_the_newcomers_commands_are_two_and_real():
