@@ -82,6 +82,6 @@ $(BIN)/uv: | $(BIN)/python
 
 $(READY): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing the versions of constraints.txt into $(VENV)"
-	-@$(MAKE) --no-print-directory $(BIN)/uv
+	-@$(MAKE) --silent --no-print-directory $(BIN)/uv
 	$(call install,dev)
 	touch $@

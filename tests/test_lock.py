@@ -1,6 +1,9 @@
 """constraints.txt has one version of every package: of all extras, for CPUs and for CUDA, and nothing but versions."""
 
+import os
 import re
+import shutil
+import subprocess
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -71,3 +74,26 @@ def test_the_lock_serves_torch_for_cuda_too():
     """Its packages are in the lock although a build for CPUs asks for none of them."""
     names = {pin.name for pin in LOCK}
     assert {"cuda-bindings", "cuda-toolkit", "nvidia-cudnn-cu13", "nvidia-nccl-cu13", "triton"} <= names
+
+
+@pytest.mark.parametrize("has_uv", [True, False])
+def test_an_environment_is_made_from_the_lock_with_uv_or_where_there_is_none_with_pip(tmp_path, has_uv):
+    """The programs are stand-ins that write down how they were called."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    programs, called = tmp_path / ".venv" / "bin", tmp_path / "called"
+    programs.mkdir(parents=True)
+    uv = f'#!/bin/sh\necho "uv $UV_CONSTRAINT $UV_FIND_LINKS $*" >> {called}\n'
+    (tmp_path / "uv").write_text(uv)
+    fetch = f"install -m 755 {tmp_path}/uv {programs}/uv" if has_uv else "exit 1"
+    python = f'#!/bin/sh\ncase "$*" in *" uv") {fetch} ;; *) echo "pip $PIP_CONSTRAINT $*" >> {called} ;; esac\n'
+    (programs / "python").write_text(python)
+    (programs / "python").chmod(0o755)
+    settings = os.environ | {"PIP_FIND_LINKS": "/one /other"}
+    subprocess.run(["make", "environment"], cwd=tmp_path, env=settings, check=True, capture_output=True)
+    (line,) = called.read_text().splitlines()
+    assert line.startswith(
+        "uv constraints.txt /one,/other pip install" if has_uv else "pip constraints.txt -m pip install"
+    )
+    assert line.endswith("--editable .[dev]")
+    assert (programs.parent / ".ready").exists()
