@@ -65,7 +65,9 @@ def test_the_lock_has_what_its_packages_ask_for():
             continue
         for wanted in map(Requirement, here.requires or []):
             if not wanted.marker or any(wanted.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
-                assert wanted.specifier.contains(version_here(canonicalize_name(wanted.name)) or ""), (name, wanted)
+                found = version_here(canonicalize_name(wanted.name))
+                assert found, f"constraints.txt lacks {wanted.name}, which {name} asks for: run `make lock`"
+                assert wanted.specifier.contains(found), (name, wanted)
                 open_.append((wanted.name, tuple(wanted.extras)))
     assert len(seen) > 100
 
