@@ -1,7 +1,7 @@
 """What is done now, and how runs differ: progress, status, comparisons."""
 
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -58,16 +58,19 @@ here = gathered(
 @theme.command()
 @planned
 @paths("settings")
+@click.option("--warm", is_flag=True, help="Let jobs be forks of one process, which saves each some seconds.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
-def progress(plan: "Plan", paths: SimpleNamespace, command: tuple[str, ...]) -> None:
+def progress(plan: "Plan", paths: SimpleNamespace, warm: bool, command: tuple[str, ...]) -> None:
     """Run COMMAND (Snakemake) with its output in RESULTS/logs, and show in one line how far the scale's work is."""
     from mac.runtime import user
     from mac.runtime.progress import follow
+    from mac.runtime.warm import started
 
     own, config = user.load(paths.settings), click.get_current_context().params["config_dir"]
     results, reports = Path(own.results), Path(own.reports) / plan.scale
     log = results / "logs" / f"snakemake-{plan.scale}.log"
-    sys.exit(follow(plan, config, results, reports, log, list(command)))
+    with started() if warm else nullcontext():
+        sys.exit(follow(plan, config, results, reports, log, list(command)))
 
 
 @theme.command()

@@ -10,11 +10,30 @@ import os
 import selectors
 import signal
 import socket
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 WARM = "MAC_WARM"
 FORWARDED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@contextmanager
+def started() -> Iterator[None]:
+    """Start the warm process for the jobs that this process's children start; it ends with the context."""
+    with TemporaryDirectory(prefix="mac-") as folder:
+        path = Path(folder, "jobs")  # short: a socket's path has a limit
+        words = [sys.executable, "-m", "mac", "warm", str(path)]
+        with subprocess.Popen(words, start_new_session=True) as process:  # Ctrl-C is for the jobs
+            os.environ[WARM] = str(path)
+            try:
+                yield
+            finally:
+                del os.environ[WARM]
+                process.kill()
 
 
 def run(words: list[str]) -> None:
