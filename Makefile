@@ -22,7 +22,7 @@ install = @{ test -x $(BIN)/uv && $(UV) --editable ".[$(1)]"; } || \
 .PHONY: demo test test-full test-gpu check mutants bench bench-gpu ui plan screenshots environment lock
 
 demo: $(READY)
-	@$(RUN) python -m mac progress --warm --scale $(SCALE) --settings config/config.yaml -- \
+	@$(RUN) python -m mac progress --warm --first T1 F1 --scale $(SCALE) --settings config/config.yaml -- \
 	  snakemake --cores $(CORES) --resources gpu=$(CORES) --config scale=$(SCALE)
 
 test: $(READY)

@@ -59,8 +59,11 @@ here = gathered(
 @planned
 @paths("settings")
 @click.option("--warm", is_flag=True, help="Let jobs be forks of one process, which saves each some seconds.")
+@click.option("--first", multiple=True, metavar="TABLE", help="Tables that Snakemake shall make before others.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
-def progress(plan: "Plan", paths: SimpleNamespace, warm: bool, command: tuple[str, ...]) -> None:
+def progress(
+    plan: "Plan", paths: SimpleNamespace, warm: bool, first: tuple[str, ...], command: tuple[str, ...]
+) -> None:
     """Run COMMAND (Snakemake) with its output in RESULTS/logs, and show in one line how far the scale's work is."""
     from mac.runtime import user
     from mac.runtime.progress import follow
@@ -69,8 +72,10 @@ def progress(plan: "Plan", paths: SimpleNamespace, warm: bool, command: tuple[st
     own, config = user.load(paths.settings), click.get_current_context().params["config_dir"]
     results, reports = Path(own.results), Path(own.reports) / plan.scale
     log = results / "logs" / f"snakemake-{plan.scale}.log"
+    tables = [f"{reports}/tables/{name}.md" for name in first if name in plan.tables]
+    command = [*command, *(("--prioritize", *tables) if tables else ())]
     with started() if warm else nullcontext():
-        sys.exit(follow(plan, config, results, reports, log, list(command)))
+        sys.exit(follow(plan, config, results, reports, log, command))
 
 
 @theme.command()

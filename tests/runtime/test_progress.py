@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mac import plan
+from mac import __version__, plan
 from mac.cli import main
 from mac.runtime import progress
 from mac.runtime.forecast import NOTHING, Forecast
@@ -30,7 +30,7 @@ def smoke(root):
 def run(root, tmp_path, monkeypatch, capsys):
     """A function that runs words under `mac progress`; gives the exit status and what a person saw."""
 
-    def call(*words, terminal=False):
+    def call(*words, terminal=False, options=()):
         monkeypatch.setattr(progress, "TERMINAL_SECONDS", 0.1)
         monkeypatch.setattr(progress, "LINE_SECONDS", 0.1)
         monkeypatch.setenv("FORCE_COLOR" if terminal else "NO_COLOR", "1")
@@ -39,7 +39,7 @@ def run(root, tmp_path, monkeypatch, capsys):
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(own))
         settings = ["--settings", str(tmp_path / "config.yaml"), "--config-dir", str(root / "config")]
         with pytest.raises(SystemExit) as exited:
-            main(["progress", "--scale", "smoke", *settings, "--", *words])
+            main(["progress", "--scale", "smoke", *settings, *options, "--", *words])
         return exited.value.code, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().out)
 
     return call
@@ -182,3 +182,15 @@ def test_a_training_is_named_by_its_row_and_epoch(smoke, tmp_path):
 )
 def test_the_time_left_in_words(seconds, text):
     assert progress.time_text(seconds) == text
+
+
+def test_tables_that_come_first_are_named_to_snakemake(run, tmp_path):
+    assert run("echo", options=["--first", "T1", "X9"])[0] == 0
+    said = (tmp_path / "results" / "logs" / "snakemake-smoke.log").read_text()
+    assert said == f"--prioritize {tmp_path / 'reports'}/smoke/tables/T1.md\n"
+
+
+def test_jobs_start_warm(run, tmp_path):
+    job = "until [ -S $MAC_WARM ]; do sleep 0.1; done; python -m mac --version"
+    assert run("bash", "-c", job, options=["--warm"])[0] == 0
+    assert (tmp_path / "results" / "logs" / "snakemake-smoke.log").read_text() == f"mac, version {__version__}\n"
