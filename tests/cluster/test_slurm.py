@@ -82,7 +82,8 @@ def test_the_whole_workflow_runs_by_sbatch(cluster, smoke):
     for pretrain_id, pretraining in planned.pretrainings.items():
         for epoch in pretraining.epochs:
             assert (folder / "results" / "pretrain" / pretrain_id / f"epoch_{epoch}.safetensors").exists()
-    assert "12 of 12 finetunings done" in (folder / "reports" / "smoke" / "README.md").read_text()
+    count = len(planned.finetunings)
+    assert f"{count} of {count} finetunings done" in (folder / "reports" / "smoke" / "README.md").read_text()
 
 
 def test_light_rules_stay_where_snakemake_runs(smoke):

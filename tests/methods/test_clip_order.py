@@ -6,9 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from kinds import CPU, SHORT, experiment
 
 from mac.methods.clip_order import ClipOrder
+from mac.methods.learner import Learner
 from mac.methods.method import HELD_OUT
+from mac.training.batches import Batch
 
 VIDEOS = np.arange(3000)
 LENGTHS = 64 + VIDEOS % 150
@@ -57,3 +60,33 @@ def test_pairs_of_features_are_read_in_turn():
     assert method.chance == pytest.approx(1 / 6)
     assert method.outputs(None) == 6
     assert (method.trained_views, method.passes, method.read) == (3, 9, 3)
+
+
+class Crossing:
+    """Frames (16, 22) of a bar that moves to the right by a pixel a frame; each video has it at another height."""
+
+    lengths = np.full(64, 16)
+
+    def batch(self, learner, videos, epoch):
+        numbers = learner.method.frames(self.lengths[videos], epoch, videos)
+        frames = np.zeros((*numbers.shape, 16, 22, 3), np.uint8)
+        for video, row, own in zip(videos, numbers, frames, strict=True):
+            for number, frame in zip(row, own, strict=True):
+                frame[4 + video % 8 : 8 + video % 8, number : number + 6] = 255
+        return Batch(videos, torch.from_numpy(frames), None), learner.draw(videos, epoch)
+
+
+def test_the_order_is_learned_where_it_shows():
+    plain = {"pretrain.clip.flip_probability": 0.0, "pretrain.colour.jitter_probability": 0.0}
+    method = {"pretrain.method": "clip_order", "pretrain.contrast": None, "pretrain.clip_order.dropout": 0.0}
+    config = experiment(**SHORT, **method, **plain).pretraining(1, 1)
+    learner, shown = Learner(config, np.zeros(64, int), CPU), Crossing()
+    optimiser = torch.optim.AdamW(learner.trained, lr=4e-3)
+    for step, order in enumerate(np.random.default_rng(0).permuted(np.tile(np.arange(48), (75, 1)), axis=1)):
+        loss, _ = learner(*shown.batch(learner, order[:16], step))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    learner.eval()
+    right = learner.held_out(*shown.batch(learner, np.arange(48, 64), HELD_OUT))["pretext_top1_held_out"]
+    assert right.mean() > 40  # chance 16.7
