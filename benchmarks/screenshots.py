@@ -15,7 +15,7 @@ from PIL import Image
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 LARGEST = 300_000  # bytes of a picture
-PAGES = {"page": (1300, 1700), "page-390": (390, 1700)}  # width, height [pixels]
+PAGES = {"page": (1300, 1700)}  # width, height [pixels]
 RUNS = {"tracking": ("", (1700, 900)), "tracking-table": ("-T5", (1700, 900))}  # with the end of the view's name
 PATIENCE = 120  # seconds that a server, and a picture, may take
 
