@@ -46,8 +46,9 @@ def load(folder: Path, scale: str, overrides: Overrides = NO_OVERRIDES) -> Plan:
         default = parse(tree)
     every = read_yaml(folder / "tables.yaml")
     known = _of_scale(every, scale, table_overrides)
-    for name in (name for name in table_overrides if name not in every):
-        problems.append(f"{folder}/scales/{scale}.yaml: tables.{name}: no such table{nearest(name, every)}")
+    for name in table_overrides:
+        if name not in every:
+            problems.append(f"{folder}/scales/{scale}.yaml: tables.{name}: no such table{nearest(name, every)}")
     for name, content in every.items():
         named = (isinstance(content, dict) and content.get("scales")) or []
         if named and not set(named) & set(scales(folder)):  # a scale may be deleted, a table must not get lost

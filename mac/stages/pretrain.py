@@ -68,9 +68,8 @@ def run(
     """
     run_id, size = config.identify(), config.optimiser.batch_size
     least = config.boxes.min_share_of_frames if config.boxes else 0.0
-    train, test = (store.select(config.split, side, least) for side in ("train", "test"))
     train, test = (
-        _long_enough(videos, side, store, config, folder) for videos, side in ((train, "train"), (test, "test"))
+        _long_enough(store.select(config.split, side, least), side, store, config, folder) for side in ("train", "test")
     )
     learner = Learner(config, store.videos["label_index"].to_numpy(), device, world)
     read = partial(
