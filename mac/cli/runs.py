@@ -117,13 +117,25 @@ def _megabytes(size: int) -> str:
 @click.argument("socket", type=PATH)
 def warm(socket: Path) -> None:
     """Import what jobs need, then run each job that asks at SOCKET in a fork."""
-    import mac.report.pages
-    import mac.stages.finetune
-    import mac.stages.gradcam
-    import mac.stages.mask_check
-    import mac.stages.pretrain
-    import mac.tracking.follow  # noqa: F401
+    import gc
+    from importlib import import_module
+
+    from sqlalchemy.orm import configure_mappers
+
     from mac.cli import main
     from mac.runtime import warm
+    from mac.runtime.signals import end_with
 
-    main(warm.serve(socket))
+    libraries = (
+        "mlflow.store.tracking.sqlalchemy_store",
+        "pyarrow.dataset",
+        "pyarrow.parquet",
+    )
+    ours = ("methods.mac", "models.backbones.resnet", "report.pages", "tracking.follow")
+    stages = ("finetune", "gradcam", "mask_check", "pretrain")
+    for module in (*libraries, *(f"mac.{name}" for name in ours), *(f"mac.stages.{name}" for name in stages)):
+        import_module(module)
+    configure_mappers()  # of MLflow's tables; else each job's first query does it
+    gc.freeze()  # a fork that looks for garbage among all this would copy it
+    words = warm.serve(socket)
+    end_with(lambda: main(words))  # and so would one that cleans up all this
