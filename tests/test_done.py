@@ -216,6 +216,6 @@ def test_after_a_power_loss_the_demos_command_goes_on(finished):
     environment = os.environ | {"PATH": f"{finished.folder}/bin:{os.environ['PATH']}"}
     call = [sys.executable, "-m", "mac", "progress", *words, "--", *command]
     run = subprocess.run(call, cwd=finished.folder, env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout + log.read_text()
+    assert run.returncode == 0, run.stdout + run.stderr
     assert "A Snakemake that was killed left its lock on this folder: it is removed." in run.stdout
     assert "LockException" not in log.read_text()

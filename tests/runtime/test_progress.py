@@ -72,7 +72,7 @@ def test_one_line_says_how_far_it_is_and_what_runs_for_which_row(run, smoke, tmp
     status, told = run(*words, terminal=terminal)
     assert status == 0
     row = smoke.finetunings[own].used_by[0]
-    assert re.search(rf"0 of 3 jobs, about a minute left: finetuning {re.escape(row)}", told)
+    assert re.search(rf"0 of 3 jobs, time left known after the first epochs: finetuning {re.escape(row)}", told)
     assert "1 of 3 jobs, about a minute left: writing a table (T5)" in told
     assert "Done in " in told
     assert "Building DAG" in (tmp_path / "results" / "logs" / "snakemake-smoke.log").read_text()
