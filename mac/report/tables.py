@@ -58,8 +58,10 @@ def cells(table: PlannedTable, results: Results) -> pd.DataFrame:
 
 
 def grid(table: pd.DataFrame, measured: pd.Series) -> pd.DataFrame:
-    """Lay cells out as the paper does: a line a row; under each column the measured and the printed number."""
-    shown = table[["label", "column"]].assign(measured=measured, printed=table["printed"].map(number_text))
+    """Lay cells out as the paper does: a line a row; measured numbers, and the printed ones where there are any."""
+    shown = table[["label", "column"]].assign(measured=measured)
+    if table["printed"].notna().any():
+        shown["printed"] = table["printed"].map(number_text)
     wide = shown.set_index(["label", "column"]).unstack(sort=False).swaplevel(axis=1)
     return wide[list(table["column"].unique())].rename_axis(index=None, columns=[None, None])
 
@@ -152,7 +154,7 @@ def latex(table: PlannedTable, results: Results) -> str:
     caption = escape(f"{title(table)}. {legend}{cited}{note} {data_note(results.plan).replace('**', '')}")
     form = {"position_float": "centering", "hrules": True, "multicol_align": "c"}
     return "% needs \\usepackage{booktabs}\n" + shown.style.to_latex(
-        caption=caption, label=f"tab:{table.name.lower()}", column_format="l" + "rr" * len(table.columns), **form
+        caption=caption, label=f"tab:{table.name.lower()}", column_format="l" + "r" * shown.shape[1], **form
     )
 
 
