@@ -156,7 +156,8 @@ def test_a_few_kills_change_nothing(stage, workers, frame_store, tmp_path, undis
 
 
 def points_of(events, name):
-    """What a metric's history in MLflow must be after these journal events."""
+    """What a metric's history in MLflow must be after these journal events, which don't name its unit."""
+    name = name.removesuffix("_percent")
     plain = [(event["epoch"], event[name]) for event in events if name in event]
     return plain + [
         (e["epoch"], value) for e in events for key, value in e.get("final", {}).items() if f"final_{key}" == name

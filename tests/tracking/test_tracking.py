@@ -267,5 +267,5 @@ def test_runs_are_labelled_for_the_scale_that_is_shown_and_found_by_their_row(ur
     (view,) = [json.loads(client.get_experiment(experiment).tags[f"mlflow.sharedViewState.{planned.view('T7')}"])]
     listed = client.search_runs([experiment], view["searchFilter"], order_by=[view["orderByKey"]])
     assert [run.info.run_id for run in listed] == [own]
-    assert listed[0].info.run_name.startswith("T4.3 finetune")
+    assert listed[0].info.run_name.startswith("T1.5 finetune")
     assert client.get_run(foreign).info.run_name == "run 0123456789"

@@ -65,9 +65,9 @@ def test_numbers_sort_as_text_where_a_table_has_ten_rows(demo, monkeypatch):
 
 def test_a_run_names_its_cells_and_its_place_in_the_report(demo):
     found = views.labels(demo, "finetune", demo.default)
-    assert found["mlflow.runName"] == "T4.3 finetune · Cross-entropy (+4) · ucf101 · seed 1"
+    assert found["mlflow.runName"] == "T1.5 finetune · MAC-SC-2 (+4) · ucf101 · seed 1"
     assert found["report"] == f"demo/index.html#run-{demo.default}"
-    assert (found["row.T5"], found["row.T7"]) == ("2 MAC-SC-2, R(2+1)D-18 · finetune", "2 m = 0.5 · finetune")
+    assert (found["row.T4"], found["row.T7"]) == ("3 Cross-entropy · finetune", "2 m = 0.5 · finetune")
     assert found["rows"].count(";") == 4
     names = [views.labels(demo, stage, i)["mlflow.runName"] for stage in RECORDED for i in runs_of(demo, stage)]
     assert len(set(names)) == len(names)
