@@ -88,7 +88,7 @@ def test_the_figures_compare_the_default_model_with_the_supervised_one(smoke, pl
         assert (folder / name).stat().st_size > 1000
     inside = [100 * np.mean(own) for own in found["overlap"]["each"]["share_inside"]]
     shown = f"lies {inside[0]:.1f} % of the mass of T4: Cross-entropy's maps against {inside[1]:.1f} %"
-    for page in ("claims.md", "README.md", "tables/F2-F4.md", "index.html"):
+    for page in ("claims.md", "tables/F2-F4.md", "index.html"):
         assert shown in html.unescape((folder.parent / page).read_text()), page
 
 

@@ -63,7 +63,7 @@ def test_a_cell_is_followed_to_its_run_and_recomputed_from_its_predictions(demo,
     cell = re.search(rf'λ = 10</td>\s*<td[^>]*><a href="#run-{run}">([^<]+)</a>', rendered)[1]
     box = runs(rendered)[run]
     assert "pretrain.mask.threshold: 30.0 → 10.0" in box
-    assert f"pretrain/{demo.finetunings[run].config.pretrain_id}/epoch_12.safetensors" in box
+    assert f"pretrain/{demo.finetunings[run].config.pretrain_id}/epoch_6.safetensors" in box
     command = re.search(r"python -m mac (score \S+)", box)[1]
     main(command.split())
     assert capsys.readouterr().out.startswith(cell)
@@ -121,10 +121,15 @@ def test_a_row_differs_from_the_default_in_what_it_sets_and_nothing_else(root, d
     assert checked == 24
 
 
-def test_a_change_names_both_values_and_a_curves_point_its_epoch(demo):
+def test_a_change_names_both_values_and_a_curves_point_its_epoch(demo, root):
     assert changes(demo, run_of(demo, "T7")) == [("pretrain.mask.momentum", "0.5", "0.1")]
     found = {change.key: change.here for change in changes(demo, run_of(demo, "F1", 1))}
-    assert found == {"pretrain.store.dataset": "kinetics400 (synthetic)", "epoch of the checkpoint": "1"}
+    curve = read_yaml(root / "config" / "scales" / "demo.yaml")["tables"]["F1"]["curve"]
+    assert found == {
+        "pretrain.store.dataset": "kinetics400 (synthetic)",
+        "pretrain.optimiser.epochs": str(curve["set"]["pretrain.optimiser.epochs"]),
+        "epoch of the checkpoint": str(curve["epochs"][1]),
+    }
 
 
 @pytest.mark.full
