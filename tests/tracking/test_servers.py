@@ -176,7 +176,7 @@ def test_a_server_killed_and_restarted_while_a_run_trains_loses_and_doubles_noth
         assert steps(server.uri, run_id) == [1, 2, 3, 4, 5, 6]
         (same,) = store.find(client, f"tags.`{store.ID}` = '{run_id}'")
         assert same.info.run_id == run.info.run_id
-        assert same.data.metrics["final_pretext_top1_held_out"] == 7.0
+        assert same.data.metrics["final_pretext_top1_held_out_percent"] == 7.0
 
 
 def _send_and_record(job):
