@@ -7,12 +7,14 @@ SCALE ?= demo
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 # constraints.txt has one version of every package, of what builds them too. uv installs them; where uv can't be had, pip
-# does. uv reads none of pip's settings, so it is given those that are environment variables.
+# does. uv reads none of pip's settings, so it is given those that are environment variables; and it compiles modules only
+# if told to, which matters where PYTHONDONTWRITEBYTECODE is set: each process would compile torch anew, for four seconds.
 COMMA := ,
 SPACE := $(subst ,, )
 PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
   $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV := UV_CONSTRAINT=constraints.txt UV_BUILD_CONSTRAINT=constraints.txt UV_INDEX_STRATEGY=unsafe-best-match \
+  UV_COMPILE_BYTECODE=1 \
   $(if $(PIP_INDEX_URL),UV_DEFAULT_INDEX="$(PIP_INDEX_URL)") $(if $(PIP_EXTRA_INDEX_URL),UV_INDEX="$(PIP_EXTRA_INDEX_URL)") \
   $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(subst $(SPACE),$(COMMA),$(strip $(PIP_FIND_LINKS)))") \
   $(BIN)/uv pip install --quiet --python $(BIN)/python
