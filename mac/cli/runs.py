@@ -126,11 +126,7 @@ def warm(socket: Path) -> None:
     from mac.runtime import warm
     from mac.runtime.signals import end_with
 
-    libraries = (
-        "mlflow.store.tracking.sqlalchemy_store",
-        "pyarrow.dataset",
-        "pyarrow.parquet",
-    )
+    libraries = ("mlflow.store.tracking.sqlalchemy_store", "pyarrow.dataset", "pyarrow.parquet")
     ours = ("methods.mac", "models.backbones.resnet", "report.pages", "tracking.follow")
     stages = ("finetune", "gradcam", "mask_check", "pretrain")
     for module in (*libraries, *(f"mac.{name}" for name in ours), *(f"mac.stages.{name}" for name in stages)):
