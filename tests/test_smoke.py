@@ -3,6 +3,7 @@
 import html
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -90,6 +91,8 @@ def test_the_figures_compare_the_default_model_with_the_supervised_one(smoke, pl
     shown = f"lies {inside[0]:.1f} % of the mass of T4: Cross-entropy's maps against {inside[1]:.1f} %"
     for page in ("claims.md", "tables/F2-F4.md", "index.html"):
         assert shown in html.unescape((folder.parent / page).read_text()), page
+    judged = r"\| F2-F4 \| MAC looks at what moves [^|]*\| (holds|undecided|contradicted) \|"
+    assert re.search(judged, (folder.parent / "README.md").read_text())
 
 
 def test_every_run_is_in_mlflow_under_its_parent(smoke, planned):
