@@ -1,6 +1,7 @@
 """One experiment: ``default.yaml`` ⊕ scale ⊕ row, parsed into typed sections, and the stage configs it resolves to."""
 
 import copy
+from itertools import product
 from typing import Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, create_model, model_validator
@@ -85,6 +86,7 @@ class Experiment(Strict):
 
     seeds: list[int] = Field(min_length=1)
     splits: list[Literal[1, 2, 3]] = Field(min_length=1)
+    label_draws: list[int]
     supervised_baseline: Literal["weights", "pretrain"]
     datasets: dict[str, _Dataset]
     store: _Store
@@ -104,7 +106,7 @@ class Experiment(Strict):
             name = getattr(self, stage).dataset
             if name not in self.datasets:
                 raise ValueError(f"{stage}.dataset: unknown data set {name!r}{nearest(name, self.datasets)}")
-        for name in ("seeds", "splits"):
+        for name in ("seeds", "splits", "label_draws"):
             values = getattr(self, name)
             if len(set(values)) != len(values):
                 raise ValueError(f"{name}: {values} names one twice")
@@ -112,6 +114,12 @@ class Experiment(Strict):
             name = min(unknown)
             raise ValueError(f"verdicts.margin: unknown data set {name!r}{nearest(name, self.datasets)}")
         return self
+
+    @property
+    def repeats(self) -> list[tuple[int, int, int | None]]:
+        """Seed, split and label draw of each training of a row; without few labels, and without draws, None."""
+        draws = (self.label_draws if self.finetune.videos_per_class else []) or [None]
+        return list(product(self.seeds, self.splits, draws))
 
     def pretraining(self, seed: int, split: int, task: str | None = None) -> stages.PretrainConfig:
         """Resolve the pretraining stage for one seed and split, by the method ``task`` or the configured one.
@@ -131,11 +139,17 @@ class Experiment(Strict):
         return validate(stages.PretrainConfig, {"task": task, "boxes": boxes, **run, **sections}, "pretrain")
 
     def finetuning(
-        self, seed: int, split: int, initial: str, pretrain_id: str | None = None, epoch: int | None = None
+        self,
+        seed: int,
+        split: int,
+        initial: str,
+        pretrain_id: str | None = None,
+        epoch: int | None = None,
+        label_draw: int | None = None,
     ) -> stages.FinetuneConfig:
-        """Resolve the finetuning stage for one seed, split and starting point."""
+        """Resolve the finetuning stage for one seed, split, starting point and draw of the labelled videos."""
         sections = {name: getattr(self.finetune, name) for name in stages.FinetuneSections.model_fields}
-        start = {"initial": initial, "pretrain_id": pretrain_id, "epoch": epoch}
+        start = {"initial": initial, "pretrain_id": pretrain_id, "epoch": epoch, "label_draw": label_draw}
         return stages.FinetuneConfig(**self._run(self.finetune.dataset, seed, split), **start, **sections)
 
     def probing(self, finetuning: stages.FinetuneConfig) -> stages.ProbeConfig | None:

@@ -149,11 +149,11 @@ def _typed(written: Any) -> Any:
 
 
 def _trained(tree: dict, row: dict[str, Any]) -> list[Strict | None]:
-    """List what a row trains, from its pretraining to its probe, at each seed and split."""
+    """List what a row trains, from its pretraining to its probe, at each seed, split and label draw."""
     experiment, found = parse(merge(tree, unfold(row))), []
-    for pair in ((seed, split) for seed in experiment.seeds for split in experiment.splits):
+    for *pair, draw in experiment.repeats:
         start = experiment.pretraining(*pair)
-        finetuning = experiment.finetuning(*pair, "pretrained", start.identify(), start.optimiser.epochs)
+        finetuning = experiment.finetuning(*pair, "pretrained", start.identify(), start.optimiser.epochs, draw)
         found += [finetuning, experiment.probing(finetuning)]
     return found
 

@@ -3,6 +3,7 @@
 Never imports torch: a plan of thousands of rows is made in seconds, wherever Snakemake runs.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -155,8 +156,8 @@ class _Planner:
             lacking = f"probe: is null, and column {column.label!r} measures by {column.measure!r}"
             raise ConfigError([f"{lacking} — give it in the column's `set`, or in the scale: penalties and folds"])
         plan_run = self._finetune if is_finetuned else self._probe
-        for pair in ((seed, split) for seed in experiment.seeds for split in experiment.splits):
-            config = experiment.finetuning(*pair, *self._start(experiment, pair, row, epoch))
+        for *pair, draw in experiment.repeats:
+            config = experiment.finetuning(*pair, *self._start(experiment, pair, row, epoch), draw)
             found[plan_run(experiment, config, f"{self.name}: {row.label}")] = None
         first = next(iter(found))
         if self.table.supervised:
@@ -166,7 +167,7 @@ class _Planner:
         return tuple(found)
 
     def _start(
-        self, experiment: Experiment, pair: tuple[int, int], row: Row, epoch: int | None
+        self, experiment: Experiment, pair: Sequence[int], row: Row, epoch: int | None
     ) -> tuple[str, str | None, int | None]:
         """Plan the pretraining of a finetuning; its ``initial``, ``pretrain_id`` and ``epoch``."""
         supervised = self.table.supervised

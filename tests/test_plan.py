@@ -51,6 +51,26 @@ def uses_ucf101_only(planned, config):
     return {c.store.dataset.name for c in (config, *([start.config] if start else []))} == {"ucf101"}
 
 
+def test_draws_of_labels_repeat_the_cells_that_learn_from_few(folder):
+    """Every seed is finetuned on each draw; cells with all labels, probes and ids of what was planned stay."""
+    few = {"finetune.videos_per_class": 10, "seeds": [1, 2]}
+    columns = [{"label": "all"}, {"label": "ten", "set": few}, {"label": "probe", "measure": "probe", "set": few}]
+    probe = {"penalties": [1.0], "folds": 2}
+    override(folder, "demo", {"finetune": {"videos_per_class": None}, "probe": probe})
+    override(folder, "demo", {"tables": {"X3": {"columns": columns, "only": ["MAC-S-2"]}}})
+    before = plan.load(folder, "demo")
+    override(folder, "demo", {"label_draws": [1, 2, 3]})
+    after = plan.load(folder, "demo")
+    (row,) = after.tables["X3"].rows
+    (old,) = before.tables["X3"].rows
+    assert [len(cell.runs) for cell in row.cells] == [1, 6, 2]
+    assert [row.cells[n].runs for n in (0, 2)] == [old.cells[n].runs for n in (0, 2)]
+    configs = [after.finetunings[i].config for i in row.cells[1].runs]
+    assert [(c.seed, c.label_draw) for c in configs] == [(s, d) for s in (1, 2) for d in (1, 2, 3)]
+    assert len({c.pretrain_id for c in configs}) == 2
+    assert after.pretrainings.keys() == before.pretrainings.keys()
+
+
 def test_a_supervised_pretraining_stands_in_where_there_are_no_weights(folder):
     override(folder, "paper", {"supervised_baseline": "pretrain"})
     planned = plan.load(folder, "paper")

@@ -61,9 +61,14 @@ class FinetuneSections(Strict):
 
 
 class FinetuneConfig(StartConfig, FinetuneSections):
-    """A finetuning and its evaluation."""
+    """A finetuning and its evaluation.
 
+    ``label_draw`` draws the ``videos_per_class``, alike for all seeds and rows; where it is null, the seed draws them.
+    """
+
+    came_later: ClassVar[dict[str, Any]] = {"label_draw": None}
     version: int = 1
+    label_draw: int | None = None
 
 
 class ProbeSections(Strict):

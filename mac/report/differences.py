@@ -31,7 +31,9 @@ class Difference:
         weights: the share of the videos each group holds, (G,); they sum to 1.
         seed_parts: variance of the estimate from training again and its degrees of freedom: one of each measured side,
             or one of both, from split to split, where splits were trained once.
-        trainings: the fewest of a measured side, over all splits.
+        draw_parts: likewise from other draws of the labelled videos, where several were made: of the difference, draw
+            by draw, where both sides learned from the same ones.
+        trainings: the fewest seeds of a measured side, over all splits.
         sides: how many sides were measured.
         disagreements: videos right by the first only and by the second only; None unless both sides are single runs.
         is_split_to_split: the part in ``seed_parts`` holds the choice of videos, too.
@@ -48,6 +50,7 @@ class Difference:
     is_split_to_split: bool = False
     is_to_number: bool = False
     other_variance: float = 0.0
+    draw_parts: tuple[tuple[float, int], ...] = ()
 
     @property
     def estimate(self) -> float:
@@ -63,7 +66,7 @@ class Difference:
     def method_parts(self) -> list[tuple[float, float]]:
         """Variances of the estimate over videos and trainings, each with its degrees of freedom."""
         videos = [] if self.is_split_to_split else [(self.video_variance, len(self.totals) - 1)]
-        return [*videos, *self.seed_parts, (self.other_variance, float("inf"))]
+        return [*videos, *self.seed_parts, *self.draw_parts, (self.other_variance, float("inf"))]
 
     @property
     def speaks_of_methods(self) -> bool:
@@ -76,7 +79,7 @@ class Difference:
 
         ``assumed_sd`` is the standard deviation between trainings [points] where too few were run.
         """
-        fixed = self.video_variance + self.other_variance
+        fixed = self.video_variance + self.other_variance + sum(variance for variance, _ in self.draw_parts)
         done = self.trainings if self.speaks_of_methods else 0
         each = self.sides * assumed_sd**2
         if done and not self.is_split_to_split:
@@ -137,9 +140,10 @@ def between(first: Sequence[Sample], second: Sequence[Sample] = ()) -> Differenc
     if second and all(len(part.right) == 1 and part.right.dtype == bool for side in sides for part in side):
         ours, theirs = (np.concatenate([part.right[0] for part in side]) for side in sides)
         disagreements = (int((ours & ~theirs).sum()), int((theirs & ~ours).sum()))
-    trainings = min(sum(len(part.right) for part in side) for side in sides)
+    trainings = min(sum(len(part.means("seed")[0]) for part in side) for side in sides)
     parts, is_split_to_split = _seed_parts(sides)
-    return Difference(totals, weights, parts, trainings, len(sides), disagreements, is_split_to_split)
+    about = trainings, len(sides), disagreements, is_split_to_split
+    return Difference(totals, weights, parts, *about, draw_parts=_draw_parts(sides))
 
 
 def _seed_parts(sides: Sequence[Sequence[Sample]]) -> tuple[tuple[tuple[float, int], ...], bool]:
@@ -148,7 +152,7 @@ def _seed_parts(sides: Sequence[Sequence[Sample]]) -> tuple[tuple[tuple[float, i
     Each side's spread between the seeds of a split, if all sides have enough of them. Else, of two sides, the spread
     of their difference from split to split: how hard a split is falls on both. It holds the choice of videos, too.
     """
-    tops = [[100 * part.right.mean(1) for part in side] for side in sides]
+    tops = [[part.means("seed")[1] for part in side] for side in sides]
     found = [seed_spread(side) for side in tops]
     parts = tuple((spread.of_mean, spread.degrees) for spread in found if spread)
     if len(parts) == len(sides) and all(degrees >= FEWEST_DEGREES for _, degrees in parts):
@@ -157,6 +161,19 @@ def _seed_parts(sides: Sequence[Sequence[Sample]]) -> tuple[tuple[tuple[float, i
         gaps = np.array([first.mean() - second.mean() for first, second in zip(*tops, strict=True)])
         return ((float(gaps.var(ddof=1)) / splits, splits - 1),), True
     return parts, False
+
+
+def _draw_parts(sides: Sequence[Sequence[Sample]]) -> tuple[tuple[float, int], ...]:
+    """Variance of the estimate from other draws of the labelled videos, with degrees of freedom.
+
+    Of two sides that learned from the same draws it is the variance of their difference: an easy draw is easy for both.
+    """
+    drawn = [[part.means("draw") for part in side] for side in sides]
+    tops = [[means for _, means in side] for side in drawn]
+    if len(sides) == 2 and all(first[0] == second[0] for first, second in zip(*drawn, strict=True)):
+        tops = [[first - second for first, second in zip(*tops, strict=True)]]
+    found = [seed_spread(side) for side in tops]
+    return tuple((spread.of_mean, spread.degrees) for spread in found if spread)
 
 
 def models_p(differences: Sequence[Difference]) -> list[tuple[float, float]]:

@@ -34,7 +34,7 @@ def probe_lines(results: Results) -> list[ProbeLine]:
     for table in results.plan.tables.values():
         for label, cell in ((row_label(row), cell) for row in table.rows for cell in row.cells):
             is_probed = cell.stage == "probe"
-            ids = tuple(i if is_probed else finetunings[i].probe for i in cell.runs)
+            ids = tuple(dict.fromkeys(i if is_probed else finetunings[i].probe for i in cell.runs))
             if ids and all(ids):
                 data = probes[ids[0]].config.store.dataset.name if is_probed else cell.column
                 found.setdefault(ids, (data, {}))[1][f"{table.name}: {label}"] = None

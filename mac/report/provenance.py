@@ -17,11 +17,11 @@ class Change(NamedTuple):
 
 
 def changes(plan: Plan, run_id: str) -> list[Change]:
-    """List what a finetuning and its pretraining have otherwise than the default row; seeds and splits left out.
+    """List what a finetuning and its pretraining have otherwise than the default row; repeats left out.
 
     Of a probe, which has no training of its own, it lists what it starts from and is tested on.
     """
-    config, ignored = plan.tested[run_id].config, {"pretrain_id", "epoch"}
+    config, ignored = plan.tested[run_id].config, {"pretrain_id", "epoch", "label_draw"}
     default = plan.experiment.finetuning(config.seed, config.split, "pretrained").canonical()
     if run_id in plan.probes:
         ignored |= (default.keys() | type(config).model_fields.keys()) - StartConfig.model_fields.keys()

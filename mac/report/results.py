@@ -11,7 +11,7 @@ import pandas as pd
 from mac.pipeline import RECORDED, configs_of, results_of
 from mac.plan import Cell, Plan
 from mac.report.reading import DamagedError, Read, content_of_store, make_again, read_run, read_shares
-from mac.report.scores import Sample, Score, clusters, retrieved, sample, score
+from mac.report.scores import Repeat, Sample, Score, clusters, retrieved, sample, score
 
 
 class _Run(NamedTuple):
@@ -87,19 +87,25 @@ class Results:
         """Average a cell's usable runs; None while there is none (or the cell is only cited)."""
         key = cell.measure, cell.runs
         if key not in self._scores:
-            found = list(self._measured(cell).values())
-            self._scores[key] = score(found, len(cell.runs)) if found else None
+            found = self._measured(cell)
+            repeats = [self._repeat(i) for i in found]
+            self._scores[key] = score(list(found.values()), len(cell.runs), repeats) if found else None
         return self._scores[key]
 
     def samples(self, cell: Cell) -> dict[int, Sample]:
         """Gather a cell's usable runs by split, for comparisons."""
         key = cell.measure, cell.runs
         if key not in self._samples:
-            by_split: dict[int, list[pd.DataFrame]] = {}
+            by_split: dict[int, dict[Repeat, pd.DataFrame]] = {}
             for i, part in self._measured(cell).items():
-                by_split.setdefault(self.plan.tested[i].config.split, []).append(part)
-            self._samples[key] = {split: sample(by_split[split]) for split in sorted(by_split)}
+                by_split.setdefault(self.plan.tested[i].config.split, {})[self._repeat(i)] = part
+            ordered = {split: by_split[split] for split in sorted(by_split)}
+            self._samples[key] = {split: sample([*runs.values()], [*runs]) for split, runs in ordered.items()}
         return self._samples[key]
+
+    def _repeat(self, run_id: str) -> Repeat:
+        config = self.plan.tested[run_id].config
+        return Repeat(config.seed, getattr(config, "label_draw", None))
 
     def _measured(self, cell: Cell) -> dict[str, pd.DataFrame]:
         """Test videos of a cell's usable runs, by id; ``predicted`` is right where the cell's measure counts them."""

@@ -66,18 +66,18 @@ def clustered_interval(
     return round(float(limits.low), 12), round(float(limits.high), 12)  # every machine then prints the same digits
 
 
-def widen(mean: float, low: float, high: float, variance: float, degrees: int) -> tuple[float, float]:
-    """Add what training seeds do to an interval over videos (MOVER, Zou and Donner 2008; Student's t).
+def widen(mean: float, low: float, high: float, variance: float, degrees: float) -> tuple[float, float]:
+    """Add what training seeds and label draws do to an interval over videos (MOVER, Zou and Donner 2008; Student's t).
 
     Args:
         mean: the estimate.
         low: its lower limit over videos alone.
         high: its upper limit over videos alone.
-        variance: of the mean, from training seeds, in the unit of ``mean`` squared.
-        degrees: of freedom of ``variance``, at least 1.
+        variance: of the mean, from seeds and draws, in the unit of ``mean`` squared.
+        degrees: of freedom of ``variance``, above 0.
 
     Returns:
-        Limits that cover other videos and other training seeds.
+        Limits that cover other videos, training seeds and label draws.
     """
     half = t_quantile(degrees) * variance**0.5
     return mean - ((mean - low) ** 2 + half**2) ** 0.5, mean + ((high - mean) ** 2 + half**2) ** 0.5
@@ -85,7 +85,8 @@ def widen(mean: float, low: float, high: float, variance: float, degrees: int) -
 
 @dataclass(frozen=True)
 class SeedSpread:
-    """The spread between trainings that differ in nothing but their seed: ``variance`` of one, and degrees of freedom.
+    """The spread between trainings that differ in nothing but their seed, or draw: ``variance`` of one, and degrees of
+    freedom.
 
     ``of_mean`` is the variance that it gives to the mean over splits, each split's mean over its seeds.
     """

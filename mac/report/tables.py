@@ -25,6 +25,7 @@ NUMBERS = ["measured", "low", "high", "spread", "wilson_low", "wilson_high"]
 COLUMNS = ["table", "row", "epoch", "column", "measured", "low", "high", "spread", "videos", "runs", "splits"]
 COLUMNS += ["planned", "printed", "cited", "finetune_ids", "wilson_low", "wilson_high", "groups", "verdict", "problem"]
 OF_PROBES = ["measure", "probe_ids"]  # further columns of a table that shows probes
+OF_DRAWS = ["draw_spread"]  # likewise of one whose labelled videos were drawn several times
 LATEX = str.maketrans(
     {letter: f"\\{letter}" for letter in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "†": r"$^\dagger$"}
@@ -37,9 +38,9 @@ def cells(table: PlannedTable, results: Results) -> pd.DataFrame:
     """Gather a table, one line a cell.
 
     Returns:
-        ``COLUMNS`` and ``OF_PROBES``, the CSV's: numbers in percent, missing ones NaN; and for other formats ``label``
-        (the row's, with a curve's epoch, and whether it is cited), ``text`` (the number as Markdown),
-        ``ids`` (a list) and ``explanation`` (of the verdict).
+        ``COLUMNS``, ``OF_PROBES`` and ``OF_DRAWS``, the CSV's: numbers in percent, missing ones NaN; and for other
+        formats ``label`` (the row's, with a curve's epoch, and whether it is cited), ``text`` (the number as
+        Markdown), ``ids`` (a list) and ``explanation`` (of the verdict).
     """
     lines = []
     for row in table.rows:
@@ -53,8 +54,8 @@ def cells(table: PlannedTable, results: Results) -> pd.DataFrame:
             line["verdict"], line["explanation"] = against_printed(cell, results) if is_judged else Verdict("", "")
             lines.append(line | {"text": NONE if row.cited else score_text(score)})
     whole = dict.fromkeys(("epoch", "videos", "runs", "splits", "planned", "groups"), "Int64")
-    found = pd.DataFrame(lines, columns=[*COLUMNS, *OF_PROBES, "label", "text", "ids", "explanation"])
-    return found.astype(dict.fromkeys([*NUMBERS, "printed"], float) | whole)
+    found = pd.DataFrame(lines, columns=[*COLUMNS, *OF_PROBES, *OF_DRAWS, "label", "text", "ids", "explanation"])
+    return found.astype(dict.fromkeys([*NUMBERS, *OF_DRAWS, "printed"], float) | whole)
 
 
 def grid(table: pd.DataFrame, measured: pd.Series) -> pd.DataFrame:
@@ -133,8 +134,10 @@ def markdown(table: PlannedTable, results: Results) -> str:
 
 def comma_separated(table: PlannedTable, results: Results) -> str:
     """Write a table as tidy CSV, one line a cell; numbers are in percent."""
-    found = cells(table, results)[COLUMNS + (OF_PROBES if table.probes else [])]
-    found[NUMBERS] = found[NUMBERS].map("{:.4f}".format, na_action="ignore")
+    found = cells(table, results)
+    numbers = NUMBERS + (OF_DRAWS if found["draw_spread"].notna().any() else [])
+    found = found[[*COLUMNS, *(OF_PROBES if table.probes else []), *numbers[len(NUMBERS) :]]]
+    found[numbers] = found[numbers].map("{:.4f}".format, na_action="ignore")
     return found.to_csv(index=False, lineterminator="\n")
 
 

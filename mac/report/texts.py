@@ -59,12 +59,13 @@ def digits(score: Score) -> tuple[str, str]:
 
 
 def score_text(score: Score | None) -> str:
-    """Write a measured number: mean, 95 % interval, and with several runs their spread and number."""
+    """Write a measured number: mean, 95 % interval, and with several runs their spreads and number."""
     if score is None:
         return PENDING
     spread = "" if score.spread is None else f" ± {score.spread:.1f}"
     splits = f", {score.splits} splits" if score.splits > 1 else ""
-    runs = f" ({score.runs} of {score.planned} runs{splits})" if score.planned > 1 else ""
+    draws = "" if score.draw_spread is None else f", draws ± {score.draw_spread:.1f}"
+    runs = f" ({score.runs} of {score.planned} runs{splits}{draws})" if score.planned > 1 else ""
     number, interval = digits(score)
     return f"**{number}** {interval}{spread}{runs}"
 

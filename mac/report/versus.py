@@ -73,7 +73,8 @@ class Versus:
         if not pairs:
             found = f"{first.name} and {second.name} are of different stages"
             raise VersusError(f"{found} — compare two pretrainings, two finetunings, two probes, or two rows")
-        alike = [(a, b) for a, b in pairs if (a.seed, a.split) == (b.seed, b.split)]
+        same = ("seed", "split", "label_draw")
+        alike = [(a, b) for a, b in pairs if all(getattr(a, key, None) == getattr(b, key, None) for key in same)]
         one, other = (alike or pairs)[0]
         return list(differences("", self._tree(one), self._tree(other), into_data=True))
 

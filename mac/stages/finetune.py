@@ -150,19 +150,22 @@ def learned_labels(config: FinetuneConfig, store: FrameStore) -> np.ndarray:
 
 
 def labelled(config: FinetuneConfig, store: FrameStore) -> np.ndarray:
-    """Choose the labelled training videos (N,): all, or ``videos_per_class`` of each class drawn by the seed.
+    """Choose the labelled training videos (N,): all, or ``videos_per_class`` of each class.
+
+    The label draw chooses them, the same for all seeds; without one the seed does.
 
     Raises:
         ValueError: a class has no training video.
     """
     train = store.select(config.split, "train")
     label = store.videos["label_index"].to_numpy()[train]
+    keys = (config.seed, "labelled") if config.label_draw is None else ("label draw", config.label_draw)
     chosen = []
     for index, name in enumerate(store.labels):
         own = train[label == index]
         if not len(own):
             raise ValueError(f"class {name!r} has no training video in split {config.split}")
-        chosen.append(shuffle(own, (config.seed, "labelled"))[: config.videos_per_class])
+        chosen.append(shuffle(own, keys)[: config.videos_per_class])
     return np.sort(np.concatenate(chosen))
 
 

@@ -39,7 +39,8 @@ def labels(plan: Plan, stage: str, run_id: str) -> dict[str, str]:
     shared = f" (+{len(used_by) - 1})" if len(used_by) > 1 else ""
     anchor = "pretext" if stage == "pretrain" else f"run-{run_id}"
     tags["report"] = f"{plan.scale}/index.html#{anchor}"
-    return tags | {NAME: f"{first}{shared} · {config.store.dataset.name} · seed {config.seed}"}
+    drawn = "" if getattr(config, "label_draw", None) is None else f" · label draw {config.label_draw}"
+    return tags | {NAME: f"{first}{shared} · {config.store.dataset.name} · seed {config.seed}{drawn}"}
 
 
 def row_tag(table: str) -> str:

@@ -105,6 +105,21 @@ def test_few_labels_are_drawn_per_class_by_the_seed(frame_store):
     assert np.array_equal(everything, frame_store.select(1, "train"))
 
 
+def test_a_draw_of_labels_is_the_same_for_all_seeds(frame_store):
+    config = configure(**{"finetune.videos_per_class": 2})
+    draws = [
+        [
+            finetune.labelled(config.model_copy(update={"seed": seed, "label_draw": draw}), frame_store).tolist()
+            for seed in (1, 2)
+        ]
+        for draw in (1, 2)
+    ]
+    assert all(first == second for first, second in draws)
+    assert draws[0] != draws[1]
+    label = frame_store.videos["label_index"].to_numpy()[draws[0][0]]
+    assert np.bincount(label).tolist() == [2, 2, 2]
+
+
 def test_a_process_without_test_videos_takes_part(frame_store):
     class Last(World):
         """One of more processes than there are videos."""
