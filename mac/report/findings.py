@@ -4,21 +4,18 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pandas as pd
-from scipy.stats import binomtest
 
 from mac.config import FinetuneConfig
 from mac.methods import METHODS
-from mac.plan import Cell, PlannedTable
+from mac.plan import Cell
 from mac.report.claims import OUTCOMES, Judgement
 from mac.report.comparisons import CONTRADICTED, HOLDS, TOO_FEW, UNDECIDED, compare, decide, paired
 from mac.report.differences import TRAININGS_WANTED
+from mac.report.pretext import learned
 from mac.report.printed import NOT_COMPARABLE, OPEN
 from mac.report.results import Results
-from mac.report.statistics import wilson
-from mac.report.texts import PENDING, digits, interval_text, points_text, title
-
-LEVEL = 0.025  # of one guess against chance: the level at which a pretraining warns
-
+from mac.report.texts import PENDING, digits, interval_text, points_text, short_title
+from mac.report.trained import FITTED, RISE, Trained, rows_trained
 
 BY_VIDEOS = "undecided for these trained models: on other test videos the difference could come out the other way"
 BY_TRAININGS = "undecided for the method: with other trainings the difference could come out the other way"
@@ -36,33 +33,12 @@ class Finding(NamedTuple):
     lines: tuple[str, ...] = ()
 
 
-class Learned(NamedTuple):
-    """A pretraining's held-out accuracy and that of guessing [percent], of ``videos`` videos; the rows that use it."""
-
-    run_id: str
-    name: str
-    top1: float
-    chance: float
-    videos: int
-
-    @property
-    def is_above(self) -> bool:
-        """Whether guessing would get as many right with a probability of at most 2.5 % (each video's α is drawn)."""
-        right = round(self.top1 / 100 * self.videos)
-        return binomtest(right, self.videos, self.chance / 100, alternative="greater").pvalue <= LEVEL
-
-    @property
-    def text(self) -> str:
-        """The accuracy, its interval and chance."""
-        low, high = (100 * limit for limit in wilson(self.top1 / 100 * self.videos, self.videos))
-        return f"{self.top1:.1f} % [{low:.1f}, {high:.1f}], where guessing gets {self.chance:.1f} %"
-
-
 def findings(results: Results) -> list[Finding]:
-    """Say what was run, whether the pretext was learned, what pretraining was worth, and which rows differ."""
+    """Say what was run and learned, whether for long enough, what pretraining was worth, and which rows differ."""
     return [
         _what_was_run(results),
         _what_was_learned(results),
+        *_was_it_enough(results),
         _what_it_was_worth(results),
         _which_rows_differ(results),
     ]
@@ -85,7 +61,7 @@ def _what_was_run(results: Results) -> Finding:
 
 
 def _what_was_learned(results: Results) -> Finding:
-    question, found = "Did the networks learn their pretext task?", list(_learned(results))
+    question, found = "Did the networks learn their pretext task?", list(learned(results))
     if not found:
         has_pretext = any(not METHODS[run.config.task].needs_labels for run in results.plan.pretrainings.values())
         reason = "Not known yet: no pretraining has finished" if has_pretext else "There is none here"
@@ -104,20 +80,26 @@ def _what_was_learned(results: Results) -> Finding:
     return Finding(question, answer, (f"No better than guessing: {', '.join(rest)}.",) if rest else ())
 
 
-def _learned(results: Results) -> Iterator[Learned]:
-    """Gather the pretrainings that have a pretext with a chance level, at their last epoch, in the plan's order."""
-    tested = {
-        (planned.config.store.dataset.identify(), planned.config.split): len(results.predictions["finetune"][i])
-        for i, planned in results.plan.finetunings.items()
-        if i in results.predictions["finetune"]
-    }
-    for run_id, planned in results.plan.pretrainings.items():
-        found = results.metrics["pretrain"].get((run_id, max(planned.epochs)), {})
-        data = planned.config.store.dataset.identify(), planned.config.split
-        videos = found.get("held_out_videos") or tested.get(data)  # runs of earlier versions don't say how many
-        scores = found.get("pretext_top1_held_out"), found.get("pretext_chance")
-        if videos and None not in scores and not METHODS[planned.config.task].needs_labels:
-            yield Learned(run_id, _name(planned.used_by, results), *scores, videos)
+def _was_it_enough(results: Results) -> list[Finding]:
+    """Say which rows were not trained enough to tell what they are worth; nothing while nothing is known of it."""
+    known = [row for row in rows_trained(results) if row.training_top1 is not None]
+    if not known:
+        return []
+    short = [row for row in known if row.lacks]
+    answer = (
+        f"Yes: {len(known)} of {len(known)} rows were."
+        if not short
+        else f"No: {len(short)} of {len(known)} rows were not."
+    )
+    answer += (
+        f" Enough means: classifiers end right on {FITTED:g} % of their training videos or more; in the last tenth of"
+        f" their epochs they, and the pretext, gain less than {RISE:g} points; and the pretext is above chance."
+    )
+    lines: dict[str, list[Trained]] = {}
+    for row in short:
+        lines.setdefault("; ".join(row.lacks), []).append(row)
+    texts = [f"{_listed([row.name for row in rows])}: {why}." for why, rows in lines.items()]
+    return [Finding("Was it trained long enough?", answer, tuple(texts))]
 
 
 def _what_it_was_worth(results: Results) -> Finding:
@@ -213,18 +195,6 @@ def reasons(judgements: list[Judgement]) -> list[str]:
         f"{len(tables)} claim{'s are' if len(tables) > 1 else ' is'} {reason} ({', '.join(dict.fromkeys(tables))})."
         for reason, tables in groups.items()
     ]
-
-
-def short_title(table: PlannedTable) -> str:
-    """Name a table: ``Table 5``, ``Figures 2–4``."""
-    return title(table).partition(". ")[0]
-
-
-def _name(used_by: list[str], results: Results) -> str:
-    """Name a run by the first row that uses it, and how many more do."""
-    name, _, label = used_by[0].partition(": ")
-    others = f" and {len(used_by) - 1} more" if len(used_by) > 1 else ""
-    return f"“{label}” ({short_title(results.plan.tables[name])}{others})"
 
 
 def _listed(texts: list[str]) -> str:

@@ -12,23 +12,22 @@ from markdown_it import MarkdownIt
 from mac.config import RETRIEVAL_KS
 from mac.costs.throughput import split_device
 from mac.leftovers import size
-from mac.methods import METHODS
 from mac.pipeline import RECORDED, STAGES, configs_of
 from mac.plan import Cell, PlannedTable
 from mac.report import tables
 from mac.report.claims import Judgement, claim_rows, count_outcomes, judge
 from mac.report.comparisons import CONTRADICTED, HOLDS, UNDECIDED, compare
 from mac.report.findings import findings, reasons
+from mac.report.pretext import PRETEXT, held_out, warnings
 from mac.report.probes import probe_lines, probe_rows
 from mac.report.provenance import changes, data_note, measured_on
 from mac.report.results import Results
-from mac.report.texts import NONE, PENDING, number_text, render, score_text
+from mac.report.texts import NONE, render, score_text
+from mac.report.trained import trained_rows
 from mac.runtime.atomic import write_text
 from mac.runtime.reading import read_json
 
 DECIDED = (HOLDS, CONTRADICTED, UNDECIDED)  # outcomes that each claim has a reason of its own for
-PRETEXT = {"run": "Pretraining", "used_by": "Used by", "epoch": "Epoch"}
-PRETEXT |= {"text": "Held-out pretext accuracy", "chance": "Chance"}
 
 
 def write_summary(results: Results, out: Path) -> None:
@@ -52,33 +51,6 @@ def write_table(table: PlannedTable, results: Results, folder: Path, svg: bool =
         draw(table, results, caption, pictures.formats(folder / table.name, svg))
 
 
-def held_out(results: Results) -> pd.DataFrame:
-    """Gather how well pretrainings solve their pretext task on videos they were not trained on, at every kept epoch.
-
-    Returns:
-        ``run`` (the pretraining's id), ``used_by``, ``epoch``, ``value`` [percent, None where there is none], and as
-        text ``text`` and ``chance``. Supervised pretrainings have no pretext task and are left out.
-    """
-    lines = []
-    for run_id, planned in results.plan.pretrainings.items():
-        for epoch in sorted(planned.epochs) if not METHODS[planned.config.task].needs_labels else ():
-            found = results.metrics["pretrain"].get((run_id, epoch), {})
-            value, chance = found.get("pretext_top1_held_out"), found.get("pretext_chance")
-            text = number_text(value) if found else PENDING
-            lines.append((run_id, "; ".join(planned.used_by), epoch, value, text, number_text(chance)))
-    return pd.DataFrame(lines, columns=["run", "used_by", "epoch", "value", "text", "chance"])
-
-
-def warnings(results: Results) -> list[dict[str, Any]]:
-    """List what pretrainings warned of: ``run``, ``used_by``, ``epoch`` (of the checkpoint) and ``text``."""
-    return [
-        {"run": run_id, "used_by": "; ".join(planned.used_by), "epoch": epoch, "text": text}
-        for run_id, planned in results.plan.pretrainings.items()
-        for epoch in sorted(planned.epochs)
-        for text in results.metrics["pretrain"].get((run_id, epoch), {}).get("warnings", [])
-    ]
-
-
 def summary(results: Results) -> str:
     """Write everything of a scale on one page (Markdown); open cells are marked pending."""
     pretext, judgements = held_out(results), judge(results)
@@ -94,6 +66,7 @@ def summary(results: Results) -> str:
         rows=tables.rows,
         pretext=pretext.assign(run=pretext["run"].map(results.link))[list(PRETEXT)].rename(columns=PRETEXT),
         warnings=warnings(results),
+        trained=trained_rows(results),
         probes=probe_rows(probe_lines(results), results),
         orders=_orders(results),
         claims=_short_claims(judgements),
@@ -175,6 +148,7 @@ def page(results: Results, folder: Path, root: Path, ledger: str) -> str:
         gradcam=_gradcam(folder / "figures" / "gradcam.json"),
         pretext=_records(held_out(results)),
         warnings=warnings(results),
+        trained=trained_rows(results),
         probes=probe_lines(results),
         recalls=RETRIEVAL_KS,
         score_text=score_text,

@@ -1,5 +1,6 @@
 """Results of finished runs, wherever they come from: a results folder or an MLflow store."""
 
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from statistics import multimode
@@ -56,7 +57,7 @@ class Results:
             runs_page: address of the runs in MLflow's pages, for links; None leaves links out.
             report: gives files of the scale's report by key: the numbers of figures 2–4.
         """
-        self.plan, self.runs_page, self._report = plan, runs_page, report
+        self.plan, self.runs_page, self._read, self._report = plan, runs_page, read, report
         self.problems: dict[str, str] = {}
         self._scores: dict[tuple[str, tuple[str, ...]], Score | None] = {}
         self._samples: dict[tuple[str, tuple[str, ...]], dict[int, Sample]] = {}
@@ -112,6 +113,18 @@ class Results:
         tested = self.predictions[cell.stage]
         found = {i: tested[i] for i in cell.runs if i in tested}
         return {i: retrieved(part, 1) for i, part in found.items()} if cell.measure == "recall@1" else found
+
+    def epochs(self, key: str) -> list[dict[str, Any]]:
+        """Give what a journal says of each epoch, in order; nothing where there is none, or it is damaged.
+
+        Args:
+            key: ``finetune/ID/journal.jsonl``, or ``pretrain/ID/epoch_E.jsonl``: epochs since the checkpoint before.
+        """
+        try:
+            events = [json.loads(line) for line in (self._read(key) or b"").splitlines()]
+            return [event for event in events if event["event"] == "metrics" and "loss" in event]
+        except (DamagedError, ValueError, KeyError, TypeError):
+            return []
 
     def focus(self, first: str, second: str) -> Focus | str:
         """Give how much of two finetunings' maps lies on what moves, or say why that can't be used.

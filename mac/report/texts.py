@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from mac.plan import PlannedRow, PlannedTable
+from mac.plan import Plan, PlannedRow, PlannedTable
 from mac.report.scores import Score
 
 PENDING, NONE = "pending", "–"
@@ -31,6 +31,18 @@ def title(table: PlannedTable) -> str:
     numbers = table.name.replace("F", "").replace("T", "").replace("-", "–")
     kind = "Figure" if table.name.startswith("F") else "Table"
     return f"{kind}{'s' if '–' in numbers else ''} {numbers}. {table.title}"
+
+
+def short_title(table: PlannedTable) -> str:
+    """Name a table: ``Table 5``, ``Figures 2–4``."""
+    return title(table).partition(". ")[0]
+
+
+def run_name(used_by: list[str], plan: Plan) -> str:
+    """Name a run by the first row that uses it, and how many more do."""
+    name, _, label = used_by[0].partition(": ")
+    others = f" and {len(used_by) - 1} more" if len(used_by) > 1 else ""
+    return f"“{label}” ({short_title(plan.tables[name])}{others})"
 
 
 def row_label(row: PlannedRow) -> str:

@@ -23,7 +23,7 @@ EXPERIMENT = "mac"
 _CREDENTIALS = re.compile(r"^([^/]+://)(?!/)(.*)@", re.DOTALL)
 ID, STAGE, COMPLETE, CONTENT = "mac.id", "mac.stage", "mac.complete", "mac.content"
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow shows machine learning, not agents
-FINAL = (".json", ".parquet")  # artifacts of a run that reports are made of
+FINAL = (".json", ".jsonl", ".parquet")  # artifacts of a run that reports are made of
 
 
 class TrackingError(Exception):
