@@ -59,6 +59,13 @@ class Expression(Strict):
 
 
 class Claim(Expression):
-    """One claim: its wording, and the comparison of cells that it stands for."""
+    """One claim: its wording, and the comparison of cells that it stands for: in these ``columns``, or in all."""
 
     text: str
+    columns: Annotated[list[str], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _columns_compared(self) -> Self:
+        if self.columns and (self.groups or self.focus):
+            raise ValueError("`groups` and `focus` are of the first column; leave `columns` out")
+        return self

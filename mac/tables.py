@@ -195,14 +195,19 @@ def describe(changes: dict[str, Any]) -> str:
 
 
 def claim_problems(tables: dict[str, Table], named: Iterable[str], source: str) -> list[str]:
-    """Say which claims speak of rows that don't exist; of tables ``named`` but left out by a scale nothing is known."""
-    return [
-        f"{source}: {name}: claim {claim.text!r}: {problem}"
-        for name, table in tables.items()
-        for claim in table.claims
-        for operand in claim.operands()
-        if (problem := _problem(operand, table, tables, named))
-    ]
+    """Say which claims speak of rows or columns that don't exist.
+
+    Of tables ``named`` but left out by a scale nothing is known.
+    """
+    found = []
+    for name, table in tables.items():
+        columns = [column.label for column in table.columns]
+        for claim in table.claims:
+            problems = [_problem(operand, table, tables, named) for operand in claim.operands()]
+            unknown = [label for label in claim.columns or [] if label not in columns]
+            problems += [f"no column {label!r}{nearest(label, columns)}" for label in unknown]
+            found += [f"{source}: {name}: claim {claim.text!r}: {problem}" for problem in problems if problem]
+    return found
 
 
 def _problem(operand: Operand, table: Table, tables: dict[str, Table], named: Iterable[str]) -> str | None:

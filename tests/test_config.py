@@ -131,6 +131,14 @@ def test_a_scale_must_extend_another_that_there_is(folder, base):
         ({"only": ["MSE-m regression"]}, "only: no row 'MSE-m regression' — did you mean 'MSE-n regression'?"),
         ({"titel": "x"}, "titel: unknown key — did you mean 'title'?"),
         ({"claims": [{"text": "c", "best": "nobody"}]}, "claim 'c': no row 'nobody'"),
+        (
+            {"claims": [{"text": "c", "best": "Cross-entropy", "columns": ["UFC101"]}]},
+            "claim 'c': no column 'UFC101' — did you mean 'UCF101'?",
+        ),
+        (
+            {"claims": [{"text": "c", "groups": ["Cross-entropy", "MSE regression"], "columns": ["UCF101"]}]},
+            "`groups` and `focus` are of the first column",
+        ),
         ({"columns": [{"label": "c", "measure": "recall@5"}]}, "measure: found 'recall@5'"),
         (
             {"columns": [{"label": "c", "measure": "probe"}]},

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from mac.claims import Expression, Operand
+from mac.claims import Claim, Expression, Operand
 from mac.plan import Cell, PlannedTable
 from mac.report.comparisons import CONTRADICTED, HOLDS, TOO_FEW, UNDECIDED, Decision, decide, paired
 from mac.report.differences import Difference, between
@@ -72,7 +72,7 @@ def judge_table(table: PlannedTable, results: Results) -> list[Judgement]:
     return found
 
 
-def _spell_out(claim: Expression, table: PlannedTable, results: Results) -> list[_Part] | Verdict:
+def _spell_out(claim: Claim, table: PlannedTable, results: Results) -> list[_Part] | Verdict:
     """List a claim's comparisons; give its verdict where it needs no test, or a number is missing or incomparable."""
     if claim.groups:
         return _count_groups(claim.groups, table, results)
@@ -80,7 +80,9 @@ def _spell_out(claim: Expression, table: PlannedTable, results: Results) -> list
         return _compare_focus(claim.focus, table, results)
     parts = []
     for first, second, points, by in _comparisons(claim, table):
-        for column, name in enumerate(table.columns):
+        for column, name in (
+            (n, name) for n, name in enumerate(table.columns) if name in (claim.columns or table.columns)
+        ):
             difference = _difference(first, second, column, table, results, bool(by))
             if isinstance(difference, Verdict):
                 return difference

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,6 +104,18 @@ def test_a_claim_holds_if_it_does_by_every_measure(smoke, better, outcome):
     (judgement,) = judge_table(smoke.tables["X3"], read(smoke, content))
     assert (judgement.models, judgement.method) == (outcome, "too few trainings")
     assert f"{ON_CLIPS} over {PACE} (recall@1) {better[-1] - 50:+.1f} [" in judgement.evidence
+
+
+def test_a_claim_may_be_of_some_columns_alone(smoke):
+    content = row_content(smoke, PACE, (50, 50, 50, 50)) | row_content(smoke, ON_CLIPS, (90, 90, 10, 10))
+    table = smoke.tables["X3"]
+    (both,) = table.claims
+    for columns, outcome in (([FINETUNED, FEW], "holds"), ([PROBED], "contradicted"), ([FEW, NEAREST], "contradicted")):
+        claim = both.model_copy(update={"columns": [table.columns[number] for number in columns]})
+        (judgement,) = judge_table(replace(table, claims=(claim,)), read(smoke, content))
+        assert judgement.models == outcome
+        named = [name for name in table.columns if f"({name})" in judgement.evidence]
+        assert named == [table.columns[number] for number in columns]
 
 
 def test_a_claim_is_open_while_a_probe_is_missing_or_damaged(smoke):
