@@ -47,10 +47,19 @@ class VerdictSettings(Strict):
         return self.margin.get(dataset, self.margin["default"])
 
 
+class GainsSettings(Strict):
+    """Which row, ``TABLE: ROW``, the figure of gains compares with which others, in a column of finetunings."""
+
+    row: str
+    over: list[str] = Field(min_length=1, max_length=3)
+    column: str
+
+
 class FigureSettings(Strict):
-    """What figures 2–4 show; not part of any run."""
+    """What figures 2–4 show, and whose gains are drawn; not part of any run."""
 
     rows: PositiveInt
+    gains: GainsSettings | None
 
 
 _OTHER_METHODS = {name: method for name, method in METHODS.items() if method.Settings is not Mac.Settings}

@@ -45,7 +45,7 @@ class Restorable:
 
 
 def products(plan: Plan) -> dict[str, Product]:
-    """List a report's data cards, mask figures and figures 2–4, by name."""
+    """List a report's data cards, mask figures, figures 2–4 and the figure of gains, by name."""
     found = {}
     for i, dataset in plan.datasets.items():
         files = tuple(f"data/{dataset.name}.{ending}" for ending in ("md", "json", "png"))
@@ -56,6 +56,9 @@ def products(plan: Plan) -> dict[str, Product]:
     if plan.gradcam_pair:
         files = tuple(f"figures/{name}" for name in ("gradcam.json", "F2.png", "F3.png", "F4.png"))
         found["figures/gradcam"] = Product(plan.gradcam_pair, files)
+    if plan.gains and plan.shown_check:
+        files = ("figures/gains.json", "figures/gains.png")
+        found["figures/gains"] = Product((plan.shown_check, *plan.gains.runs), files)
     return found
 
 

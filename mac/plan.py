@@ -11,6 +11,7 @@ from typing import Any
 from mac.claims import Claim
 from mac.config import FinetuneConfig
 from mac.experiment import Experiment, check_epochs, merge, parse, unfold
+from mac.gains import find_gains
 from mac.models.backbones import BACKBONES, FULL_WIDTH, TORCHVISION
 from mac.overrides import NO_OVERRIDES, SOURCE, Overrides
 from mac.planned import Cell, Finetuning, Plan, PlannedRow, PlannedTable, Pretraining, Probing
@@ -71,6 +72,11 @@ def load(folder: Path, scale: str, overrides: Overrides = NO_OVERRIDES) -> Plan:
         raise ConfigError(problems)
     for name, planned in plan.tables.items():
         plan.tables[name] = replace(planned, elsewhere=_rows_elsewhere(tables[name], planned, plan))
+    if default.figures.gains:
+        with collect(problems, f"{folder}/scales/{scale}.yaml: figures.gains"):
+            plan.gains = find_gains(default.figures.gains, plan, every)
+    if problems:
+        raise ConfigError(problems)
     collect_data(plan)
     return plan
 

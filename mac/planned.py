@@ -76,6 +76,21 @@ class PlannedTable:
         return tuple(dict.fromkeys(i for cell in cells for i in cell.runs))
 
 
+@dataclass(frozen=True)
+class Gains:
+    """What the figure of gains compares, in one column: a row, ``TABLE: ROW``, ``over`` others; names and cells."""
+
+    column: str
+    row: str
+    cell: Cell
+    over: tuple[tuple[str, Cell], ...]
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The finetunings it is made of."""
+        return tuple(i for cell in (self.cell, *(cell for _, cell in self.over)) for i in cell.runs)
+
+
 @dataclass
 class Run:
     """A distinct run, and the rows that share it."""
@@ -128,6 +143,7 @@ class Plan:
     mask_checks: dict[str, stages.MaskCheckConfig] = field(default_factory=dict)
     default: str | None = None  # the finetuning of the rows that override nothing, at the first seed and split
     supervised: str | None = None  # likewise of the figures' supervised model
+    gains: Gains | None = None  # what the figure of gains compares, where a scale asks for it
 
     @property
     def tested(self) -> dict[str, Finetuning | Probing]:

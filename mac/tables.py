@@ -195,10 +195,7 @@ def describe(changes: dict[str, Any]) -> str:
 
 
 def claim_problems(tables: dict[str, Table], named: Iterable[str], source: str) -> list[str]:
-    """Say which claims speak of rows or columns that don't exist.
-
-    Of tables ``named`` but left out by a scale nothing is known.
-    """
+    """Say which claims speak of rows or columns that don't exist; of tables ``named`` but left out nothing is known."""
     found = []
     for name, table in tables.items():
         columns = [column.label for column in table.columns]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mac.cli.groups import Group
-from mac.cli.options import PATH, paths, planned, runs_page, svg
+from mac.cli.options import PATH, paths, planned, runs_page, several_paths, svg
 
 if TYPE_CHECKING:  # imported where it is used: help must not wait for pydantic
     from mac.plan import Plan
@@ -112,6 +112,30 @@ def score(predictions: tuple[Path, ...]) -> None:
     spread = "" if result.spread is None else f" ± {result.spread:.1f} ({result.runs} runs)"
     independent = f"Wilson [{result.wilson_low:.1f}, {result.wilson_high:.1f}]"
     print(f"{number} {interval}{spread}, {independent}, {result.videos} videos in {result.groups} groups")
+
+
+@theme.command()
+@planned
+@paths("results", "store", "out")
+@several_paths("pictures")
+def gains(plan: "Plan", paths: SimpleNamespace, pictures: tuple[Path, ...]) -> None:
+    """Draw in which test videos and classes a row's gain sits, as the scale's figures.gains asks."""
+    from mac.data.store import FrameStore
+    from mac.report import gains
+    from mac.report.reading import from_folder
+    from mac.report.results import Results
+    from mac.runtime.atomic import write_json
+    from mac.stages import motion
+    from mac.validation import ConfigError
+
+    if not plan.gains or not plan.shown_check:
+        raise ConfigError([f"figures.gains: scale {plan.scale} asks for no figure of gains, or has no mask setting"])
+    mask, frames = plan.mask_checks[plan.shown_check].mask, FrameStore(paths.store.parent)
+    foreground = motion.run(plan.tested[plan.gains.cell.runs[0]].config, mask, frames)
+    found = gains.compare(plan.gains, foreground, frames.labels, Results(plan, from_folder(paths.results)))
+    facts = gains.facts(plan.gains, found, mask.model_dump())
+    gains.draw(plan.gains, found, f"Scale {plan.scale}.", list(pictures))
+    write_json(paths.out, facts | {"index_digest": frames.digest})
 
 
 @theme.command()

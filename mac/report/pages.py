@@ -145,6 +145,7 @@ def page(results: Results, folder: Path, root: Path, ledger: str) -> str:
             if table.is_curve and (drawn := embed(folder / f"tables/{table.name}.png"))
         ],
         records=_records,
+        gains=read_json(folder / "figures/gains.json") if (folder / "figures/gains.json").is_file() else None,
         gradcam=_gradcam(folder / "figures" / "gradcam.json"),
         pretext=_records(held_out(results)),
         warnings=warnings(results),

@@ -54,7 +54,7 @@ def mean_outputs(
         (N, D) float32 on the CPU; None where there is no video.
     """
     e, means = config.evaluate, []
-    choose = partial(_all_clips, num_frames, e)
+    choose = partial(all_clips, num_frames, e)
     planned = batches.of_one_epoch("test", batches.in_turn(videos, max(clips_at_once // e.num_clips, 1)))
     for batch in batches.read(store, planned, choose, workers=loader_workers, pinned=device.type == "cuda"):
         before_batch()
@@ -66,7 +66,7 @@ def mean_outputs(
     return torch.cat(means).cpu() if means else None
 
 
-def _all_clips(num_frames: int, e: Any, lengths: np.ndarray, _: int | str, videos: np.ndarray) -> np.ndarray:
+def all_clips(num_frames: int, e: Any, lengths: np.ndarray, _: int | str, videos: np.ndarray) -> np.ndarray:
     """Frame numbers (B, num_clips·T) of all test clips, one after the other; ``e`` is the section ``evaluate``."""
     return test_frames(lengths, num_frames, e.stride, e.num_clips, e.positions).reshape(len(videos), -1)
 

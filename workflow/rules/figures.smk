@@ -32,3 +32,28 @@ if PLAN.gradcam_pair and "figures/gradcam" not in RESTORABLE.products:
             f" --pretraining {AT}/pretrain/{gradcam_default.pretrain_id}/config.yaml --store {quoted(gradcam_store)}"
             " --classifiers {input.classifiers:q} --predictions {input.predictions:q} --rows {params.rows}"
             f" --out {{output.facts:q}} --pictures {{output.pictures:q}} {PROCESSOR} > {{log:q}} 2>&1"
+
+
+# In which test videos and classes a gain sits. Only where a scale asks for it.
+
+if PLAN.gains and PLAN.shown_check and "figures/gains" not in RESTORABLE.products:
+
+    rule gains:
+        input:
+            [run_file("finetune", i, "metrics.json") for i in PLAN.gains.runs],
+            store=run_file("store", PLAN.finetunings[PLAN.gains.cell.runs[0]].config.store.identify(), "store.json"),
+        output:
+            facts=f"{REPORTS}/figures/gains.json",
+            pictures=figure("figures/gains", "gains"),
+        log:
+            f"{RESULTS}/logs/gains/{USER.scale}.log",
+        conda:
+            ENVIRONMENT
+        resources:
+            mem_mb=2000,
+            runtime=60,
+        params:
+            content=repr(PLAN.gains),
+        shell:
+            f"python -m mac gains {SCALE} --results {AT} --store {{input.store:q}}"
+            " --out {output.facts:q} --pictures {output.pictures:q} > {log:q} 2>&1"
