@@ -227,7 +227,7 @@ def _flops(config: Config, store: FrameStore, device: torch.device, batch: int) 
 
 def matmul_rate(device: torch.device, side: int = 4096, repeats: int = 5) -> float:
     """Operations a second of square matrix products: float32 with one thread on a CPU, bfloat16 on a GPU."""
-    processor.prepare(device.type, 1, "bf16")
+    processor.prepare(device.type, 1)
     dtype, times = (torch.bfloat16, 50) if device.type == "cuda" else (torch.float32, 1)
     a, b = torch.randn(2, side, side, device=device, dtype=dtype)
 

@@ -35,7 +35,7 @@ def prepare(device: str, threads: int, precision: str = "tf32", deterministic: b
         deterministic: refuse CUDA algorithms whose results differ from one run to the next.
 
     Raises:
-        GpuError: CUDA is asked for or granted, and unusable; or the GPU hasn't the precision.
+        GpuError: CUDA is asked for or granted, and unusable; or the device hasn't the precision.
     """
     torch.set_num_threads(threads)
     keep_freed_memory()
@@ -43,6 +43,12 @@ def prepare(device: str, threads: int, precision: str = "tf32", deterministic: b
     torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = rounding
     own = _choose(device)
     if own.type == "cpu":
+        if precision == "bf16":
+            raise GpuError(
+                "precision: bf16 is for GPUs: on CPUs torch's bfloat16 convolutions give wrong gradients for some sizes"
+                " (docs/gpus.md); allowed here are tf32 and fp32: change `precision` in config/default.yaml or in the"
+                " scale"
+            )
         return own
     if precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise GpuError(

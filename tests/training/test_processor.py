@@ -75,6 +75,12 @@ def test_tf32_is_recorded_only_where_there_is_such_arithmetic(monkeypatch, capab
     assert processor.arithmetic("tf32", CPU) == "fp32"
 
 
+def test_a_cpu_refuses_bfloat16():
+    """A convolution of 115 channels over two frames: torch 2.13 gives weight gradients of 1e34 and more."""
+    with pytest.raises(GpuError, match="precision: bf16 is for GPUs.* allowed here are tf32 and fp32"):
+        processor.prepare("cpu", 1, "bf16")
+
+
 def test_a_card_without_bfloat16_refuses_it(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
