@@ -1,6 +1,7 @@
 """Results that are kept beside a report and restored instead of running; known by their ids. No torch."""
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Collection
@@ -152,7 +153,7 @@ def read_provenance(kept: Path) -> dict[str, Any]:
 def keep(plan: Plan, finished: Collection[str], results: Path, report: Path) -> int:
     """Copy the small files of finished runs into ``REPORT/kept``, with digests and the machines they ran on.
 
-    Runs that were kept before stay, unless they are no longer part of the plan.
+    Runs that were kept before stay, unless they are no longer part of the plan. Predictions are kept without logits.
 
     Args:
         plan: of the scale.
@@ -176,7 +177,7 @@ def keep(plan: Plan, finished: Collection[str], results: Path, report: Path) -> 
                 (kept / name).unlink(missing_ok=True)
             del runs[run]
         for run in finished:
-            contents = {name: (results / name).read_bytes() for name in files_of(run)}
+            contents = {name: _without_logits(results / name) for name in files_of(run)}
             _write(kept, contents)
             runs[run] = {name.rsplit("/", 1)[1]: digest(content) for name, content in contents.items()}
         about = {"scale": plan.scale, "kept": str(date.today()), "made_on": _made_on(kept, runs)}
@@ -212,6 +213,21 @@ def _made_on(kept: Path, runs: Collection[str]) -> dict[str, list[str]]:
     files = (next(name for name in files_of(run) if name.endswith(".json")) for run in runs)
     facts = [read_json(kept / name) for name in files]
     return {name: sorted({str(run[name]) for run in facts if name in run}) for name in MADE_ON}
+
+
+def _without_logits(path: Path) -> bytes:
+    """Read a run's file; of predictions drop the logits, nine tenths of the file, which no report is made of."""
+    content = path.read_bytes()
+    if path.suffix != ".parquet":
+        return content
+    from pyarrow import parquet  # here: a plan is made without it
+
+    table = parquet.read_table(io.BytesIO(content))
+    if "logits" not in table.column_names:
+        return content
+    small = io.BytesIO()
+    parquet.write_table(table.drop_columns(["logits"]), small, compression="zstd", compression_level=19)
+    return small.getvalue()
 
 
 def _write(folder: Path, contents: dict[str, bytes]) -> None:

@@ -1,11 +1,13 @@
 """Kept results stand in for their runs: which ones, whether they are what was kept, and what then still runs."""
 
+import io
 import json
 import os
 import time
 
 import made_up
 import numpy as np
+import pandas as pd
 import pytest
 from checkouts import Checkout
 
@@ -165,7 +167,23 @@ def test_small_files_are_kept_and_come_back_as_they_were(finished):
         cli.main(["restore", run, "--kept", str(folder / "report" / "kept"), "--results", str(folder / "again")])
     back = {p.relative_to(folder / "again"): p.read_bytes() for p in (folder / "again").rglob("*") if p.is_file()}
     assert len(back) == 2 * 3 + 2
-    assert all((folder / "results" / name).read_bytes() == content for name, content in back.items())
+    for name, content in back.items():
+        was = folder / "results" / name
+        if name.suffix == ".parquet":
+            found, before = pd.read_parquet(io.BytesIO(content)), pd.read_parquet(was)
+            pd.testing.assert_frame_equal(found, before.drop(columns="logits"))
+        else:
+            assert was.read_bytes() == content
+
+
+def test_what_was_restored_is_kept_again_as_it_is(finished, root):
+    folder, (run, *_) = finished
+    path = folder / "report" / "kept" / run / "predictions.parquet"
+    before = path.read_bytes()
+    assert "logits" in pd.read_parquet(folder / "results" / run / "predictions.parquet")
+    kept.restore(folder / "report" / "kept", run, folder / "results")
+    keep_results(root, folder)
+    assert path.read_bytes() == before
 
 
 def test_what_the_plan_no_longer_has_is_dropped(finished, root):
