@@ -97,11 +97,13 @@ class Results:
         """Gather a cell's usable runs by split, for comparisons."""
         key = cell.measure, cell.runs
         if key not in self._samples:
-            by_split: dict[int, dict[Repeat, pd.DataFrame]] = {}
-            for i, part in self._measured(cell).items():
-                by_split.setdefault(self.plan.tested[i].config.split, {})[self._repeat(i)] = part
-            ordered = {split: by_split[split] for split in sorted(by_split)}
-            self._samples[key] = {split: sample([*runs.values()], [*runs]) for split, runs in ordered.items()}
+            found, by_split = self._measured(cell), {}
+            for i in found:
+                by_split.setdefault(self.plan.tested[i].config.split, []).append(i)
+            self._samples[key] = {
+                split: sample([found[i] for i in by_split[split]], [self._repeat(i) for i in by_split[split]])
+                for split in sorted(by_split)
+            }
         return self._samples[key]
 
     def _repeat(self, run_id: str) -> Repeat:
