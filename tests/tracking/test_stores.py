@@ -24,7 +24,8 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made") / "results"
     folder.mkdir()
     record(f"sqlite:///{folder}/mlflow.db", folder / "run")
-    assert finished_results(f"sqlite:///{folder}/mlflow.db").keys() == {"finetune/0123456789/metrics.json"}
+    found = finished_results(f"sqlite:///{folder}/mlflow.db")
+    assert found.keys() == {f"finetune/0123456789/{name}" for name in ("metrics.json", "journal.jsonl")}
     return folder
 
 

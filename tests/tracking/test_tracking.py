@@ -94,8 +94,8 @@ def test_recording_again_replaces_and_doubles_nothing(uri, tmp_path):
 def test_results_come_back_by_stage_and_id(uri, tmp_path):
     record(uri, tmp_path / "run")
     folder, key = tmp_path / "run", "finetune/0123456789"
-    metrics = (folder / "metrics.json").read_bytes()
-    assert store.finished_results(uri) == {f"{key}/metrics.json": metrics}
+    left = {f"{key}/{name}": (folder / name).read_bytes() for name in ("metrics.json", "journal.jsonl")}
+    assert store.finished_results(uri) == left
     (folder / "predictions.parquet").write_bytes(b"any bytes")
     events = journal.read(folder / "journal.jsonl")
     replay.record(store.connect(uri), uri, ended("0123456789", events, files=sorted(folder.iterdir())))
@@ -112,7 +112,7 @@ def test_a_fresh_database_survives_parallel_writers(tmp_path):
     uri = f"sqlite:///{tmp_path}/store/mlflow.db"
     with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("fork")) as pool:
         list(pool.map(_record_many, [(uri, tmp_path, worker) for worker in range(3)]))
-    assert len(store.finished_results(uri)) == 6
+    assert len(store.finished_results(uri)) == 2 * 6  # metrics and a journal each
 
 
 @pytest.mark.parametrize(
