@@ -91,7 +91,7 @@ def test_light_rules_stay_where_snakemake_runs(smoke):
     log = (folder / "snakemake.log").read_text()
     submitted = set(re.findall(r"/logs/slurm/rule_(\w+)/", log))
     trained = {"pretrain", "finetune", "probe", "gradcam"}
-    assert submitted == {"generate", "scan", "detect", "extract", "mask_check", "sweep"} | trained
+    assert submitted == {"generate", "scan", "detect", "extract", "mask_check", "sweep", "gains"} | trained
     assert {"fetch", "track_pretraining", "table", "learning", "summary", "page"}.isdisjoint(submitted)
 
 
