@@ -21,7 +21,7 @@ def find_gains(asked: GainsSettings, plan: Plan, known: Collection[str]) -> Gain
     names = [asked.row, *asked.over]
     if any((table := name.partition(": ")[0]) in known and table not in plan.tables for name in names):
         return None
-    rows = {f"{t.name}: {row.label}": row for t in plan.tables.values() for row in t.rows if not row.cited}
+    rows = plan.rows
     if unknown := [name for name in names if name not in rows]:
         raise ConfigError([f"no row {name!r} that trains{nearest(name, rows)}" for name in unknown])
     found = {}

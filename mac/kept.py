@@ -57,7 +57,7 @@ def products(plan: Plan) -> dict[str, Product]:
     if plan.gradcam_pair:
         files = tuple(f"figures/{name}" for name in ("gradcam.json", "F2.png", "F3.png", "F4.png"))
         found["figures/gradcam"] = Product(plan.gradcam_pair, files)
-    if plan.gains and plan.shown_check:
+    if plan.gains:
         files = ("figures/gains.json", "figures/gains.png")
         found["figures/gains"] = Product((plan.shown_check, *plan.gains.runs), files)
     return found

@@ -72,12 +72,12 @@ def load(folder: Path, scale: str, overrides: Overrides = NO_OVERRIDES) -> Plan:
         raise ConfigError(problems)
     for name, planned in plan.tables.items():
         plan.tables[name] = replace(planned, elsewhere=_rows_elsewhere(tables[name], planned, plan))
-    if default.figures.gains:
+    collect_data(plan)
+    if default.figures.gains and plan.shown_check:
         with collect(problems, f"{folder}/scales/{scale}.yaml: figures.gains"):
             plan.gains = find_gains(default.figures.gains, plan, every)
     if problems:
         raise ConfigError(problems)
-    collect_data(plan)
     return plan
 
 

@@ -146,6 +146,11 @@ class Plan:
     gains: Gains | None = None  # what the figure of gains compares, where a scale asks for it
 
     @property
+    def rows(self) -> dict[str, PlannedRow]:
+        """The rows that train, by ``TABLE: ROW``."""
+        return {f"{t.name}: {row.label}": row for t in self.tables.values() for row in t.rows if not row.cited}
+
+    @property
     def tested(self) -> dict[str, Finetuning | Probing]:
         """The runs that test a model, by id: finetunings and probes."""
         return self.finetunings | self.probes

@@ -128,7 +128,7 @@ def gains(plan: "Plan", paths: SimpleNamespace, pictures: tuple[Path, ...]) -> N
     from mac.stages import motion
     from mac.validation import ConfigError
 
-    if not plan.gains or not plan.shown_check:
+    if not plan.gains:
         raise ConfigError([f"figures.gains: scale {plan.scale} asks for no figure of gains, or has no mask setting"])
     mask, frames = plan.mask_checks[plan.shown_check].mask, FrameStore(paths.store.parent)
     foreground = motion.run(plan.tested[plan.gains.cell.runs[0]].config, mask, frames)

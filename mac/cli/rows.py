@@ -76,7 +76,7 @@ def _choose(plan: "Plan", names: tuple[str, ...], seeds: tuple[int, ...], result
     from mac.pipeline import reads
     from mac.validation import ConfigError, nearest
 
-    known = {f"{t.name}: {row.label}": row for t in plan.tables.values() for row in t.rows if not row.cited}
+    known = plan.rows
     if unknown := [name for name in names if name not in known]:
         raise ConfigError([f"--rows: no row {name!r} that trains{nearest(name, known)}" for name in unknown])
     every = dict.fromkeys(i for name in names for cell in known[name].cells for i in cell.runs)

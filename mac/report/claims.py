@@ -78,11 +78,11 @@ def _spell_out(claim: Claim, table: PlannedTable, results: Results) -> list[_Par
         return _count_groups(claim.groups, table, results)
     if claim.focus:
         return _compare_focus(claim.focus, table, results)
-    parts = []
+    parts, wanted = [], claim.columns or table.columns
     for first, second, points, by in _comparisons(claim, table):
-        for column, name in (
-            (n, name) for n, name in enumerate(table.columns) if name in (claim.columns or table.columns)
-        ):
+        for column, name in enumerate(table.columns):
+            if name not in wanted:
+                continue
             difference = _difference(first, second, column, table, results, bool(by))
             if isinstance(difference, Verdict):
                 return difference

@@ -7,10 +7,11 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from scipy.stats import spearmanr
 
 from mac import pictures
-from mac.planned import Gains
+from mac.planned import Cell, Gains
 from mac.report.differences import between
 from mac.report.figures import REFERENCE, STYLES
 from mac.report.results import Results
@@ -18,6 +19,7 @@ from mac.report.scores import Sample
 
 BINS = 5  # groups of equally many videos, from the least foreground to the most
 RESAMPLES = 1999
+KEYS = ("foreground", "gain", "low", "high")  # what is drawn of a part
 
 
 class MissingError(Exception):
@@ -69,11 +71,9 @@ def compare(gains: Gains, foreground: dict[str, float], classes: Sequence[str], 
     """
     ours, tested = _sample(gains.row, gains.cell, results)
     shares = np.array([100 * foreground[path] for path in tested["path"]])
-    labels = tested["label"].to_numpy()
-    found = []
+    labels, order, found = tested["label"].to_numpy(), np.argsort(shares, kind="stable"), []
     for name, cell in gains.over:
         theirs, _ = _sample(name, cell, results)
-        order = np.argsort(shares, kind="stable")
         bins = [
             _part(f"{shares[own].min():.1f}–{shares[own].max():.1f} %", own, shares, ours, theirs)
             for own in np.array_split(order, BINS)
@@ -131,10 +131,7 @@ def draw(gains: Gains, comparisons: Sequence[Comparison], note: str, paths: list
     pictures.save(figure, paths)
 
 
-KEYS = ("foreground", "gain", "low", "high")
-
-
-def _sample(name: str, cell: Any, results: Results) -> tuple[Sample, Any]:
+def _sample(name: str, cell: Cell, results: Results) -> tuple[Sample, pd.DataFrame]:
     """A cell's runs on its first split, and their test videos sorted by path as the sample's are."""
     samples = results.samples(cell)
     if not samples:

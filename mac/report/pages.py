@@ -145,7 +145,7 @@ def page(results: Results, folder: Path, root: Path, ledger: str) -> str:
             if table.is_curve and (drawn := embed(folder / f"tables/{table.name}.png"))
         ],
         records=_records,
-        gains=read_json(folder / "figures/gains.json") if (folder / "figures/gains.json").is_file() else None,
+        gains=_facts(folder / "figures" / "gains.json"),
         gradcam=_gradcam(folder / "figures" / "gradcam.json"),
         pretext=_records(held_out(results)),
         warnings=warnings(results),
@@ -153,7 +153,7 @@ def page(results: Results, folder: Path, root: Path, ledger: str) -> str:
         probes=probe_lines(results),
         recalls=RETRIEVAL_KS,
         score_text=score_text,
-        data=[(dataset.name, _card(folder, dataset.name)) for dataset in plan.datasets.values()],
+        data=[(dataset.name, _facts(folder / "data" / f"{dataset.name}.json")) for dataset in plan.datasets.values()],
         cost=cost(results, root),
         changes=lambda run_id: changes(plan, run_id),
         score_of=lambda run_id, measure: results.score(Cell("", None, (run_id,), measure)),
@@ -219,6 +219,6 @@ def _gradcam(path: Path) -> list[dict[str, Any]]:
         ]
 
 
-def _card(folder: Path, name: str) -> dict[str, Any] | None:
-    path = folder / "data" / f"{name}.json"
+def _facts(path: Path) -> dict[str, Any] | None:
+    """Read what a part of the report says of itself; None while it is not made."""
     return read_json(path) if path.is_file() else None

@@ -1,6 +1,5 @@
 """Results of finished runs, wherever they come from: a results folder or an MLflow store."""
 
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from statistics import multimode
@@ -13,6 +12,7 @@ from mac.pipeline import RECORDED, configs_of, results_of
 from mac.plan import Cell, Plan
 from mac.report.reading import DamagedError, Read, content_of_store, make_again, read_run, read_shares
 from mac.report.scores import Repeat, Sample, Score, clusters, retrieved, sample, score
+from mac.tracking import journal
 
 
 class _Run(NamedTuple):
@@ -60,6 +60,7 @@ class Results:
         self.plan, self.runs_page, self._read, self._report = plan, runs_page, read, report
         self.problems: dict[str, str] = {}
         self._scores: dict[tuple[str, tuple[str, ...]], Score | None] = {}
+        self._epochs: dict[str, list[dict[str, Any]]] = {}
         self._samples: dict[tuple[str, tuple[str, ...]], dict[int, Sample]] = {}
         self.runs: dict[str, _Run] = {}
         configs = configs_of(plan)
@@ -122,11 +123,13 @@ class Results:
         Args:
             key: ``finetune/ID/journal.jsonl``, or ``pretrain/ID/epoch_E.jsonl``: epochs since the checkpoint before.
         """
-        try:
-            events = [json.loads(line) for line in (self._read(key) or b"").splitlines()]
-            return [event for event in events if event["event"] == "metrics" and "loss" in event]
-        except (DamagedError, ValueError, KeyError, TypeError):
-            return []
+        if key not in self._epochs:
+            try:
+                events = journal.parse(self._read(key) or b"")
+                self._epochs[key] = [e for e in events if e["event"] == "metrics" and "loss" in e]
+            except (DamagedError, ValueError, KeyError, TypeError):
+                self._epochs[key] = []
+        return self._epochs[key]
 
     def focus(self, first: str, second: str) -> Focus | str:
         """Give how much of two finetunings' maps lies on what moves, or say why that can't be used.

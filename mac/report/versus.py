@@ -111,8 +111,7 @@ class Versus:
     def _row(self, text: str) -> Side:
         known = {}
         for plan in reversed(self._plans):  # the scale's own rows count most
-            rows = [(table.name, row) for table in plan.tables.values() for row in table.rows if not row.cited]
-            known |= {f"{name}: {row.label}": (plan, row) for name, row in rows}
+            known |= {name: (plan, row) for name, row in plan.rows.items()}
         if text not in known:
             own = [name for name, (plan, _) in known.items() if plan is self._plans[0]]
             raise VersusError(f"{text}: no such row that trains, in no scale{nearest(text, own)}")

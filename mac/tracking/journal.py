@@ -39,7 +39,12 @@ class Journal:
 
 def read(path: Path) -> list[dict[str, Any]]:
     """Read a journal's events; a last line cut short by a crash is left out."""
-    lines = path.read_text(encoding="utf-8").split("\n")
+    return parse(path.read_bytes())
+
+
+def parse(content: bytes) -> list[dict[str, Any]]:
+    """Likewise of a journal's content."""
+    lines = content.decode("utf-8").split("\n")
     return [json.loads(line) for line in lines[:-1] if line]
 
 

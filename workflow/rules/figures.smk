@@ -36,7 +36,7 @@ if PLAN.gradcam_pair and "figures/gradcam" not in RESTORABLE.products:
 
 # In which test videos and classes a gain sits. Only where a scale asks for it.
 
-if PLAN.gains and PLAN.shown_check and "figures/gains" not in RESTORABLE.products:
+if PLAN.gains and "figures/gains" not in RESTORABLE.products:
 
     rule gains:
         input:
