@@ -20,11 +20,12 @@ class Trained(NamedTuple):
 
     ``training_top1`` is the accuracy [percent] on the training videos in the last epoch, ``rise`` what it gained in the
     last tenth of the epochs [points]; ``pretext`` and ``chance`` [percent] are of its pretrainings' held-out pretext,
-    ``pretext_rise`` is of their training's; None for a checkpoint before the last epoch. ``lacks`` says in words what
-    was not enough.
+    ``pretext_rise`` is of their training's; None for a checkpoint before the last epoch. ``finished`` counts the
+    finetunings that have ended; ``lacks`` says in words what was not enough.
     """
 
     name: str
+    finished: int
     training_top1: float | None
     rise: float | None
     pretext: float | None
@@ -67,14 +68,21 @@ def trained_rows(results: Results) -> pd.DataFrame | None:
             "pretext, held out": text(row.pretext, number_text),
             "chance": text(row.chance, number_text),
             "gained at its end": text(row.pretext_rise, points_text),
-            "enough?": PENDING if row.training_top1 is None else "; ".join(row.lacks) or "yes",
+            "enough?": _verdict(row),
         }
         for row in rows
     )
 
 
+def _verdict(row: Trained) -> str:
+    if row.training_top1 is None:
+        return "not known: no journal can be read" if row.finished else PENDING
+    return "; ".join(row.lacks) or "yes"
+
+
 def _look_at(name: str, cell: Cell, known: dict[str, Learned], results: Results) -> Trained:
-    runs = [results.epochs(f"finetune/{i}/journal.jsonl") for i in cell.runs if i in results.metrics["finetune"]]
+    finished = [i for i in cell.runs if i in results.metrics["finetune"]]
+    runs = [results.epochs(f"finetune/{i}/journal.jsonl") for i in finished]
     fits = [_end([epoch["train_top1"] for epoch in run if "train_top1" in epoch]) for run in runs]
     fits = [fit for fit in fits if fit]
     starts = dict.fromkeys((c.pretrain_id, c.epoch) for c in (results.plan.finetunings[i].config for i in cell.runs))
@@ -94,7 +102,7 @@ def _look_at(name: str, cell: Cell, known: dict[str, Learned], results: Results)
         lacks.append("the pretext is at chance")
     if pretext_rise is not None and pretext_rise >= RISE:
         lacks.append("the pretext was still rising")
-    return Trained(name, top1, rise, pretext, chance, pretext_rise, tuple(lacks))
+    return Trained(name, len(finished), top1, rise, pretext, chance, pretext_rise, tuple(lacks))
 
 
 def _pretext_rise(run_id: str, results: Results) -> float | None:

@@ -76,3 +76,13 @@ def test_a_damaged_journal_says_nothing_and_hides_nothing_else(demo):
         assert all(one.training_top1 is None for one in rows_trained(results))
         assert "Trained long enough?" not in summary(results)
         assert "**50.0**" in summary(results)
+
+
+def test_a_finished_run_whose_journal_is_damaged_is_not_pending(demo):
+    good, damaged = run_of(demo), run_of(demo, row=2)
+    found = content(demo, {good: 50.0, damaged: 50.0})
+    journals = {good: journal("train_top1", [95.0] * 20), damaged: b"{\n"}
+    text = summary(read(demo, found | {f"finetune/{i}/journal.jsonl": raw for i, raw in journals.items()}))
+    ends = {line.split("|")[1].strip(): line.split("|")[-2].strip() for line in text.splitlines() if line[:3] == "| “"}
+    assert ends["“λ = 60” (Table 8)"] == "not known: no journal can be read"
+    assert ends["“k = 2” (Table 6)"] == "pending"
