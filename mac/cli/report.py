@@ -1,9 +1,8 @@
 """Reports, and the numbers in them."""
 
-import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -62,23 +61,13 @@ def report(
 def learning(plan: "Plan", svg: bool, paths: SimpleNamespace) -> None:
     """Draw the learning curves of every table's rows."""
     from mac import pictures
-    from mac.pipeline import writes
     from mac.report.figures import draw_learning
-    from mac.tracking import journal
+    from mac.report.reading import from_folder
+    from mac.report.results import Results
 
-    def events(stage: str, run_id: str) -> list[dict[str, Any]]:
-        """Read a run's journals, of all its segments or its only one; a damaged one is named and left out."""
-        epochs = sorted(plan.pretrainings[run_id].epochs) if stage == "pretrain" else [None]
-        found = []
-        for path in (writes(stage, run_id, paths.results, epoch)["journal"] for epoch in epochs):
-            try:
-                found += [event for event in journal.read(path) if event["event"]] if path.is_file() else []
-            except (ValueError, KeyError, TypeError) as error:
-                print(f"{path}: left out, damaged ({type(error).__name__}: {error})", file=sys.stderr)
-        return found
-
+    found = Results(plan, from_folder(paths.results))
     for name, table in plan.tables.items():
-        draw_learning(plan, table, events, pictures.formats(paths.out / f"learning_{name}", svg))
+        draw_learning(table, found, pictures.formats(paths.out / f"learning_{name}", svg))
 
 
 @theme.command()

@@ -3,7 +3,7 @@
 The same numbers give the same bytes, PNG and SVG alike.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,13 @@ from matplotlib.axes import Axes
 from mac import pictures
 from mac.data import check
 from mac.data.index import usable
-from mac.plan import Plan, PlannedTable
+from mac.plan import PlannedTable
 from mac.report.results import Results
 
 MEASURED, PRINTED, REFERENCE = "#0072B2", "#D55E00", "#555555"  # Okabe and Ito: distinct to colour-blind readers
 # With a line style each: distinct in gray print, too.
 STYLES = [("#000000", "-"), ("#0072B2", "--"), ("#D55E00", "-."), ("#009E73", ":")]
 STYLES += [("#CC79A7", (0, (5, 1))), ("#E69F00", (0, (1, 1)))]
-
-Events = Callable[[str, str], list[dict[str, Any]]]
 LIMITS = ["top1", "low", "high"]
 FEW = 12  # classes up to which counts are written into the cells of a confusion matrix
 MANY = 50  # classes from which they are no longer named
@@ -110,28 +108,27 @@ def draw_foreground(settings: list[dict[str, float]], note: str, paths: list[Pat
     pictures.save(figure, paths)
 
 
-def draw_learning(plan: Plan, table: PlannedTable, events: Events, paths: list[Path]) -> None:
+def draw_learning(table: PlannedTable, results: Results, paths: list[Path]) -> None:
     """Draw pretraining loss and finetuning accuracy of a table's rows over their epochs.
 
     The loss is the pretext task's, or the whole one where there is none. Losses of different objectives have
     different units, so each is shown as a share of its first epoch's. Drawn: the first run of a row's first cell.
 
     Args:
-        plan: the scale.
-        table: a table or curve of it.
-        events: gives a run's journal by stage and id; empty where there is none.
+        table: a table or curve.
+        results: whose journals are read; a run without one is left out.
         paths: pictures to write.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.8), layout="constrained")
     drawn = {}
     for row in (row for row in table.rows if not row.cited):
         finetune_id = row.cells[0].runs[0]
-        config = plan.finetunings[finetune_id].config
+        config = results.plan.finetunings[finetune_id].config
         colour, line = STYLES[len(drawn) % len(STYLES)]
         style = {"color": colour, "linestyle": line, "linewidth": 1.4}
-        (drawn[row.label],) = right.plot(*_series(events("finetune", finetune_id), "train_top1"), **style)
+        (drawn[row.label],) = right.plot(*_series(results.epochs("finetune", finetune_id), "train_top1"), **style)
         if config.pretrain_id and not (table.is_curve and row.epoch != table.rows[-1].epoch):
-            journal = events("pretrain", config.pretrain_id)
+            journal = results.epochs("pretrain", config.pretrain_id)
             epochs, losses = _series(journal, "pretext_loss")
             if not losses:  # no pretext: labels, or contrast alone
                 epochs, losses = _series(journal, "loss")
@@ -143,8 +140,8 @@ def draw_learning(plan: Plan, table: PlannedTable, events: Events, paths: list[P
     pictures.save(figure, paths)
 
 
-def _series(events: list[dict[str, Any]], name: str) -> tuple[list[int], list[float]]:
-    found = {event["epoch"]: event[name] for event in events if event["event"] == "metrics" and name in event}
+def _series(epochs: list[dict[str, Any]], name: str) -> tuple[list[int], list[float]]:
+    found = {epoch["epoch"]: epoch[name] for epoch in epochs if name in epoch}
     return list(found), list(found.values())
 
 

@@ -117,15 +117,21 @@ class Results:
         found = {i: tested[i] for i in cell.runs if i in tested}
         return {i: retrieved(part, 1) for i, part in found.items()} if cell.measure == "recall@1" else found
 
-    def epochs(self, key: str) -> list[dict[str, Any]]:
-        """Give what a journal says of each epoch, in order; nothing where there is none, or it is damaged.
+    def epochs(self, stage: str, run_id: str) -> list[dict[str, Any]]:
+        """Give what a run's journals say of each epoch, from the first on; nothing where one of them is damaged.
 
         Args:
-            key: ``finetune/ID/journal.jsonl``, or ``pretrain/ID/epoch_E.jsonl``: epochs since the checkpoint before.
+            stage: ``pretrain``, whose journals of all kept epochs follow each other, or ``finetune``.
+            run_id: of the run.
         """
+        key = f"{stage}/{run_id}"
         if key not in self._epochs:
+            names = ["journal"]
+            if stage == "pretrain":
+                names = [f"epoch_{epoch}" for epoch in sorted(self.plan.pretrainings[run_id].epochs)]
             try:
-                events = journal.parse(self._read(key) or b"")
+                raw = [self._read(f"{key}/{name}.jsonl") for name in names]
+                events = [event for content in raw for event in journal.parse(content or b"")]
                 self._epochs[key] = [e for e in events if e["event"] == "metrics" and "loss" in e]
             except (DamagedError, ValueError, KeyError, TypeError):
                 self._epochs[key] = []

@@ -82,17 +82,17 @@ def _verdict(row: Trained) -> str:
 
 def _look_at(name: str, cell: Cell, known: dict[str, Learned], results: Results) -> Trained:
     finished = [i for i in cell.runs if i in results.metrics["finetune"]]
-    runs = [results.epochs(f"finetune/{i}/journal.jsonl") for i in finished]
+    runs = [results.epochs("finetune", i) for i in finished]
     fits = [_end([epoch["train_top1"] for epoch in run if "train_top1" in epoch]) for run in runs]
     fits = [fit for fit in fits if fit]
     starts = dict.fromkeys((c.pretrain_id, c.epoch) for c in (results.plan.finetunings[i].config for i in cell.runs))
     ends = {i: results.plan.pretrainings[i].config for i, _ in starts if i in known}
     pretexts = [known[i] for i, epoch in starts if i in known and epoch == ends[i].optimiser.epochs]
     are_frozen = any(end.clip.is_frozen for end in ends.values())
-    rises = [rise for one in pretexts if (rise := _pretext_rise(one.run_id, results)) is not None]
+    rises = [rise for one in pretexts if (rise := pretext_rise(one.run_id, results)) is not None]
     top1, rise = (fmean(values) for values in zip(*fits, strict=True)) if fits else (None, None)
     pretext, chance = (fmean(getattr(one, of) for one in pretexts) if pretexts else None for of in ("top1", "chance"))
-    pretext_rise = fmean(rises) if rises else None
+    pretext_rises = fmean(rises) if rises else None
     lacks = []
     if top1 is not None and top1 < FITTED:
         lacks.append("classifiers don't fit their training videos")
@@ -100,14 +100,14 @@ def _look_at(name: str, cell: Cell, known: dict[str, Learned], results: Results)
         lacks.append("classifiers were still rising")
     if not are_frozen and not all(one.is_above for one in pretexts):
         lacks.append("the pretext is at chance")
-    if pretext_rise is not None and pretext_rise >= RISE:
+    if pretext_rises is not None and pretext_rises >= RISE:
         lacks.append("the pretext was still rising")
-    return Trained(name, len(finished), top1, rise, pretext, chance, pretext_rise, tuple(lacks))
+    return Trained(name, len(finished), top1, rise, pretext, chance, pretext_rises, tuple(lacks))
 
 
-def _pretext_rise(run_id: str, results: Results) -> float | None:
+def pretext_rise(run_id: str, results: Results) -> float | None:
     """What the accuracy of a pretraining's pretext gained in the last tenth of its epochs, in training [points]."""
-    epochs = results.epochs(f"pretrain/{run_id}/epoch_{max(results.plan.pretrainings[run_id].epochs)}.jsonl")
+    epochs = results.epochs("pretrain", run_id)
     found = _end([epoch["pretext_top1"] for epoch in epochs if "pretext_top1" in epoch])
     return found and found[1]
 

@@ -5,6 +5,7 @@ import io
 import re
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -222,12 +223,11 @@ def test_latex_prints_all_tables(demo, tmp_path):
     assert "Missing character" not in run.stdout
 
 
-def events(stage, _):
+def epochs(stage, _):
     """Twelve epochs of pretraining, thirty of finetuning."""
     if stage == "pretrain":
-        return [{"event": "metrics", "epoch": e, "pretext_loss": 4.0 / e, "loss": 9.0} for e in range(1, 13)]
-    finetuning = [{"event": "metrics", "epoch": e, "train_top1": 2.0 * e} for e in range(1, 31)]
-    return [{"event": "start", "epoch": 0}, *finetuning]
+        return [{"epoch": e, "pretext_loss": 4.0 / e, "loss": 9.0} for e in range(1, 13)]
+    return [{"epoch": e, "train_top1": 2.0 * e} for e in range(1, 31)]
 
 
 @pytest.fixture
@@ -238,18 +238,19 @@ def drawn(monkeypatch):
 
 
 def test_every_row_has_a_line_of_its_own_style(demo, drawn):
-    draw_learning(demo, demo.tables["T6"], events, [])
+    known = SimpleNamespace(plan=demo, epochs=epochs)
+    draw_learning(demo.tables["T6"], known, [])
     left, right = drawn[0].axes
     assert len(left.lines) == len(right.lines) == 5
     assert len({(line.get_color(), str(line.get_linestyle())) for line in right.lines}) == 5
     assert list(left.lines[0].get_ydata()) == pytest.approx([1 / e for e in range(1, 13)])
     assert list(right.lines[0].get_ydata()) == [2.0 * e for e in range(1, 31)]
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == [f"k = {k}" for k in (2, 3, 4, 5, 6)]
-    draw_learning(demo, demo.tables["F1"], events, [])  # a curve's points have one pretraining
+    draw_learning(demo.tables["F1"], known, [])  # a curve's points have one pretraining
     assert [len(axes.lines) for axes in drawn[1].axes] == [1, 5]
 
 
 def test_missing_journals_leave_an_empty_panel(demo, tmp_path):
     path = tmp_path / "l.png"
-    draw_learning(demo, demo.tables["T6"], lambda *_: [], [path])
+    draw_learning(demo.tables["T6"], read(demo, {}), [path])
     assert path.stat().st_size > 1000

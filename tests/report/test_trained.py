@@ -7,13 +7,13 @@ from made_up import content, read, run_of
 
 from mac.report.findings import findings
 from mac.report.pages import summary
-from mac.report.trained import rows_trained
+from mac.report.trained import pretext_rise, rows_trained
 
 
-def journal(name, values):
+def journal(name, values, first=0):
     events = [
         {"event": "start"},
-        *({"event": "metrics", "epoch": n, "loss": 1.0, name: v} for n, v in enumerate(values)),
+        *({"event": "metrics", "epoch": n, "loss": 1.0, name: v} for n, v in enumerate(values, first)),
     ]
     return "".join(json.dumps(event) + "\n" for event in [*events, {"event": "end"}]).encode()
 
@@ -86,3 +86,15 @@ def test_a_finished_run_whose_journal_is_damaged_is_not_pending(demo):
     ends = {line.split("|")[1].strip(): line.split("|")[-2].strip() for line in text.splitlines() if line[:3] == "| “"}
     assert ends["“λ = 60” (Table 8)"] == "not known: no journal can be read"
     assert ends["“k = 2” (Table 6)"] == "pending"
+
+
+def test_a_pretraining_is_looked_at_from_its_first_epoch_on(demo):
+    """Its journals begin anew at each kept epoch: the last tenth is of all of them."""
+    start, planned = next((i, p) for i, p in demo.pretrainings.items() if len(p.epochs) > 1)
+    last, series, found = 0, [*range(max(planned.epochs))], {}
+    for epoch in sorted(planned.epochs):
+        found[f"pretrain/{start}/epoch_{epoch}.jsonl"] = journal("pretext_top1", series[last:epoch], first=last + 1)
+        last = epoch
+    results = read(demo, found)
+    assert [epoch["epoch"] for epoch in results.epochs("pretrain", start)] == [*range(1, last + 1)]
+    assert pretext_rise(start, results) == pytest.approx(last // 10)
