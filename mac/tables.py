@@ -130,9 +130,10 @@ class Table(Strict):
         if self.columns[0].measure != "finetune":
             found = f"columns: the first, {self.columns[0].label!r}, measures by {self.columns[0].measure!r}"
             raise ValueError(f"{found}; put a column with `measure: finetune` first: figures are drawn of it")
-        labels = [row.label for row in self.all_rows()]
-        if twice := [label for label in labels if labels.count(label) > 1]:
-            raise ValueError(f"row {twice[0]!r} stands twice")
+        labels, columns = [row.label for row in self.all_rows()], [column.label for column in self.columns]
+        for kind, names in (("row", labels), ("column", columns)):
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise ValueError(f"{kind} {twice[0]!r} stands twice")
         for row in self.all_rows():
             if row.printed is not None and len(row.printed) != len(self.columns):
                 raise ValueError(

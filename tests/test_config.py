@@ -129,6 +129,10 @@ def test_a_scale_must_extend_another_that_there_is(folder, base):
             "row 'b': trains exactly what row 'a' trains",
         ),
         ({"only": ["MSE-m regression"]}, "only: no row 'MSE-m regression' — did you mean 'MSE-n regression'?"),
+        (
+            {"columns": [{"label": "a"}, {"label": "a", "measure": "probe"}], "claims": []},
+            "column 'a' stands twice",
+        ),
         ({"titel": "x"}, "titel: unknown key — did you mean 'title'?"),
         ({"claims": [{"text": "c", "best": "nobody"}]}, "claim 'c': no row 'nobody'"),
         (

@@ -22,7 +22,7 @@ from mac.report.pretext import PRETEXT, held_out, warnings
 from mac.report.probes import probe_lines, probe_rows
 from mac.report.provenance import changes, data_note, measured_on
 from mac.report.results import Results
-from mac.report.texts import NONE, render, score_text
+from mac.report.texts import NONE, is_papers, render, score_text
 from mac.report.trained import trained_rows
 from mac.runtime.atomic import write_text
 from mac.runtime.reading import read_json
@@ -106,7 +106,7 @@ def _short_claims(judgements: list[Judgement]) -> pd.DataFrame:
 def _orders(results: Results) -> list[str]:
     """Say of each column's label how far all rows of the paper's tables come in the printed order, where it can be."""
     cells: dict[str, list[Cell]] = {}
-    for table in (table for name, table in results.plan.tables.items() if name.startswith(("T", "F"))):
+    for table in (table for name, table in results.plan.tables.items() if is_papers(name)):
         for cell in (cell for row in table.rows for cell in row.cells):
             cells.setdefault(cell.column, []).append(cell)
     return tables.describe_orders(cells, results)

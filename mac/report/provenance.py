@@ -87,15 +87,15 @@ def why_incomparable(runs: Iterable[str], plan: Plan) -> str | None:
 def data_note(plan: Plan) -> str:
     """Say what kind of data a scale's numbers come from."""
     generated, partial = _not_the_papers(plan.datasets.values())
-    if partial:
-        return (
-            f"**The data are real, but only parts of the data sets are used ({partial}): these numbers are not"
-            " comparable with the printed ones.**"
-        )
     if generated:
         return (
             f"**The data are generated figures that stand in for {generated}: these numbers can show that the pipeline"
             " works, and nothing about real video. They are not comparable with the printed ones.**"
+        )
+    if partial:
+        return (
+            f"**The data are real, but only parts of the data sets are used ({partial}): these numbers are not"
+            " comparable with the printed ones.**"
         )
     return "All data sets are the real ones."
 

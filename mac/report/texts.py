@@ -26,11 +26,17 @@ def markdown(frame: pd.DataFrame) -> str:
     return re.sub("(?<= ) +|(?<=---)-+", "", text)  # without padding, a longer cell changes only its own line
 
 
+def is_papers(name: str) -> bool:
+    """Whether a table is one of the paper's (``T5``, ``F1``, ``F2-F4``) and not of our own or the user's."""
+    return re.match(r"[TF]\d", name) is not None
+
+
 def title(table: PlannedTable) -> str:
     """Write a table's heading: ``Table 5. …``, ``Figure 1. …`` or, for ``F2-F4``, ``Figures 2–4. …``."""
-    numbers = table.name.replace("F", "").replace("T", "").replace("-", "–")
-    kind = "Figure" if table.name.startswith("F") else "Table"
-    return f"{kind}{'s' if '–' in numbers else ''} {numbers}. {table.title}"
+    kind, number = "Table", table.name
+    if is_papers(table.name):
+        kind, number = "Figure" if number[0] == "F" else "Table", re.sub("[TF]", "", number).replace("-", "–")
+    return f"{kind}{'s' if '–' in number else ''} {number}. {table.title}"
 
 
 def short_title(table: PlannedTable) -> str:

@@ -5,6 +5,7 @@ import io
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,10 +17,12 @@ from mac.cli import main
 from mac.overrides import Overrides
 from mac.report.figures import draw_curve, draw_learning, draw_sweep
 from mac.report.pages import claims_page, page, summary
+from mac.report.provenance import data_note
 from mac.report.reading import from_folder
 from mac.report.results import Results
 from mac.report.statistics import wilson
 from mac.report.tables import comma_separated, escape, latex, markdown
+from mac.report.texts import short_title
 
 
 def test_all_formats_show_a_cells_numbers(demo):
@@ -254,3 +257,27 @@ def test_missing_journals_leave_an_empty_panel(demo, tmp_path):
     path = tmp_path / "l.png"
     draw_learning(demo.tables["T6"], read(demo, {}), [path])
     assert path.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("T5", "Table 5"),
+        ("F1", "Figure 1"),
+        ("F2-F4", "Figures 2–4"),
+        ("X3", "Table X3"),
+        ("S1", "Table S1"),
+        ("Tiny", "Table Tiny"),
+        ("Few", "Table Few"),
+        ("MyTF", "Table MyTF"),
+    ],
+)
+def test_tables_are_called_by_their_names(demo, name, told):
+    assert short_title(replace(demo.tables["T6"], name=name)) == told
+
+
+def test_generated_data_beside_a_part_of_real_data_are_not_called_real(demo):
+    one, other, *_ = demo.datasets.values()
+    real = one.model_copy(update={"synthetic": None, "subset": "ucf101-21"})
+    note = data_note(SimpleNamespace(datasets={"a": real, "b": other}))
+    assert f"generated figures that stand in for {other.name}" in note
