@@ -86,14 +86,15 @@ class Folder:
 
         Locks may not work between machines, so a run that was changed recently counts, too.
         """
+        records = self.records()
         for stage, facts in STAGES.items():
             for run_id in self.ids(stage):
                 run = self.results / stage / run_id
-                is_finished = (run / facts.last).exists()
-                if not facts.is_training and not is_finished and _was_changed(run):
-                    yield stage, run_id, "not finished and changed within a day: something may be making it"
+                is_done = facts.is_training or (run / facts.last).exists()
                 if facts.is_training and (not can_hold(_locks(run)) or any(map(_was_changed, run.glob("running*")))):
-                    yield stage, run_id, "is being trained now, or was within a day; so what it was made from stays too"
+                    yield stage, run_id, "is being trained now, or was within a day"
+                elif not is_done and _was_changed(run, *records.get(run_id, [])):
+                    yield stage, run_id, "not finished and changed within a day: something may be making it"
 
 
 def load_plans(config_dir: Path, scales: tuple[str, ...], overrides: Overrides = NO_OVERRIDES) -> list[Plan]:
@@ -115,14 +116,14 @@ def load_plans(config_dir: Path, scales: tuple[str, ...], overrides: Overrides =
 def find(folder: Folder, plans: list[Plan]) -> tuple[list[Leftover], dict[str, str]]:
     """List what no plan refers to, and by name what stays all the same, with the reason.
 
-    A run that is being trained stays, with all it was made from.
+    What is being made or trained stays, with all it was made from.
     """
     referred, live = _referred(plans), set()
     kept = dict.fromkeys(folder.links(), "a link: what it leads to is left alone")
     for stage, run_id, why in folder.at_work():
         live |= {run_id, *_upstream(folder.results / stage / run_id / "config.yaml", stage)}
         if run_id not in referred:
-            kept[f"{stage}/{run_id}"] = why
+            kept[f"{stage}/{run_id}"] = f"{why}; so what it is made from stays too"
     records, stay, listed = folder.records(), referred | live, []
     for stage in STAGES:
         for run_id in folder.ids(stage):
@@ -199,20 +200,20 @@ def _locks(path: Path) -> list[Path]:
 def can_hold(locks: list[Path], held: ExitStack | None = None) -> bool:
     """Take trainings' locks (POSIX record locks, :mod:`mac.training.run_folder`), until ``held`` closes.
 
-    Without ``held`` they are given back at once: that only asks whether a process holds them.
+    Without ``held`` it is only asked whether a process holds them: for that a file need not be writable.
     """
+    mode, kind = ("rb", fcntl.LOCK_SH) if held is None else ("r+b", fcntl.LOCK_EX)
     with ExitStack() as own, suppress(OSError):  # another process holds it, or the file system has no locks
         for lock in locks:
-            file = (held or own).enter_context(lock.open("r+b"))
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf((held or own).enter_context(lock.open(mode)), kind | fcntl.LOCK_NB)
         return True
     return False
 
 
-def _was_changed(folder: Path) -> bool:
-    """Whether a folder's files were changed within ``RECENT``."""
-    newest = max((path.lstat().st_mtime for path in folder.rglob("*") if path.name != "config.yaml"), default=0.0)
-    return time.time() - newest < RECENT
+def _was_changed(folder: Path, *more: Path) -> bool:
+    """Whether a folder's files, or ``more`` of them, were changed within ``RECENT``."""
+    paths = (path for path in (*folder.rglob("*"), *more) if path.name != "config.yaml")
+    return time.time() - max((path.lstat().st_mtime for path in paths), default=0.0) < RECENT
 
 
 def _referred(plans: list[Plan]) -> set[str]:
@@ -228,12 +229,11 @@ def _epochs(plans: list[Plan]) -> dict[str, set[int]]:
 
 
 def _upstream(path: Path, stage: str) -> set[str]:
-    """Ids of what a training is made from, by its own configuration, which must be readable."""
-    if stage not in TRAINED:
+    """Ids of what a run is made from, by its own configuration, which a training must have."""
+    if stage not in TRAINED and not path.exists():
         return set()
     config = validate(STAGES[stage].config, read_yaml(path))
-    parts = (config.store, config.store.dataset, getattr(config, "mask_check", None), getattr(config, "boxes", None))
-    return {part.identify() for part in parts if part} | {getattr(config, "pretrain_id", None) or ""}
+    return {part.identify() for part in config.inner()} | {getattr(config, "pretrain_id", None) or ""}
 
 
 def _surplus(run: Path, epochs: set[int]) -> list[Leftover]:

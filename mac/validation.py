@@ -37,6 +37,12 @@ class Strict(BaseModel):
         tree, absent = serialise(self), object()
         return {key: value for key, value in tree.items() if self.came_later.get(key, absent) != value}
 
+    def inner(self) -> Iterator["Strict"]:
+        """Go through the models in this one, at any depth: those of earlier stages are among them."""
+        for _, part in self:
+            if isinstance(part, Strict):
+                yield from (part, *part.inner())
+
     def identify(self) -> str:
         """Return the id of this stage: SHA-256 of the canonical JSON with the stage's name, ten hex digits."""
         content = [self.hashed_name or type(self).__name__, self.canonical()]

@@ -163,7 +163,7 @@ def _processes(results: Path) -> Iterator[tuple[tuple[str, str], tuple[str, str]
             continue
         for word in words[3:]:
             path = (folder / word).parent
-            if path.parent.name in STAGES and path.parent.parent == results.absolute():
+            if path.parent.name in STAGES and path.parent.parent.resolve() == results.resolve():
                 if not STAGES[path.parent.name].is_training:
                     yield (path.parent.name, path.name), (words[3], process.name)
                 break

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -156,6 +157,35 @@ def test_a_run_being_trained_stays_with_all_it_is_made_from(results, hold, capsy
     assert f"Kept: finetune/{busy}" in capsys.readouterr().out
     assert (results / "finetune" / busy / "config.yaml").exists()
     assert (results / "pretrain" / made_from / "config.yaml").exists()
+
+
+def test_a_probe_that_runs_keeps_what_it_is_made_from(results):
+    """It holds no lock: what isn't finished and has a fresh log may be running."""
+    probes = planned(results).probes
+    forget(results, *planned(results).tables)
+    run_id, probe = next((i, p.config) for i, p in probes.items() if p.config.pretrain_id)
+    (results / "logs" / "probe" / f"{run_id}.log").touch()
+    clean(results)
+    stay = {f"probe/{run_id}", f"store/{probe.store.identify()}", f"dataset/{probe.store.dataset.identify()}"}
+    for name in (*stay, f"pretrain/{probe.pretrain_id}"):
+        assert (results / name / "config.yaml").exists()
+    assert (results / "pretrain" / probe.pretrain_id / f"epoch_{probe.epoch}.safetensors").exists()
+
+
+def test_a_lock_of_somebody_else_can_be_asked_for(tmp_path, monkeypatch, hold):
+    """It can be read, not written."""
+    lock, opened = tmp_path / "lock", Path.open
+    lock.touch()
+
+    def open_to_read(path, mode="r", *args, **named):
+        if "+" in mode or "w" in mode:
+            raise PermissionError(path)
+        return opened(path, mode, *args, **named)
+
+    monkeypatch.setattr(Path, "open", open_to_read)
+    assert leftovers.can_hold([lock])
+    hold(lock)
+    assert not leftovers.can_hold([lock])
 
 
 def test_a_training_that_began_after_the_listing_is_left_alone(results, hold):
