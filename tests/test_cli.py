@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from checkouts import Checkout
 
 import mac
 from mac.cli import commands, main
+from mac.cli.options import plans_of
 
 
 def parse(words):
@@ -129,3 +131,23 @@ def test_the_shell_completes_commands_and_options(root):
 
     assert complete("mac pre") == ["preflight", "pretrain"]
     assert complete("mac index --scans a b --max") == ["--max-unusable"]
+
+
+def test_the_users_settings_name_the_configurations_folder(root, tmp_path, capsys):
+    own = tmp_path / "mine"
+    shutil.copytree(root / "config", own)
+    (own / "scales" / "little.yaml").write_text("extends: smoke\ntables: {X3: null}\n")
+    settings = own / "config.yaml"
+    settings.write_text(settings.read_text().replace("config_dir: config", f"config_dir: {own}"))
+    for words in (["plan"], ["status", "--results", str(tmp_path)]):
+        main([*words, "--scale", "little", "--settings", str(settings)])
+        assert "little" in capsys.readouterr().out
+    _, told = refusal(capsys, "plan", "--scale", "little", "--settings", str(settings), "--config-dir", "config")
+    assert "config/scales: no scale 'little'" in told  # what is given goes before
+
+
+def test_another_scales_mistake_is_told_and_stops_nothing(root, tmp_path, capsys):
+    shutil.copytree(root / "config", tmp_path / "config")
+    (tmp_path / "config" / "scales" / "mine.yaml").write_text("nonsense: 1\n")
+    assert [one.scale for one in plans_of(tmp_path / "config", ["smoke", "mine"])] == ["smoke"]
+    assert "scale mine is left out" in capsys.readouterr().err

@@ -1,8 +1,9 @@
 """The options that several commands share."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -124,10 +125,34 @@ def _overrides(set: tuple[str, ...], sweep: tuple[str, ...]) -> "Overrides":
     return Overrides.from_words(set, sweep)
 
 
+def _config_dir(ctx: click.Context, param: click.Parameter, given: Path | None) -> Path:
+    """Take the folder that is given, else the one that the user's settings name, else ``config``."""
+    settings = ctx.params.get("settings")
+    if given or not (settings and settings.exists()):
+        return given or Path("config")
+    from mac.runtime import user
+
+    return Path(user.load(settings).config_dir)
+
+
 def _plan(scale: str, config_dir: Path, overrides: "Overrides") -> "Plan":
     from mac import plan
 
     return plan.load(config_dir, scale, overrides)
+
+
+def plans_of(config_dir: Path, scales: Iterable[str]) -> list["Plan"]:
+    """Plan these scales; one with a mistake is named on standard error and left out."""
+    from mac import plan
+    from mac.validation import ConfigError
+
+    plans = []
+    for scale in scales:
+        try:
+            plans.append(plan.load(config_dir, scale))
+        except ConfigError as error:
+            print(f"scale {scale} is left out. {error}", file=sys.stderr)
+    return plans
 
 
 def _read_shares(ctx: click.Context, param: click.Parameter, entries: tuple[str, ...]) -> dict[str, float]:
@@ -140,8 +165,17 @@ def _read_shares(ctx: click.Context, param: click.Parameter, entries: tuple[str,
 
 
 BOXES = "Person boxes, if the masks are made from them."
+_settings = partial(click.option, "--settings", type=PATH, metavar="FILE", is_eager=True)
+settings = _settings(help="The user's settings, config/config.yaml; they give what is not given here.")
+own_settings = _settings(
+    default=Path("config", "config.yaml"), help="The user's settings (default: config/config.yaml)."
+)
 config_dir = click.option(
-    "--config-dir", type=PATH, default=Path("config"), metavar="CONFIG", help="Folder of the configuration."
+    "--config-dir",
+    type=PATH,
+    callback=_config_dir,
+    metavar="CONFIG",
+    help="Folder of the configuration (default: that of --settings, or config).",
 )
 scale = click.option("--scale", required=True, help="Name of a file in CONFIG/scales.")
 scales = click.option("--scale", "scales", multiple=True, help="Names of files in CONFIG/scales (default: all).")

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from mac.cli.groups import Group
-from mac.cli.options import PATH, config_dir, overrides, paths, planned, scale, scales
+from mac.cli.options import PATH, config_dir, overrides, paths, planned, scale, scales, settings
 
 if TYPE_CHECKING:  # imported where it is used: help must not wait for pydantic
     from mac.overrides import Overrides
     from mac.plan import Plan
 
 theme = Group("runs", help="Runs")
-settings = click.option("--settings", type=PATH, metavar="FILE", help="The user's settings, config/config.yaml.")
 
 
 @theme.command()
@@ -23,7 +22,7 @@ settings = click.option("--settings", type=PATH, metavar="FILE", help="The user'
 @overrides
 @click.option("--results", type=PATH, help="Results folder: what is done there is subtracted, its speed is used.")
 @click.option("--device", help="Only the devices with this in their name.")
-@click.option("--gpus-per-run", type=click.IntRange(min=1), default=1, help="Devices that share each training.")
+@click.option("--gpus-per-run", type=click.IntRange(min=1), help="Devices that share each training (default: 1).")
 @click.option("--json", is_flag=True, help="Print JSON instead of text.")
 @settings
 def plan(
@@ -31,7 +30,7 @@ def plan(
     config_dir: Path,
     results: Path | None,
     device: str | None,
-    gpus_per_run: int,
+    gpus_per_run: int | None,
     json: bool,
     settings: Path | None,
     overrides: "Overrides",
@@ -44,9 +43,10 @@ def plan(
     from mac.costs import text
     from mac.runtime import user
 
-    if settings and not results:
-        results = Path(user.load(settings).results)
-    costs = text.reckon(config_dir, scale, results, device, gpus_per_run, overrides)
+    if settings:
+        own = user.load(settings)
+        results, gpus_per_run = results or Path(own.results), gpus_per_run or own.gpus_per_run
+    costs = text.reckon(config_dir, scale, results, device, gpus_per_run or 1, overrides)
     print(text.write_json(costs) if json else text.write(costs))
 
 

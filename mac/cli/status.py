@@ -1,14 +1,14 @@
 """What is done now, and how runs differ: progress, status, comparisons."""
 
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import click
 
-from mac.cli.options import PATH, config_dir, gathered, overrides, paths, planned
+from mac.cli.options import PATH, config_dir, gathered, overrides, own_settings, planned, plans_of
 from mac.cli.runs import theme
 
 if TYPE_CHECKING:  # imported where it is used: help must not wait for pydantic
@@ -25,17 +25,12 @@ def _here(
     """
     from mac import plan as planning
     from mac.runtime import user
-    from mac.validation import ConfigError
 
     if scale is None or results is None:
         own = user.load(settings)
         scale, results = scale or own.scale, results or Path(own.results)
-    plans = [planning.load(config_dir, scale, overrides)]
-    for other in planning.scales(config_dir):
-        if other != scale:
-            with suppress(ConfigError):  # another scale's mistakes are not what was asked for
-                plans.append(planning.load(config_dir, other))
-    return SimpleNamespace(results=results, plans=plans)
+    others = plans_of(config_dir, (other for other in planning.scales(config_dir) if other != scale))
+    return SimpleNamespace(results=results, plans=[planning.load(config_dir, scale, overrides), *others])
 
 
 here = gathered(
@@ -43,13 +38,7 @@ here = gathered(
     _here,
     scale=click.option("--scale", help="Name of a file in CONFIG/scales (default: that of --settings)."),
     results=click.option("--results", type=PATH, help="Results folder (default: that of --settings)."),
-    settings=click.option(
-        "--settings",
-        type=PATH,
-        default=Path("config", "config.yaml"),
-        metavar="FILE",
-        help="The user's settings (default: config/config.yaml).",
-    ),
+    settings=own_settings,
     config_dir=config_dir,
     overrides=overrides,
 )
@@ -57,19 +46,17 @@ here = gathered(
 
 @theme.command()
 @planned
-@paths("settings")
+@own_settings
 @click.option("--warm", is_flag=True, help="Let jobs be forks of one process, which saves each some seconds.")
 @click.option("--first", multiple=True, metavar="TABLE", help="Tables that Snakemake shall make before others.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
-def progress(
-    plan: "Plan", paths: SimpleNamespace, warm: bool, first: tuple[str, ...], command: tuple[str, ...]
-) -> None:
+def progress(plan: "Plan", settings: Path, warm: bool, first: tuple[str, ...], command: tuple[str, ...]) -> None:
     """Run COMMAND (Snakemake) with its output in RESULTS/logs, and show in one line how far the scale's work is."""
     from mac.runtime import user
     from mac.runtime.progress import follow
     from mac.runtime.warm import started
 
-    own, config = user.load(paths.settings), click.get_current_context().params["config_dir"]
+    own, config = user.load(settings), click.get_current_context().params["config_dir"]
     results, reports = Path(own.results), Path(own.reports) / plan.scale
     log = results / "logs" / f"snakemake-{plan.scale}.log"
     tables = [f"{reports}/tables/{name}.md" for name in first if name in plan.tables]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mac.cli.options import config_dir, overrides, paths, planned, runs_page, scale, tracking_uri
-from mac.cli.runs import settings, theme
+from mac.cli.options import config_dir, overrides, paths, planned, runs_page, scale, settings, tracking_uri
+from mac.cli.runs import theme
 from mac.runtime.atomic import write_json
 
 if TYPE_CHECKING:  # imported where it is used: help must not wait for pydantic

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import click
 
-from mac.cli.options import PATH, Machine, config_dir, on_machine, paths, scales, several_paths
+from mac.cli.options import PATH, Machine, config_dir, on_machine, paths, plans_of, scales, several_paths
 from mac.cli.training import theme
 from mac.runtime.atomic import write_json, write_text
 
@@ -101,7 +101,7 @@ def export(run_id: str, paths: SimpleNamespace, epoch: int | None, scales: tuple
     from mac.report import cards
     from mac.stages import export as stage
 
-    plans = [planning.load(config_dir, scale) for scale in scales or planning.scales(config_dir)]
+    plans = plans_of(config_dir, scales or planning.scales(config_dir))
     facts = stage.run(paths.results, run_id, epoch, paths.out)
     card = cards.model_card(facts, paths.results, plans, config_dir)
     write_text(paths.out.with_suffix(".md"), card)

@@ -70,7 +70,7 @@ RUNS_PAGE = f"--runs-page {quoted(USER.runs_page)}" if USER.runs_page else ""
 REPORT = f"{SCALE} --results {AT} --out {quoted(REPORTS)} {RUNS_PAGE}"
 SVG = "--svg" if USER.svg else ""
 OFFLINE = "" if USER.download else "--offline"
-MAX_UNUSABLE = " ".join(f"{name}={share}" for name, share in USER.max_unusable.items())
+MAX_UNUSABLE = " ".join(quoted(f"{name}={share}") for name, share in USER.max_unusable.items())
 WEIGHTS = f"--weights {quoted(USER.detector_weights)}" if USER.detector_weights else ""
 # A scheduler is asked for the cores of a job, {threads}; the job divides them between itself and its readers.
 PROCESSOR = (
