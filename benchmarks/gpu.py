@@ -31,7 +31,7 @@ from mac.augment.views import make_views
 from mac.data import synthetic
 from mac.data.store import FrameStore
 from mac.masks.frame_difference import foreground_masks
-from mac.training import batches, gpu_memory, processor
+from mac.training import batches, processor
 from mac.training.batches import Batch
 from mac.training.snapshots import Snapshots
 from mac.training.transfer import send
@@ -129,11 +129,8 @@ def _throughput(where: str) -> list[dict]:
     """Clips a second and the memory of every kind of step of the paper's scale, in its precision and in bf16."""
     found = []
     for precision in ("tf32", "bf16"):
-        for entry, config, peak in throughput.entries("paper", precision, "cuda", 1, BATCH, 12, where):
-            clip, views = config.clip, 2 if entry["passes"] == 8 else 1
-            shape = (BATCH, 3, clip.num_frames, clip.size, clip.size)
-            least = gpu_memory.least_bytes(entry["backbone"], entry["width"], shape, views, precision)
-            found.append({"entry": entry, "gpu_memory_gib": peak / 2**10, "least_gib": least / 2**30})
+        for entry, _, peak in throughput.entries("paper", precision, "cuda", 1, BATCH, 12, where):
+            found.append({"entry": entry, "gpu_memory_gib": peak / 2**10})
             torch.cuda.empty_cache()
     return found
 

@@ -32,27 +32,20 @@ def _is_launched(processes: int) -> bool:
 
 @contextmanager
 def _start(
-    config: "PretrainConfig | FinetuneConfig", views: int, paths: SimpleNamespace, attempt: Attempt, machine: Machine
+    config: "PretrainConfig | FinetuneConfig", paths: SimpleNamespace, attempt: Attempt, machine: Machine
 ) -> Iterator[SimpleNamespace]:
     """Set up a training; from now on a SIGTERM makes it save itself and leave.
-
-    A GPU is refused that lacks the memory that one process needs at least; ``views`` are those that the backbone is
-    trained on in a step.
 
     Yields:
         What stages take: ``store`` (frames), ``folder``, ``device``, ``loader_workers``, ``facts`` and ``world``.
     """
     from mac.data.store import FrameStore
     from mac.runtime import signals
-    from mac.training import distributed, gpu_memory, processor
+    from mac.training import distributed, processor
     from mac.training.run_folder import RunFolder
 
     device = machine.prepare(config.precision)
-    with distributed.join(device) as world, gpu_memory.explained(device):
-        clip = config.clip
-        shape = (config.optimiser.batch_size // world.size, 3, clip.num_frames, clip.size, clip.size)
-        least = gpu_memory.least_bytes(config.model.network, shape, views, config.precision)
-        gpu_memory.check(device, least)
+    with distributed.join(device) as world, processor.explained(device):
         frames = FrameStore(paths.store.parent, getattr(paths, "boxes", None))
         run = f"{config.identify()} on data {frames.digest}"
         yield SimpleNamespace(
@@ -113,10 +106,9 @@ def pretrain(
     if _is_launched(attempt.processes):
         return
 
-    from mac.methods import method_of
     from mac.stages import pretrain
 
-    with _start(config, method_of(config).trained_views, paths, attempt, machine) as job:
+    with _start(config, paths, attempt, machine) as job:
         began = time.monotonic()
         outputs = pretrain.Outputs(paths.backbone, paths.state, paths.journal)
         how = {"until": until, "previous": paths.previous, "outputs": outputs, "monitor_epochs": monitor_epochs}
@@ -140,7 +132,7 @@ def finetune(config: "FinetuneConfig", paths: SimpleNamespace, attempt: Attempt,
     from mac.stages import finetune
     from mac.training import checkpoint, processor
 
-    with _start(config, 1, paths, attempt, machine) as job:
+    with _start(config, paths, attempt, machine) as job:
         began = time.monotonic()
         frames, run = job.store, job.folder
         model = finetune.run(config, backbone=paths.backbone, **vars(job))

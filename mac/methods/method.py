@@ -85,18 +85,15 @@ class Method:
         return self.clips + self.more_clips
 
     @property
-    def trained_views(self) -> int:
-        """Clips of a video that the backbone is trained on in a step: with symmetric contrast also the natural one."""
-        return self.clips + (1 if self.contrast and self.contrast.symmetric else 0)
-
-    @property
     def passes(self) -> int:
         """Forward passes that one video costs in a step.
 
         A trained clip costs three (the backward pass counts two), and with contrast the key of the other view one.
         """
-        keys = (2 if self.contrast.symmetric else 1) if self.contrast else 0
-        return 3 * self.trained_views + keys
+        trained, keys = self.clips, 0
+        if self.contrast:  # symmetric, it also trains on the natural clip, and needs its key
+            trained, keys = (trained + 1, 2) if self.contrast.symmetric else (trained, 1)
+        return 3 * trained + keys
 
     @property
     def shortest(self) -> int:

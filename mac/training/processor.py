@@ -15,6 +15,11 @@ from mac.runtime import lease, packages
 MOST_READERS = 16  # of a process, unless the user sets a number; no GPU needs more
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _LARGEST = 2**31 - 1  # bytes; mallopt takes an int
+WAYS_OUT = (
+    "Ways out: wait for the other processes or take another GPU (see nvidia-smi), `jobs_per_gpu: 1`, or"
+    " `gpus_per_run: 2`, which splits the batch (config/config.yaml); a smaller `batch_size` or `precision: bf16` is"
+    " another experiment"
+)
 
 
 class GpuError(Exception):
@@ -179,3 +184,25 @@ def seeded(keys: tuple[Key, ...]) -> Iterator[None]:
 def to_fast_layout(module: torch.nn.Module, device: torch.device) -> torch.nn.Module:
     """Move a network to the device, in the memory format that 3D convolutions run fastest in."""
     return module.to(device, memory_format=torch.channels_last_3d)
+
+
+@contextmanager
+def explained(device: torch.device) -> Iterator[None]:
+    """Turn running out of a GPU's memory into an error that says what was free and the way out.
+
+    Raises:
+        GpuError: in place of torch's error.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        free, total = torch.cuda.mem_get_info(device)
+        raise GpuError(
+            f"{torch.cuda.get_device_name(device)} ran out of memory: this training held"
+            f" {_gigabytes(torch.cuda.max_memory_reserved(device))} of {_gigabytes(total)}, {_gigabytes(free)} were"
+            f" free. The newest snapshot is kept. {WAYS_OUT}. torch said: {str(error).splitlines()[0]}"
+        ) from None
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"

@@ -34,7 +34,7 @@ from mac.models.cam import class_activation_maps
 from mac.runtime import lease
 from mac.stages import probe
 from mac.tracking import journal
-from mac.training import gpu_memory, processor
+from mac.training import processor
 from mac.training.processor import GpuError
 from mac.training.run_folder import Interrupted
 from mac.training.transfer import Readback, send
@@ -232,39 +232,10 @@ def test_running_out_of_memory_says_the_way_out():
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(0.02)
     try:
-        with pytest.raises(GpuError, match=r"ran out of memory: .* `jobs_per_gpu: 1`"), gpu_memory.explained(GPU):
+        with pytest.raises(GpuError, match=r"ran out of memory: .* `jobs_per_gpu: 1`"), processor.explained(GPU):
             torch.empty(2**34, dtype=torch.uint8, device=GPU)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-
-
-def test_a_gpu_that_others_fill_is_named_before_training():
-    torch.cuda.empty_cache()
-    free, _ = torch.cuda.mem_get_info(GPU)
-    others = torch.empty(free - 2**31, dtype=torch.uint8, device=GPU)
-    config, _ = default_row("paper")
-    clip = config.clip
-    least = gpu_memory.least_bytes("r2plus1d_18", 64, (32, 3, clip.num_frames, clip.size, clip.size), 2, "tf32")
-    with pytest.raises(GpuError, match=r"has [12]\.\d GiB of .* free, other processes hold the rest; this training"):
-        gpu_memory.check(GPU, least)
-    del others
-    torch.cuda.empty_cache()
-
-
-@pytest.mark.parametrize("precision", TOLERANCES)
-def test_the_least_memory_of_a_training_is_less_than_it_takes_but_not_by_much(precision):
-    config, _ = default_row("paper")
-    o = config.optimiser.model_copy(update={"batch_size": 8})
-    config = config.model_copy(update={"optimiser": o, "precision": precision})
-    processor.prepare("cuda", 1, precision)
-    torch.cuda.empty_cache()
-    before, store, journal = torch.cuda.memory_allocated(), RandomStore(8, 192, 144), []
-    loop = loop_of(config, Learner(config, store.videos["label_index"].to_numpy(), GPU))
-    loop.folder.write = lambda _, **values: journal.append(values)
-    loop.train(1, lambda _: [np.arange(8)], reader(store, 16))
-    taken = 2**20 * journal[0]["system/gpu_memory_peak_megabytes"] - before
-    least = gpu_memory.least_bytes(config.model.backbone, 64, (8, 3, 16, 112, 112), 2, precision)
-    assert 0.5 * taken < least < taken
 
 
 def test_use_of_the_gpu_can_be_read():

@@ -59,7 +59,7 @@ def test_pairs_of_features_are_read_in_turn():
     assert neck(gathered).shape == (2, width) == (2, 3 * 512)
     assert method.chance == pytest.approx(1 / 6)
     assert method.outputs(None) == 6
-    assert (method.trained_views, method.passes, method.read) == (3, 9, 3)
+    assert (method.passes, method.read) == (9, 3)
 
 
 class Crossing:

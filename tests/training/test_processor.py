@@ -5,8 +5,7 @@ import os
 import pytest
 import torch
 
-from mac.models.backbones import build
-from mac.training import gpu_memory, processor
+from mac.training import processor
 from mac.training.processor import GpuError
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
@@ -107,52 +106,10 @@ def test_readers_are_what_the_cores_leave(device, options, expected):
     assert processor.count_readers(device, **options) == expected
 
 
-def test_a_gpu_that_others_fill_is_named_before_training(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (3 * 2**30, 40 * 2**30))
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA A100")
-    for name in ("memory_reserved", "memory_allocated"):
-        monkeypatch.setattr(torch.cuda, name, lambda _: 0)
-    gpu_memory.check(GPU, 2 * 2**30)
-    with pytest.raises(GpuError, match=r"A100 has 3.0 GiB of 40.0 GiB free, other .* needs more than 9.0 GiB"):
-        gpu_memory.check(GPU, 9 * 2**30)
-    gpu_memory.check(CPU, 2**60)
-
-
 def test_running_out_of_memory_says_the_way_out(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**30, 40 * 2**30))
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _: 39 * 2**30)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA A100")
     told = r"held 39.0 GiB of 40.0 GiB, 1.0 GiB were free.*gpus_per_run: 2`.*tried to"
-    with pytest.raises(GpuError, match=told), gpu_memory.explained(GPU):
+    with pytest.raises(GpuError, match=told), processor.explained(GPU):
         raise torch.OutOfMemoryError("CUDA out of memory: tried to allocate\nmore")
-
-
-def test_what_a_backward_pass_needs_is_counted_without_computing():
-    shape, found = (2, 3, 8, 32, 32), {}
-    for name in ("r2plus1d_10", "r3d_18"):
-        with torch.device("meta"):
-            counted = gpu_memory.saved_bytes(build(name, 8), shape)
-        network, kept = build(name, 8), {}
-        own = {tensor.data_ptr() for tensor in (*network.parameters(), *network.buffers())}
-
-        def keep(tensor, kept=kept):
-            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            result = network(torch.ones(shape))
-        found[name] = sum(size for pointer, size in kept.items() if pointer not in own)
-        assert counted == found[name]
-        assert result.grad_fn is not None
-    assert found["r2plus1d_10"] != found["r3d_18"]
-
-
-def test_the_least_memory_grows_with_the_batch_and_the_views():
-    def least(batch, views, precision="tf32"):
-        return gpu_memory.least_bytes(("r3d_18", 8), (batch, 3, 8, 32, 32), views, precision)
-
-    weights = 3 * 4 * sum(parameter.numel() for parameter in build("r3d_18", 8).parameters())
-    one = least(1, 1) - weights
-    assert least(4, 1) - weights == pytest.approx(4 * one, rel=0.02)  # statistics don't grow with the batch
-    assert least(1, 2) - weights == 2 * one
-    assert least(1, 1, "bf16") - weights == one // 2
