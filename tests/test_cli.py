@@ -12,8 +12,10 @@ import pytest
 from checkouts import Checkout
 
 import mac
+from mac import plan
 from mac.cli import commands, main
 from mac.cli.options import plans_of
+from mac.config import write_config
 
 
 def parse(words):
@@ -151,3 +153,13 @@ def test_another_scales_mistake_is_told_and_stops_nothing(root, tmp_path, capsys
     (tmp_path / "config" / "scales" / "mine.yaml").write_text("nonsense: 1\n")
     assert [one.scale for one in plans_of(tmp_path / "config", ["smoke", "mine"])] == ["smoke"]
     assert "scale mine is left out" in capsys.readouterr().err
+
+
+def test_generated_videos_empty_no_folder_but_their_own(root, tmp_path, capsys):
+    one, *_ = (data for data in plan.load(root / "config", "smoke").datasets.values() if data.synthetic)
+    config = tmp_path / one.identify() / "config.yaml"
+    write_config(config, one)
+    (tmp_path / "data" / "mine").mkdir(parents=True)
+    _, told = refusal(capsys, "generate", "--config", str(config), "--out", str(tmp_path / "data" / "synthetic.json"))
+    assert told == 2 or f"a folder named {one.identify()}" in str(told)
+    assert (tmp_path / "data" / "mine").is_dir()

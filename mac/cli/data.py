@@ -34,10 +34,17 @@ theme = Group("data", help="Data")
 @paths("out")
 @workers
 def generate(config: "DatasetConfig", paths: SimpleNamespace, workers: int) -> None:
-    """Generate a synthetic data set into the folder of OUT, a marker file that is written last."""
+    """Generate a synthetic data set into the folder of OUT, a marker file that is written last.
+
+    The folder is emptied first, and so must be named after the data set's id.
+    """
     from mac.data import synthetic
 
-    folder, e = paths.out.parent, config.synthetic
+    folder, e = paths.out.resolve().parent, config.synthetic
+    if folder.name != config.identify():
+        raise click.UsageError(
+            f"--out {paths.out}: would empty {folder}. Put it into a folder named {config.identify()}"
+        )
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     synthetic.generate(folder, config.layout, e.classes, e.videos_per_class, e.num_frames, e.seed, workers)
