@@ -149,13 +149,13 @@ def _choose(declared: Choice, root: Path, say: Callable[[str], None]) -> None:
         ids[part] = set(read_text(min(root.rglob(f"{part}_ytid_list.txt"))).split())
     counts = {"train": declared.train, "val": declared.val}
     chosen = kinetics.choose(tables, ids, declared.classes, counts, declared.seed)
+    labels = sorted(chosen["train"]["label"].unique())
+    write_json(root / "choice.json", {**declared.model_dump(), "labels": labels})  # first: it says whose the rest is
     for part, table in chosen.items():
         write_text(
             root / "annotations" / f"{part}.csv", table.drop(columns="line").to_csv(index=False, lineterminator="\n")
         )
     if not os.path.lexists(link := root / declared.of):
         link.symlink_to(os.path.relpath(larger.resolve(), root.resolve()))
-    labels = sorted(chosen["train"]["label"].unique())
-    write_json(root / "choice.json", {**declared.model_dump(), "labels": labels})
     counted = " and ".join(f"{len(table)} {part}" for part, table in chosen.items())
     say(f"{root.name}: {len(labels)} classes, {counted} videos chosen with seed {declared.seed}")

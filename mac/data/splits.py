@@ -53,9 +53,10 @@ def find_list(root: Path, folder: str, *names: str) -> Path:
     Raises:
         LayoutError: there is none.
     """
-    elsewhere = (path for name in names for path in sorted(root.rglob(name)) if is_own(path.relative_to(root)))
-    for path in chain((root / folder / name for name in names), elsewhere):
-        if path.is_file():
+    official = (path for name in names for path in sorted((root / folder).glob(name)))
+    elsewhere = (path for name in names for path in sorted(root.rglob(name)))
+    for path in chain(official, elsewhere):
+        if path.is_file() and is_own(path.relative_to(root)):
             return path
     raise LayoutError(f"{root / folder / names[0]}: missing — put the official lists there, or correct `data_root`")
 
@@ -96,7 +97,7 @@ def read_table(path: Path, columns: list[str]) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        table = pd.read_csv(io.StringIO(read_text(path)), dtype=str, skipinitialspace=True)
+        table = pd.read_csv(io.StringIO(read_text(path)), dtype=str, skipinitialspace=True, skip_blank_lines=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise LayoutError(f"{path}: {error} — a comma-separated list with a head is read") from None
     table.columns = table.columns.str.strip()
@@ -104,9 +105,10 @@ def read_table(path: Path, columns: list[str]) -> "pd.DataFrame":
         raise LayoutError(
             f"{path}, line 1: found the columns {', '.join(table.columns)} — lacks the column(s) {', '.join(lacking)}"
         )
-    table = table.apply(lambda column: column.str.strip()).assign(line=range(2, len(table) + 2))
+    table = table.apply(lambda column: column.str.strip().fillna(""))
+    table = table.assign(line=range(2, len(table) + 2))[(table != "").any(axis=1)].reset_index(drop=True)
     for column in columns:
-        if (empty := table[column].fillna("") == "").any():
+        if (empty := table[column] == "").any():
             line = table.loc[empty, "line"].iloc[0]
             raise LayoutError(f"{path}, line {line}: found no {column} — each row has one — complete or delete the row")
     return table

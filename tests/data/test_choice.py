@@ -177,6 +177,27 @@ def test_drawing_again_gives_the_same_bytes_wherever_the_folders_are(mini, tmp_p
     assert written() == first
 
 
+@pytest.mark.parametrize("written", [1, 2])
+def test_a_choice_that_was_interrupted_is_made_again(mini, monkeypatch, written):
+    """Stopped after so many files, it is not taken for the user's own."""
+    complete, folder = mini
+    made, write = [], fetch.write_text
+
+    def stop(path, text):
+        if len(made) == written:
+            raise KeyboardInterrupt
+        made.append(path)
+        write(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fetch, "write_text", stop)
+        patch.setattr(fetch, "write_json", lambda path, content: stop(path, json.dumps(content)))
+        with pytest.raises(KeyboardInterrupt):
+            complete(folder)
+    assert complete(folder)["choice"]["of"] == "kinetics400"
+    assert len(inventory.take(folder, "kinetics")) == 10
+
+
 def test_without_the_larger_set_it_is_said_what_brings_it(mini):
     complete, folder = mini
     (folder.parent / "kinetics400" / "annotations" / "val.csv").unlink()

@@ -145,6 +145,12 @@ TEST = "ucfTrainTestlist/testlist01.txt"
             lambda b: b + b"run,abc,one,2,train\n",
             r"line \d+: found time_start 'one' — a number of",
         ),
+        (
+            "kinetics",
+            KINETICS,
+            lambda b: b.replace(b"\r\n", b"\r\n \t\r\n\r\n", 1).replace(b",10,", b",inf,", 1),
+            r"line 4: found time_start 'inf' — a number of",
+        ),
         ("kinetics", KINETICS, lambda b: b + b'run,"abc,1,2,train\n', "train.csv: .*EOF inside string"),
         ("kinetics", KINETICS, lambda b: b + b"fly" + b"," + b.splitlines()[1].split(b",", 1)[1] + b"\n", "one label"),
     ],
@@ -154,6 +160,15 @@ def test_what_is_wrong_with_a_list_is_told_with_its_place(copied, layout, file, 
     edit(next(root.glob(file)), change)
     with pytest.raises(LayoutError, match=message):
         take(root, layout)
+
+
+def test_the_official_folder_goes_before_others(synthetic_data, copied):
+    """A second release, with training and test videos swapped, lies in a folder that sorts before it."""
+    root = copied("hmdb51")
+    shutil.copytree(root / "test_train_splits", root / "old")
+    for path in (root / "old").glob("*.txt"):
+        edit(path, lambda b: b.replace(b" 1", b" 3").replace(b" 2", b" 1").replace(b" 3", b" 2"))
+    pd.testing.assert_frame_equal(take(root, "hmdb51"), take(synthetic_data / "hmdb51", "hmdb51"))
 
 
 def test_a_training_video_that_is_also_a_test_video_is_refused(copied):

@@ -32,7 +32,7 @@ def annotations(root: Path, part: str) -> "pd.DataFrame":
     table = read_table(path, COLUMNS)
     for column in COLUMNS[2:]:
         seconds = pd.to_numeric(table[column], errors="coerce")
-        if (bad := seconds.isna()).any():
+        if (bad := ~seconds.abs().lt(float("inf"))).any():
             row = table[bad].iloc[0]
             found = f"found {column} {row[column]!r}"
             raise LayoutError(
