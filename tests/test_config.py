@@ -219,6 +219,18 @@ def test_a_key_written_twice_is_refused(folder):
     assert "key 'seeds' stands twice" in problems(folder)
 
 
+@pytest.mark.parametrize(("text", "told"), [("[1]: 2", "unhashable key"), ("? {a: 1}\n: 2", "unhashable key")])
+def test_a_key_that_is_no_word_is_named(tmp_path, text, told):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=f"c.yaml: .*{told}"):
+        read_yaml(tmp_path / "c.yaml")
+
+
+def test_a_number_and_a_word_are_two_keys(tmp_path):
+    (tmp_path / "c.yaml").write_text("1: a\n'1': b\n")
+    assert read_yaml(tmp_path / "c.yaml") == {1: "a", "1": "b"}
+
+
 def test_a_file_in_another_encoding_is_read_or_named(folder):
     path = folder / "default.yaml"
     text, before = path.read_text(), plan.load(folder, "demo").scale
