@@ -1,21 +1,17 @@
-"""Person boxes that are published with a data set, in several forms.
+"""Person boxes that are published with a data set.
 
-One table for all videos, ``person_boxes.parquet`` or ``.csv``, with a column ``path`` (or ``video``); or a folder
-``detections/`` with one file per video, named like the video: ``.csv``, ``.json`` (a list of rows, or a mapping from
-frame number to its boxes) or ``.npy``. A row is ``frame, x0, y0, x1, y1`` and perhaps ``score``. Frames count from 0;
-coordinates are fractions of the frame, or pixels of the original video. In that folder may also lie the files published
-with SDN, or one pickled dictionary per video: :mod:`mac.data.pickled_boxes`.
+One table for all videos, ``person_boxes.parquet`` or ``.csv``: a row a box, with the columns ``path`` (or ``video``),
+``frame``, ``x0``, ``y0``, ``x1``, ``y1`` and perhaps ``score``. Frames count from 0; coordinates are fractions of the
+frame, or pixels of the original video. Or the files published with SDN, see :mod:`mac.data.sdn_boxes`.
 """
 
-import json
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from mac.data import pickled_boxes
-from mac.data.pickled_boxes import BoxesError
+from mac.data import sdn_boxes
+from mac.data.sdn_boxes import BoxesError
 
 CORNERS = ["x0", "y0", "x1", "y1"]
 COLUMNS = ["path", "frame", *CORNERS, "score"]
@@ -40,13 +36,14 @@ def read(root: Path, videos: pd.DataFrame, min_score: float) -> pd.DataFrame:
     tables = [root / name for name in TABLES if (root / name).is_file()]
     if tables:
         table, source = _table(tables[0]), tables[0]
-    elif (root / FOLDER).is_dir():
-        table, source = _folder(root / FOLDER, videos), root / FOLDER
+    elif any((root / FOLDER).rglob(sdn_boxes.FILES)):
+        table, source = _published(root / FOLDER, videos), root / FOLDER
     else:
         raise BoxesError(
-            f"{root}: no published person boxes — put {' or '.join(TABLES)} or a folder {FOLDER}/ there, or set"
-            " `person_boxes.detector` to a detector of torchvision's"
+            f"{root}: no published person boxes — put {' or '.join(TABLES)} there, or SDN's {sdn_boxes.FILES} into its"
+            f" folder {FOLDER}/, or set `person_boxes.detector` to a detector of torchvision's"
         )
+    is_in_pixels = not tables or table[CORNERS].abs().max(axis=None) > 2  # fractions leave [0, 1] by rounding only
     sizes = videos.set_index("path")[["width", "height", "num_frames"]]
     table = table[table["path"].isin(sizes.index)].reset_index(drop=True)
     of_video = sizes.loc[table["path"]].reset_index(drop=True)
@@ -57,7 +54,7 @@ def read(root: Path, videos: pd.DataFrame, min_score: float) -> pd.DataFrame:
             f"{source}: frame {worst['frame']} of {worst['path']}, which has {sizes.at[worst['path'], 'num_frames']}"
             " frames; frames count from 0"
         )
-    if table[CORNERS].abs().max(axis=None) > 2:  # fractions leave [0, 1] by rounding only
+    if is_in_pixels:
         table[["x0", "x1"]] = table[["x0", "x1"]].div(of_video["width"], axis=0)
         table[["y0", "y1"]] = table[["y0", "y1"]].div(of_video["height"], axis=0)
     kept = table["score"].isna() | (table["score"] >= min_score)
@@ -103,41 +100,15 @@ def _table(source: Path) -> pd.DataFrame:
     for column in table.columns.intersection(["frame", *CORNERS, "score"]):
         if not pd.api.types.is_numeric_dtype(table[column]):
             raise BoxesError(f"{source}: column {column} holds {table[column].iloc[0]!r} — expected numbers")
-    return table.assign(score=table.get("score", np.nan))[COLUMNS]
+    if not (is_whole := np.isfinite(table[CORNERS]).all(axis=1) & (table["frame"] % 1 == 0)).all():
+        raise BoxesError(f"{source}: found {table[~is_whole].iloc[0].to_dict()} — expected whole frames and numbers")
+    return table.astype({"frame": int}).assign(score=table.get("score", np.nan))[COLUMNS]
 
 
-def _folder(folder: Path, videos: pd.DataFrame) -> pd.DataFrame:
-    endings = (".csv", ".json", *pickled_boxes.ENDINGS)
-    files = {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix in endings}
-    published = pickled_boxes.published(folder)
-    parts = [pd.DataFrame(columns=COLUMNS)]
+def _published(folder: Path, videos: pd.DataFrame) -> pd.DataFrame:
+    found, parts = sdn_boxes.read(folder), [pd.DataFrame(columns=COLUMNS)]
     for video in videos.itertuples():
-        if file := files.get(PurePosixPath(video.path).stem):
-            rows = _rows(file, video)
-        else:
-            rows = pickled_boxes.published_rows(published, video.path, video.height, video.num_frames)
-        if rows.size:
-            if rows.ndim != 2 or rows.shape[1] not in (5, 6):
-                raise BoxesError(f"{file}: rows of shape {rows.shape} — expected frame, x0, y0, x1, y1[, score]")
-            part = pd.DataFrame(rows, columns=COLUMNS[1 : rows.shape[1] + 1]).reindex(columns=COLUMNS)
-            parts.append(part.assign(path=video.path, frame=part["frame"].astype(int)))
+        rows = sdn_boxes.rows_of(found, video.path, video.height, video.num_frames)
+        if len(rows):
+            parts.append(pd.DataFrame(rows, columns=COLUMNS[1:]).assign(path=video.path).astype({"frame": int}))
     return pd.concat(parts[1:] or parts, ignore_index=True)
-
-
-def _rows(file: Path, video: Any) -> np.ndarray:
-    """Read the rows of one video; ``video`` is its row of the index."""
-    try:
-        if file.suffix in pickled_boxes.ENDINGS:
-            content = pickled_boxes.load(file)
-            if isinstance(content, np.ndarray):
-                return content.astype(float)
-            return pickled_boxes.rows(content, str(file), video.height, video.num_frames)
-        if file.suffix == ".csv":
-            table = pd.read_csv(file, header=None)
-            return table[pd.to_numeric(table[0], errors="coerce").notna()].to_numpy(float)  # without a header
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if isinstance(content, dict):
-            content = [[int(frame), *box] for frame, boxes in content.items() for box in boxes]
-        return np.array(content, float)
-    except (ValueError, TypeError, EOFError) as error:
-        raise BoxesError(f"{file}: {error} — expected rows of frame, x0, y0, x1, y1[, score]") from None

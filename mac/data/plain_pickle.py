@@ -81,17 +81,16 @@ class _Unpickler(pickle.Unpickler):
 
 
 def load(file: Path) -> Any:
-    """Read a pickle, alone or as an array of objects in a ``.npy`` file, by Python 2 or 3; or an array of numbers.
+    """Read a ``.npy`` file: an array of numbers, or of one object that Python 2 or 3 pickled.
 
     Raises:
         ForbiddenError: it holds something else.
         Exception: the file is empty, cut off or of another kind; a damaged pickle may raise any.
     """
     with file.open("rb") as stream:
-        if file.suffix == ".npy":
-            major, _ = np.lib.format.read_magic(stream)
-            if not _HEADERS[major](stream)[2].hasobject:
-                return np.load(file)
+        major, _ = np.lib.format.read_magic(stream)
+        if not _HEADERS[major](stream)[2].hasobject:
+            return np.load(file)
         found = _Unpickler(stream, encoding="latin1").load()
     found = found.values if isinstance(found, _Array) else found
     return found.item() if isinstance(found, np.ndarray) and not found.shape else found

@@ -1,5 +1,6 @@
-"""Pickled person boxes: SDN's files and a dictionary per video, whatever wrote them; and nothing but plain values."""
+"""SDN's person boxes, whatever pickled them; and nothing but plain values."""
 
+import io
 import os
 import pickle
 import struct
@@ -15,6 +16,7 @@ BIKE = "train/riding a bike/a_b-defghi0_000012_000022.mp4"
 SWIM = "train/swim/xyzxyzxyz01_000001_000011.mp4"
 REST = "train/swim/nobody_here_000000_000010.mp4"
 BOX = [[1, 2, 3, 4]]
+BOXED = {"human_boxes": BOX}
 VIDEOS = pd.DataFrame(
     [(BIKE, 640, 480, 6), (SWIM, 120, 160, 3), (REST, 100, 100, 9)], columns=["path", "width", "height", "num_frames"]
 )
@@ -44,21 +46,27 @@ def sdn(*paths, frames=lambda path: {n: {"human_boxes": b} for n, b in frames_of
     return classes
 
 
-def put(folder, name, content):
-    file = folder / "detections" / name
+def put(folder, content, part="train"):
+    """Write a file of SDN's: an array that holds one dictionary, or bytes."""
+    file = folder / "detections" / f"detection_{part}_merged_rearranged.npy"
     file.parent.mkdir(exist_ok=True)
     if isinstance(content, bytes):
         file.write_bytes(content)
-    elif name.endswith(".npy"):
-        np.save(file, content)
     else:
-        file.write_bytes(pickle.dumps(content))
+        np.save(file, content)
     return file
 
 
-def put_each(folder, ending, change=lambda frames: frames):
-    for path in (BIKE, SWIM):
-        put(folder, PurePosixPath(path).stem + ending, change(frames_of(path)))
+def header():
+    """What stands before the pickle in a file that holds one object."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "|O", "fortran_order": False, "shape": ()})
+    return stream.getvalue()
+
+
+def boxed(change):
+    """SDN's dictionary of both videos, with each frame's boxes as ``change`` gives them."""
+    return sdn(BIKE, SWIM, frames=lambda path: {n: {"human_boxes": b} for n, b in change(frames_of(path, 240)).items()})
 
 
 def assert_boxes(found, wanted=WANTED):
@@ -67,8 +75,8 @@ def assert_boxes(found, wanted=WANTED):
 
 def test_the_files_of_sdn_give_the_boxes_of_listed_videos(tmp_path):
     stranger = {"swim": {"another_one": {1: {"human_boxes": np.ones((1, 5))}}}}
-    put(tmp_path, "detection_train_merged_rearranged.npy", sdn(BIKE))
-    put(tmp_path, "detection_val_merged_rearranged.npy", {**sdn(SWIM), "walk": stranger["swim"]})
+    put(tmp_path, sdn(BIKE))
+    put(tmp_path, {**sdn(SWIM), "walk": stranger["swim"]}, "val")
     assert_boxes(read(tmp_path, VIDEOS, 0.0))
     assert_boxes(read(tmp_path, VIDEOS, 0.3), WANTED[WANTED["score"] > 0.3])
     assert_boxes(read(tmp_path, VIDEOS.iloc[1:], 0.0), WANTED[WANTED["path"] == SWIM])
@@ -77,17 +85,11 @@ def test_the_files_of_sdn_give_the_boxes_of_listed_videos(tmp_path):
 def test_a_class_may_be_written_with_underscores_on_either_side(tmp_path):
     content = sdn(BIKE, SWIM)
     content["riding_a_bike"] = content.pop("riding a bike")
-    put(tmp_path, "detection_train_merged_rearranged.npy", content)
+    put(tmp_path, content)
     assert_boxes(read(tmp_path, VIDEOS, 0.0))
-    put(tmp_path, "detection_train_merged_rearranged.npy", sdn(BIKE, SWIM))
+    put(tmp_path, sdn(BIKE, SWIM))
     renamed = VIDEOS.assign(path=VIDEOS["path"].str.replace(" ", "_"))
     assert_boxes(read(tmp_path, renamed, 0.0), WANTED.assign(path=WANTED["path"].str.replace(" ", "_")))
-
-
-def test_a_videos_own_file_goes_before_sdns(tmp_path):
-    put(tmp_path, "detection_train_merged_rearranged.npy", sdn(BIKE, SWIM, frames=lambda _: {1: {"human_boxes": []}}))
-    put_each(tmp_path, ".npy")
-    assert_boxes(read(tmp_path, VIDEOS, 0.0))
 
 
 CHANGES = {
@@ -103,20 +105,19 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("ending", [".npy", ".pkl", ".pickle"])
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_dictionary_per_video_gives_the_same_boxes(change, ending, tmp_path):
-    put_each(tmp_path, ending, change)
+def test_frames_and_boxes_may_be_of_several_types(change, tmp_path):
+    put(tmp_path, boxed(change))
     assert_boxes(read(tmp_path, VIDEOS, 0.0))
 
 
 def test_two_frames_past_the_end_are_left_out(tmp_path):
-    put(tmp_path, f"{PurePosixPath(BIKE).stem}.pkl", {**frames_of(BIKE), 7: BOX, 8: BOX})
-    assert_boxes(read(tmp_path, VIDEOS, 0.0), WANTED[WANTED["path"] == BIKE])
+    put(tmp_path, boxed(lambda frames: {**frames, 7: BOX, 8: BOX} if 6 in frames else frames))
+    assert_boxes(read(tmp_path, VIDEOS, 0.0))
 
 
 def test_boxes_without_a_score_are_kept(tmp_path):
-    put_each(tmp_path, ".pkl", lambda frames: {n: boxes[:, :4] for n, boxes in frames.items()})
+    put(tmp_path, boxed(lambda frames: {n: boxes[:, :4] for n, boxes in frames.items()}))
     assert_boxes(read(tmp_path, VIDEOS, 0.99), WANTED.assign(score=np.nan))
 
 
@@ -146,10 +147,9 @@ def dumps_python2(content, folder):
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5, "Python 2"])
 def test_every_protocol_is_read_and_python_2s(protocol, tmp_path):
-    for path in (BIKE, SWIM):
-        frames = {str(n): {"human_boxes": boxes, "caf\xe9": "\xff"} for n, boxes in frames_of(path, 240).items()}
-        raw = dumps_python2(frames, tmp_path) if protocol == "Python 2" else pickle.dumps(frames, protocol)
-        put(tmp_path, f"{PurePosixPath(path).stem}.pkl", raw)
+    content = np.array(boxed(lambda frames: {str(n): boxes for n, boxes in frames.items()}), object)
+    raw = dumps_python2(content, tmp_path) if protocol == "Python 2" else pickle.dumps(content, protocol)
+    put(tmp_path, header() + raw)
     assert_boxes(read(tmp_path, VIDEOS, 0.0))
 
 
@@ -181,13 +181,12 @@ def forbidden(folder):
     }
 
 
-@pytest.mark.parametrize("ending", [".pkl", ".npy"])
 @pytest.mark.parametrize("what", forbidden(PurePosixPath()))
-def test_a_pickle_that_holds_more_is_refused_and_nothing_runs(what, ending, tmp_path):
+def test_a_pickle_that_holds_more_is_refused_and_nothing_runs(what, tmp_path):
     content, told = forbidden(tmp_path)[what]
-    boxed = np.empty((), object)
-    boxed[()] = {1: content}
-    file = put(tmp_path, f"{PurePosixPath(BIKE).stem}{ending}", boxed if ending == ".npy" else {1: content})
+    one = np.empty((), object)
+    one[()] = {"swim": {"xyzxyzxyz01": {1: content}}}
+    file = put(tmp_path, one)
     with pytest.raises(BoxesError, match=told) as error:
         read(tmp_path, VIDEOS, 0.0)
     assert str(file) in str(error.value)
@@ -196,9 +195,8 @@ def test_a_pickle_that_holds_more_is_refused_and_nothing_runs(what, ending, tmp_
         assert "only dictionaries, lists, numbers, texts and NumPy's arrays of these are allowed" in str(error.value)
 
 
-@pytest.mark.parametrize("ending", [".npy", ".pkl"])
-def test_a_file_cut_anywhere_is_named(ending, tmp_path):
-    file = put(tmp_path, f"{PurePosixPath(SWIM).stem}{ending}", frames_of(SWIM))
+def test_a_file_cut_anywhere_is_named(tmp_path):
+    file = put(tmp_path, sdn(SWIM))
     whole = file.read_bytes()
     for length in range(len(whole)):
         file.write_bytes(whole[:length])
@@ -207,7 +205,7 @@ def test_a_file_cut_anywhere_is_named(ending, tmp_path):
 
 
 def test_a_file_with_changed_bytes_is_read_or_named(tmp_path):
-    file, rng = put(tmp_path, f"{PurePosixPath(SWIM).stem}.pkl", frames_of(SWIM)), np.random.default_rng(0)
+    file, rng = put(tmp_path, sdn(SWIM)), np.random.default_rng(0)
     whole = file.read_bytes()
     for _ in range(150):
         spoilt = bytearray(whole)
@@ -221,35 +219,32 @@ def test_a_file_with_changed_bytes_is_read_or_named(tmp_path):
 
 MALFORMED = {
     "a list": ([1, 2], "found .* — expected a dictionary from frame numbers to boxes"),
-    "frame 0": ({0: BOX}, "found frame 0 of a video of 3 frames; frames count from 1"),
-    "a frame long past the end": ({"6": BOX}, "found frame 6 of a video of 3 frames; frames count from 1"),
-    "a frame's name": ({"first": BOX}, "found 'first' where a frame's number is expected"),
-    "a truth value": ({True: BOX}, "found True where a frame's number is expected"),
-    "three corners": ({1: [[1, 2, 3]]}, "frame 1: found .* — expected boxes x0, y0, x1, y1"),
-    "a flat box": ({1: [1, 2, 3, 4]}, "frame 1: found .* — expected boxes"),
-    "uneven boxes": ({1: [[1, 2, 3, 4], [1, 2]]}, "frame 1: found .* — expected boxes"),
-    "text": ({1: "none"}, "frame 1: found 'none' — expected boxes"),
-    "no number": ({1: [[1, 2, np.nan, 4]]}, "frame 1: found .* — expected boxes"),
+    "frame 0": ({0: BOXED}, "found frame 0 of a video of 3 frames; frames count from 1"),
+    "a frame long past the end": ({"6": BOXED}, "found frame 6 of a video of 3 frames; frames count from 1"),
+    "a frame's name": ({"first": BOXED}, "found 'first' where a frame's number is expected"),
+    "a truth value": ({True: BOXED}, "found True where a frame's number is expected"),
+    "three corners": ({1: {"human_boxes": [[1, 2, 3]]}}, "frame 1: found .* — expected boxes x0, y0, x1, y1"),
+    "a flat box": ({1: {"human_boxes": [1, 2, 3, 4]}}, "frame 1: found .* — expected boxes"),
+    "uneven boxes": ({1: {"human_boxes": [[1, 2, 3, 4], [1, 2]]}}, "frame 1: found .* — expected boxes"),
+    "text": ({1: {"human_boxes": "none"}}, "frame 1: found 'none' — expected boxes"),
+    "no number": ({1: {"human_boxes": [[1, 2, np.nan, 4]]}}, "frame 1: found .* — expected boxes"),
     "other keys": ({1: {"boxes": BOX}}, "frame 1: found .* — expected human_boxes"),
+    "no keys": ({1: BOX}, "frame 1: found .* — expected human_boxes"),
     "another height": ({1: {"human_boxes": [[0, 0, 9, 255]]}}, "a box down to y = 255 — expected pixels of frames 240"),
 }
 
 
-@pytest.mark.parametrize("is_sdn", [False, True])
 @pytest.mark.parametrize("what", MALFORMED)
-def test_what_is_no_dictionary_of_boxes_is_named(what, is_sdn, tmp_path):
+def test_what_is_no_dictionary_of_boxes_is_named(what, tmp_path):
     content, told = MALFORMED[what]
-    if is_sdn:
-        file = put(tmp_path, "detection_val_merged_rearranged.npy", sdn(SWIM, frames=lambda _: content))
-    else:
-        file = put(tmp_path, f"{PurePosixPath(SWIM).stem}.pkl", content)
+    file = put(tmp_path, sdn(SWIM, frames=lambda _: content))
     with pytest.raises(BoxesError, match=told) as error:
         read(tmp_path, VIDEOS, 0.0)
-    assert str(error.value).startswith(f"{file}: {SWIM}" if is_sdn else str(file))
+    assert str(error.value).startswith(f"{file}: {SWIM}")
 
 
 @pytest.mark.parametrize("content", [{"swim": [1]}, np.zeros((2, 5)), {1: BOX}])
 def test_a_file_of_sdns_name_with_other_content_is_named(content, tmp_path):
-    put(tmp_path, "detection_val_merged_rearranged.npy", content)
-    with pytest.raises(BoxesError, match="detection_val_merged_rearranged.npy: found .* — expected class → YouTube id"):
+    put(tmp_path, content)
+    with pytest.raises(BoxesError, match=r"merged_rearranged\.npy: found .* — expected class → YouTube id"):
         read(tmp_path, VIDEOS, 0.0)
