@@ -33,7 +33,7 @@ from mac.data.store import FrameStore
 from mac.masks.frame_difference import foreground_masks
 from mac.training import batches, processor
 from mac.training.batches import Batch
-from mac.training.snapshots import Snapshots
+from mac.training.checkpoint import load_state, save_state
 from mac.training.transfer import send
 
 GPU = torch.device("cuda", 0)
@@ -148,16 +148,16 @@ def _one() -> dict:
     loop.train(1, lambda _: [np.arange(BATCH), np.arange(BATCH, 2 * BATCH)], partial(_random_batches, store))
     memory, seconds = {"training": _peak()}, []
     with tempfile.TemporaryDirectory() as folder:
-        snapshots = Snapshots(Path(folder), "benchmark")
+        path = Path(folder) / "snapshot.pt"
         for _ in range(4):
             torch.cuda.synchronize()
             began = time.monotonic()
-            snapshots.save(loop.state())
+            save_state(path, "benchmark", loop.state())
             seconds.append(time.monotonic() - began)
         memory["saving"] = _peak()
-        loop.restore(Snapshots(Path(folder), "benchmark").load())
+        loop.restore(load_state(path, "benchmark"))
         memory["restoring"] = _peak()
-        size = max(path.stat().st_size for path in Path(folder).iterdir())
+        size = path.stat().st_size
     return {"seconds": seconds, "bytes": size, "host_megabytes": memory}
 
 

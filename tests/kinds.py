@@ -1,5 +1,6 @@
 """Every kind of training that there is, at the smoke scale's sizes, on random frames; and what a pretraining leaves."""
 
+import io
 import pickle
 import sys
 
@@ -18,7 +19,6 @@ from mac.training import batches, readers
 from mac.training.batches import Batch
 from mac.training.distributed import ALONE
 from mac.training.run_folder import RunFolder
-from mac.training.snapshots import pack, unpack
 from mac.training.transfer import send
 from mac.validation import read_yaml
 
@@ -90,7 +90,9 @@ def train(kind, settings, device, between=lambda: None, after=lambda: None):
     clips = 1 if isinstance(learner, ActionLearner) else learner.method.read
     loop, read = loop_of(config, learner), reader(store, clips * config.clip.num_frames, device.type == "cuda")
     loop.train(1, order, read)
-    loop.restore(unpack(pack(loop.state())))  # as a snapshot is written and read
+    torch.save(loop.state(), written := io.BytesIO())  # as a snapshot is written and read
+    written.seek(0)
+    loop.restore(torch.load(written, map_location="cpu", weights_only=True))
     between()
     loop.train(2, order, read)
     after()

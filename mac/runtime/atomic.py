@@ -58,6 +58,10 @@ def _place(path: Path, write: Callable[[Path], Any], ending: str, on_disk: bool)
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
         partial.replace(path)
+        if on_disk:
+            folder = os.open(path.parent, os.O_RDONLY)
+            os.fsync(folder)  # of its name
+            os.close(folder)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -1,5 +1,6 @@
 """Checkpoints: backbones that finetuning starts from, finetuned classifiers, and the state that a segment continues."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,14 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def save_state(path: Path, run: str, state: dict[str, Any]) -> None:
-    """Save the full training state of a run."""
-    place(path, lambda partial: torch.save({"run": run} | state, partial))
+    """Save a training state of a run.
+
+    Raises:
+        OSError: it can't be written (a full disk); what was there before is as it was.
+    """
+    buffer = io.BytesIO()  # into a file, torch would say only that a position is unexpected where a disk is full
+    torch.save({"run": run} | state, buffer)
+    place(path, lambda partial: partial.write_bytes(buffer.getbuffer()))
 
 
 def load_state(path: Path, run: str) -> dict[str, Any]:

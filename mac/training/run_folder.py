@@ -15,10 +15,10 @@ from typing import IO, Any
 from mac.runtime.atomic import place
 from mac.runtime.lease import LEASED
 from mac.tracking.journal import Journal, read
-from mac.training.checkpoint import CheckpointError
+from mac.training.checkpoint import CheckpointError, load_state, save_state
 from mac.training.distributed import ALONE, World
-from mac.training.snapshots import Snapshots
 
+SNAPSHOT = "snapshot.pt"
 SHARE = 0.01  # of a training's time may go into snapshots at the ends of epochs
 PATIENCE = 120.0  # seconds to wait for another process that is still saving its state
 
@@ -61,14 +61,15 @@ class RunFolder:
 
         Raises:
             mac.training.checkpoint.CheckpointError: the folder is another run's, or its journal is not whole.
+            mac.runtime.reading.DamagedFileError: the snapshot is damaged.
             BusyError: another process trains this run, and doesn't end.
         """
         folder.mkdir(parents=True, exist_ok=True)
         if world.is_first:
             self._lock = _lock(folder)
         self.folder, self._save_every, self._is_stopping, self._world = folder, save_every, is_stopping, world
-        self._snapshots = Snapshots(folder, run)
-        found = self._snapshots.load()
+        self._snapshot, self._run = folder / SNAPSHOT, run
+        found = load_state(self._snapshot, run) if self._snapshot.exists() else None
         self.state: dict[str, Any] | None = found["state"] if found else None
         self._journal = None
         if world.is_first:
@@ -127,7 +128,12 @@ class RunFolder:
             raise Interrupted(f"saved in {self.folder}; the same command continues it")
 
     def _write(self, state: dict[str, Any]) -> None:
-        self._snapshots.save({"state": state, "journal": self._journal.sync()})
+        covered = self._journal.sync()
+        try:
+            save_state(self._snapshot, self._run, {"state": state, "journal": covered})
+        except OSError as error:
+            way_out = "the snapshot before it is intact: make room and run again"
+            raise OSError(error.errno, f"{error.strerror}; {way_out}", str(self._snapshot)) from None
         self._journal.write("saved")  # the snapshot covers all before it, which may now go to MLflow
 
     def remember(self, make_state: Callable[[], dict[str, Any]]) -> None:

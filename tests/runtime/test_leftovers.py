@@ -236,7 +236,7 @@ def test_states_and_snapshots_are_listed_only_when_asked_for(results, hold):
     unfinished, abandoned, busy = list(planned(results).pretrainings)[:3]
     for path in (results / "pretrain" / unfinished).glob("epoch_*.json"):
         path.unlink()
-    for name, size in (("lock", 0), ("a.snapshot", 50)):
+    for name, size in (("lock", 0), ("snapshot.pt", 50)):
         touch(results / "pretrain" / abandoned / "running_9" / name, size)
         age(results / "pretrain" / abandoned / "running_9" / name)
     hold(results / "pretrain" / busy / "running_9" / "lock")
@@ -244,7 +244,7 @@ def test_states_and_snapshots_are_listed_only_when_asked_for(results, hold):
     gone = clean(results, states=True)
     assert all(name.endswith(".state.pt") or "running_9" in name for name in gone)
     assert not any(unfinished in name or busy in name for name in gone)
-    assert any(f"{abandoned}/running_9/a.snapshot" in name for name in gone)
+    assert any(f"{abandoned}/running_9/snapshot.pt" in name for name in gone)
     assert any("epoch_2.state.pt" in name for name in gone)
 
 
@@ -252,7 +252,7 @@ def test_what_was_changed_of_late_and_is_not_finished_stays_whatever_locks_say(r
     """Locks may not reach from one machine of a cluster to another."""
     run = next(iter(planned(results).pretrainings))
     touch(results / "pretrain" / run / "running_2" / "lock", 0)
-    touch(results / "pretrain" / run / "running_2" / "a.snapshot", 50)
+    touch(results / "pretrain" / run / "running_2" / "snapshot.pt", 50)
     for name in ("aaaaaaaaaa/shards/0-of-9.parquet", "aaaaaaaaaa/videos/x.avi", "bbbbbbbbbb/store.json"):
         touch(results / "store" / name, 5)
     gone = clean(results, states=True)

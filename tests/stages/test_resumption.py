@@ -29,10 +29,9 @@ from mac.runtime import signals
 from mac.stages import finetune, pretrain
 from mac.tracking import journal, replay
 from mac.tracking import store as tracking
-from mac.training.checkpoint import CheckpointError
+from mac.training.checkpoint import CheckpointError, load_state
 from mac.training.loop import Loop
-from mac.training.run_folder import Interrupted, RunFolder
-from mac.training.snapshots import Snapshots
+from mac.training.run_folder import SNAPSHOT, Interrupted, RunFolder
 
 EPOCHS = 3
 
@@ -218,21 +217,22 @@ def test_a_disk_that_fills_up_while_saving_costs_nothing(frame_store, tmp_path, 
     config, ballast = configure(), small_disk / "ballast"
     (tmp_path / "running").symlink_to(small_disk / "run")
     (small_disk / "run").mkdir()
-    save = Snapshots.save
+    write, saved = RunFolder._write, []
 
-    def fill(snapshots, state):
-        if snapshots._generation == 3:
+    def fill(folder, state):
+        saved.append(state)
+        if len(saved) == 4:
             with suppress(OSError), ballast.open("wb", buffering=0) as file:
                 while True:
                     file.write(bytes(1 << 12))
-        save(snapshots, state)
+        write(folder, state)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Snapshots, "save", fill)
+        patch.setattr(RunFolder, "_write", fill)
         with pytest.raises(OSError, match="the snapshot before it is intact: make room and run again") as error:
             run(config, frame_store, tmp_path, 0, 0.0, lambda: False)
     assert error.value.errno == errno.ENOSPC
-    position = Snapshots(small_disk / "run", config.identify()).load()["state"]["position"]
+    position = load_state(small_disk / "run" / SNAPSHOT, config.identify())["state"]["position"]
     assert position["step"] == 3  # saved after every step, the fourth time in vain
     with pytest.raises(OSError, match="No space"):  # nothing has been freed: nor does it go on now
         run(config, frame_store, tmp_path, 0, 0.0, lambda: False)

@@ -22,10 +22,10 @@ from mac.models.backbones import resnet
 from mac.stages import finetune, pretrain
 from mac.tracking import journal
 from mac.training import distributed, monitor
+from mac.training.checkpoint import load_state
 from mac.training.distributed import DistributedError, World
 from mac.training.loop import NotFiniteError
-from mac.training.run_folder import Interrupted, RunFolder
-from mac.training.snapshots import Snapshots
+from mac.training.run_folder import SNAPSHOT, Interrupted, RunFolder
 
 
 def together(size, work, folder):
@@ -263,7 +263,7 @@ def test_one_command_starts_the_processes_and_passes_a_stop_on(root, frame_store
     _, message = process.communicate(timeout=60)
     assert process.returncode == 75, message
     assert not (tmp_path / "b.safetensors").exists()
-    assert Snapshots(tmp_path / "running", f"{config.identify()} on data {frame_store.digest}").load()
+    assert load_state(tmp_path / "running" / SNAPSHOT, f"{config.identify()} on data {frame_store.digest}")
     subprocess.run(command, cwd=root, check=True, timeout=120)
     assert "continued" in [event["event"] for event in journal.read(tmp_path / "j.jsonl")]
     undisturbed = tmp_path / "undisturbed"

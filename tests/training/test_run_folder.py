@@ -1,4 +1,4 @@
-"""Snapshots: two generations, whole or not there, on good disks and bad ones."""
+"""A run's folder: its snapshot and journal, on good disks and bad ones, and when it saves."""
 
 import errno
 import os
@@ -6,102 +6,98 @@ import os
 import pytest
 import torch
 
+from mac.runtime.reading import DamagedFileError
 from mac.training import run_folder
-from mac.training.checkpoint import CheckpointError
-from mac.training.run_folder import RunFolder
-from mac.training.snapshots import NAMES, Snapshots
+from mac.training.checkpoint import CheckpointError, load_state
+from mac.training.run_folder import SNAPSHOT, RunFolder
 
 
 def state(number):
     return {"tensor": torch.full((50_000,), float(number)), "number": number}
 
 
-def saved(folder, *numbers):
-    snapshots = Snapshots(folder, "run")
-    snapshots.load()
-    for number in numbers:
-        snapshots.save(state(number))
-    return snapshots
+def snapshot(folder):
+    return load_state(folder / SNAPSHOT, "run")["state"]
 
 
-def test_the_newest_state_comes_back(tmp_path):
-    assert Snapshots(tmp_path, "run").load() is None
-    for number in range(1, 6):
-        saved(tmp_path, number)  # each by a process that knows only what lies in the folder
-        found = Snapshots(tmp_path, "run").load()
-        assert found["number"] == number
+@pytest.fixture
+def opened(tmp_path):
+    """A function that opens the run's folder as a new process would."""
+    folders = []
+
+    def start(**options):
+        for folder in folders:
+            folder._lock.close()
+        folders.append(RunFolder(tmp_path, "run", **options))
+        return folders[-1]
+
+    return start
+
+
+def test_the_newest_state_comes_back_as_it_was(opened, tmp_path):
+    assert opened().state is None
+    network = torch.nn.Conv3d(3, 4, 2).to(memory_format=torch.channels_last_3d).to(torch.bfloat16)
+    for number in range(3):
+        opened().save(state(number) | {"network": network.state_dict(), "nested": [(1, "a"), {2: None}]})
+        found = opened().state
         assert torch.equal(found["tensor"], state(number)["tensor"])
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(NAMES)
+        assert (found["number"], found["nested"]) == (number, [(1, "a"), {2: None}])
+        for name, tensor in network.state_dict().items():
+            assert torch.equal(found["network"][name], tensor)
+            assert (found["network"][name].stride(), found["network"][name].dtype) == (tensor.stride(), tensor.dtype)
+    assert {path.name for path in tmp_path.iterdir()} == {SNAPSHOT, "journal.jsonl", "lock"}
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "deleted"])
-def test_a_torn_newest_generation_falls_back_on_the_one_before(tmp_path, damage):
-    saved(tmp_path, 1, 2)
-    newest = max((tmp_path / name for name in NAMES), key=lambda path: path.stat().st_mtime_ns)
-    content = bytearray(newest.read_bytes())
-    if damage == "deleted":
-        newest.unlink()
-    else:
-        content[len(content) // 2] ^= 1
-        newest.write_bytes({"cut": content[:-100], "flipped": content, "empty": b""}[damage])
-    assert Snapshots(tmp_path, "run").load()["number"] == 1
-    saved(tmp_path, 3)
-    assert Snapshots(tmp_path, "run").load()["number"] == 3
+@pytest.mark.parametrize("damage", ["cut", "empty"])
+def test_a_damaged_snapshot_is_named(opened, tmp_path, damage):
+    opened().save(state(1))
+    content = (tmp_path / SNAPSHOT).read_bytes()
+    (tmp_path / SNAPSHOT).write_bytes({"cut": content[:-100], "empty": b""}[damage])
+    with pytest.raises(DamagedFileError, match=f"{SNAPSHOT}: damaged"):
+        opened()
 
 
-def test_a_save_that_failed_does_not_make_the_next_one_take_the_newest_states_place(tmp_path, monkeypatch):
-    snapshots = saved(tmp_path, 1, 2)
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
-        with pytest.raises(OSError, match="full"):
-            snapshots.save(state(3))
-    snapshots.save(state(3))
-    max((tmp_path / name for name in NAMES), key=lambda path: path.stat().st_mtime_ns).write_bytes(b"torn")
-    assert Snapshots(tmp_path, "run").load()["number"] == 2
-
-
-def test_a_snapshots_content_and_then_its_name_are_brought_onto_the_disk(tmp_path, monkeypatch):
-    synced = []
+def test_a_snapshots_content_and_then_its_name_are_brought_onto_the_disk(opened, tmp_path, monkeypatch):
+    folder, synced = opened(), []
 
     def sync(descriptor):
         synced.append((os.readlink(f"/proc/self/fd/{descriptor}"), sorted(os.listdir(tmp_path))))
 
     monkeypatch.setattr(os, "fsync", sync)
-    saved(tmp_path, 1)
-    (content, before), (folder, after) = synced
-    assert [os.path.basename(content)] == before  # under a temporary name, alone
-    assert (folder, after) == (str(tmp_path), [NAMES[1]])
+    folder.save(state(1))
+    (_, _), (content, before), (named, after) = synced  # the first is the journal
+    assert os.path.basename(content) in before  # under a temporary name
+    assert SNAPSHOT not in before
+    assert named == str(tmp_path)
+    assert SNAPSHOT in after
 
 
-def test_both_generations_torn_is_a_beginning(tmp_path):
-    saved(tmp_path, 1, 2)
-    for name in NAMES:
-        (tmp_path / name).write_bytes(b"torn")
-    assert Snapshots(tmp_path, "run").load() is None
-
-
-def test_another_runs_state_is_refused(tmp_path):
-    saved(tmp_path, 1)
+def test_another_runs_state_is_refused(opened, tmp_path):
+    opened().save(state(1))
+    opened()._lock.close()
     with pytest.raises(CheckpointError, match="the state of run run, but this is run other; delete or move it"):
-        Snapshots(tmp_path, "other").load()
+        RunFolder(tmp_path, "other")
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_leaves_the_state_before_and_goes_on_when_there_is_room(tmp_path, monkeypatch, number):
-    snapshots = saved(tmp_path, 1)
+def test_a_full_disk_leaves_the_state_before_and_goes_on_when_there_is_room(opened, tmp_path, monkeypatch, number):
+    folder = opened()
+    folder.save(state(1))
+    before = sorted(tmp_path.iterdir())
 
     def full(descriptor):
-        raise OSError(number, os.strerror(number))
+        if SNAPSHOT in os.readlink(f"/proc/self/fd/{descriptor}"):
+            raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         for _ in range(3):
             with pytest.raises(OSError, match="the snapshot before it is intact: make room and run again"):
-                snapshots.save(state(2))
-    assert Snapshots(tmp_path, "run").load()["number"] == 1
-    assert len(list(tmp_path.iterdir())) == 1
-    snapshots.save(state(3))
-    assert Snapshots(tmp_path, "run").load()["number"] == 3
+                folder.save(state(2))
+    assert snapshot(tmp_path)["number"] == 1
+    assert sorted(tmp_path.iterdir()) == before
+    folder.save(state(3))
+    assert snapshot(tmp_path)["number"] == 3
 
 
 def test_a_run_that_another_process_trains_is_refused(tmp_path, monkeypatch):
@@ -145,10 +141,10 @@ def clock(monkeypatch):
 
 def save(folder, clock, seconds):
     """Save a state that takes so long to write."""
-    write = folder._snapshots.save
-    folder._snapshots.save = lambda state: (clock(seconds), write(state))
+    write = folder._write
+    folder._write = lambda state: (clock(seconds), write(state))
     folder.save({"x": 1})
-    folder._snapshots.save = write
+    folder._write = write
 
 
 def test_snapshots_at_the_ends_of_epochs_take_at_most_a_hundredth_of_the_time(tmp_path, clock):
@@ -187,7 +183,7 @@ def test_a_run_that_is_asked_to_leave_saves_whatever_it_costs(tmp_path, clock):
     assert folder.is_due(at_end_of_epoch=False)
     with pytest.raises(run_folder.Interrupted):
         folder.save({"x": 2})
-    assert Snapshots(tmp_path, "run").load()["state"] == {"x": 2}
+    assert snapshot(tmp_path) == {"x": 2}
 
 
 def test_what_was_trained_since_the_last_snapshot_is_saved_when_a_run_leaves_while_it_tests(tmp_path, clock):
@@ -197,8 +193,8 @@ def test_what_was_trained_since_the_last_snapshot_is_saved_when_a_run_leaves_whi
     assert not folder.is_due(at_end_of_epoch=True)
     folder.remember(lambda: {"x": 7})
     folder.leave_if_asked()
-    assert Snapshots(tmp_path, "run").load()["state"] == {"x": 1}
+    assert snapshot(tmp_path) == {"x": 1}
     asked.append(1)
     with pytest.raises(run_folder.Interrupted):
         folder.leave_if_asked()
-    assert Snapshots(tmp_path, "run").load()["state"] == {"x": 7}
+    assert snapshot(tmp_path) == {"x": 7}
