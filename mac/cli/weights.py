@@ -42,7 +42,9 @@ def pair(name: str, text: str) -> Callable[[Callable], Callable]:
 @click.option("--names", nargs=2, metavar="MAC SUPERVISED", help="Names of the two in the figures.")
 @several_paths("pictures", "F2, F3 and F4, .png or .svg.")
 @click.option("--rows", type=int, default=6, help="Number of videos in a figure.")
-@click.option("--sample", type=int, default=200, help="Largest number of videos to measure the overlap on.")
+@click.option(
+    "--sample", type=click.IntRange(min=1), default=200, help="Largest number of videos to measure the overlap on."
+)
 @paths("pretraining", "store", "out")
 @on_machine
 def gradcam(

@@ -5,18 +5,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from mac.augment.colour import MEAN, STD
 from mac.config import FinetuneConfig, PretrainConfig, read_config
 from mac.models.backbones import build, exported, is_torchvisions, loading_lines, use_lines
 from mac.run_ids import complete
 from mac.runtime.atomic import place
-from mac.runtime.reading import naming, read_json
+from mac.runtime.reading import read_json
 from mac.training import checkpoint
-
-HEAD, BACKBONE = "head.", "backbone."  # of the tensors of a finetuned classifier
 
 
 class ExportError(Exception):
@@ -54,18 +51,25 @@ def run(results: Path, run_id: str, epoch: int | None, out: Path) -> dict[str, A
         epoch = _choose_epoch(folder, epoch, config)
         backbone = build(*config.model.network)
         path = folder / f"epoch_{epoch}.safetensors"
-        _check_origin(path, {"pretrain_id": run_id, "epoch": str(epoch)})
+        checkpoint.check_origin(path, pretrain_id=run_id, epoch=str(epoch))
         checkpoint.load_weights(path, backbone)
         metrics = _read(folder / f"epoch_{epoch}.json")
     else:
-        if epoch:
+        if epoch is not None:
             raise ExportError(
                 f"--epoch {epoch}: {run_id} is a finetuning, which keeps only its last weights; leave --epoch out"
             )
         config = read_config(folder / "config.yaml", FinetuneConfig)
         metrics = _read(folder / "metrics.json")
-        backbone, classifier = _read_classifier(folder / "classifier.safetensors", config)
-        _check_origin(folder / "classifier.safetensors", {"finetune_id": run_id})
+        path = folder / "classifier.safetensors"
+        if not path.exists():
+            raise ExportError(
+                f"{path}: missing — the finetuning has not ended, it was deleted to save disk, or it was trained before"
+                f" classifiers were kept. Delete {path.parent / 'metrics.json'} and run again (rule `finetune`), or"
+                f" export what it started from: {config.pretrain_id or config.initial}"
+            )
+        network, _ = checkpoint.load_classifier(path, config)
+        backbone, classifier = network.backbone, network.head
     name, width = config.model.backbone, config.model.width
     tensors = exported(name, backbone, classifier, width)
     facts = {"id": run_id, "stage": stage, "epoch": epoch, "model": config.model.canonical()}
@@ -89,7 +93,7 @@ def run(results: Path, run_id: str, epoch: int | None, out: Path) -> dict[str, A
 def _choose_epoch(folder: Path, asked: int | None, config: PretrainConfig) -> int:
     """The epoch to export: the one asked for, or the last kept."""
     kept, reached = _epochs(folder, "safetensors"), _epochs(folder, "json")
-    epoch = asked or max(kept, default=max(reached, default=config.optimiser.epochs))
+    epoch = asked if asked is not None else max(kept, default=max(reached, default=config.optimiser.epochs))
     if epoch in kept:
         return epoch
     path, listed = folder / f"epoch_{epoch}.safetensors", ", ".join(map(str, kept)) or "none"
@@ -108,36 +112,6 @@ def _choose_epoch(folder: Path, asked: int | None, config: PretrainConfig) -> in
 def _epochs(folder: Path, ending: str) -> list[int]:
     names = [path.name.removeprefix("epoch_").removesuffix(f".{ending}") for path in folder.glob(f"epoch_*.{ending}")]
     return sorted(int(name) for name in names if name.isdecimal())
-
-
-def _read_classifier(path: Path, config: FinetuneConfig) -> tuple[torch.nn.Module, torch.nn.Linear]:
-    if not path.exists():
-        raise ExportError(
-            f"{path}: missing — the finetuning has not ended, it was deleted to save disk, or it was trained before"
-            f" classifiers were kept. Delete {path.parent / 'metrics.json'} and run again (rule `finetune`), or export"
-            f" what it started from: {config.pretrain_id or config.initial}"
-        )
-    with naming(path):
-        tensors = load_file(path)
-    backbone = build(*config.model.network)
-    try:
-        classifier = torch.nn.Linear(backbone.num_features, len(tensors[f"{HEAD}bias"]))
-        for network, prefix in ((classifier, HEAD), (backbone, BACKBONE)):
-            own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-            network.load_state_dict(own)
-    except (KeyError, RuntimeError) as error:
-        raise checkpoint.CheckpointError(f"{path}: not a classifier on this backbone — {error}") from None
-    return backbone, classifier
-
-
-def _check_origin(path: Path, expected: dict[str, str]) -> None:
-    """Refuse weights that say they are another run's."""
-    found = checkpoint.read_facts(path)
-    for name, value in expected.items():
-        if str(found.get(name)) != value:
-            raise checkpoint.CheckpointError(
-                f"{path}: written for {name} {found.get(name)}, not {value}; delete it and run its training again"
-            )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from mac.data.clips import test_frames
 from mac.data.store import FrameStore
 from mac.masks.frame_difference import foreground_masks
 from mac.masks.overlap import compare, describe
-from mac.models.backbones import build
 from mac.models.cam import class_activation_maps
 from mac.models.cam_figure import Row, choose_rows, draw, explain, group
 from mac.models.heads import ActionClassifier
@@ -63,17 +62,9 @@ def load(name: str, config: FinetuneConfig, weights: Path, predictions: Path, de
     """Read a finetuning's results.
 
     Raises:
-        ComparisonError: the weights are another finetuning's.
-        mac.training.checkpoint.CheckpointError: the file holds no classifier of this configuration.
+        mac.training.checkpoint.CheckpointError: the weights are another finetuning's, or don't fit its network.
     """
-    facts = checkpoint.read_facts(weights)
-    if facts.get("finetune_id") != config.identify():
-        raise ComparisonError(
-            f"{weights}: weights of finetuning {facts.get('finetune_id', '(none)')}, the configuration is that of"
-            f" {config.identify()}; give the files of one folder results/finetune/ID"
-        )
-    network = ActionClassifier(build(*config.model.network), len(facts["classes"]))
-    checkpoint.load_weights(weights, network, "classifier")
+    network, facts = checkpoint.load_classifier(weights, config)
     return Model(name, config, facts, to_fast_layout(network, device).eval(), read_table(predictions))
 
 

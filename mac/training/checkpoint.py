@@ -9,6 +9,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from mac.config import FinetuneConfig
+from mac.models.backbones import build
+from mac.models.heads import ActionClassifier
 from mac.runtime.atomic import place
 from mac.runtime.reading import naming
 
@@ -59,6 +62,35 @@ def read_facts(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: not a file of weights that this pipeline wrote — {error}; delete it and run its training again"
         ) from None
+
+
+def load_classifier(path: Path, config: FinetuneConfig) -> tuple[ActionClassifier, dict[str, Any]]:
+    """Load a finetuning's classifier, and the facts it was saved with.
+
+    Raises:
+        CheckpointError: it is another finetuning's, or doesn't fit the network.
+        mac.runtime.reading.DamagedFileError: the file is damaged.
+    """
+    facts = check_origin(path, finetune_id=config.identify())
+    network = ActionClassifier(build(*config.model.network), len(facts["classes"]))
+    load_weights(path, network, "classifier")
+    return network, facts
+
+
+def check_origin(path: Path, **expected: str) -> dict[str, Any]:
+    """Read the facts that weights were saved with, and refuse another run's.
+
+    Raises:
+        CheckpointError: the file says that it is another run's, or is not one of ours.
+    """
+    facts = read_facts(path)
+    for name, value in expected.items():
+        if str(facts.get(name)) != value:
+            raise CheckpointError(
+                f"{path}: written for {name} {facts.get(name)}, not {value}; name the files of one run, or delete it"
+                " and run its training again"
+            )
+    return facts
 
 
 def save_state(path: Path, run: str, state: dict[str, Any]) -> None:

@@ -34,14 +34,15 @@ def check(workers: int, batch_bytes: int) -> None:
     Raises:
         ReadersError: too little shared memory, or too long a path of temporary files.
     """
-    wanted = (workers * AHEAD + 1) * batch_bytes * int(os.environ.get("WORLD_SIZE", "1"))  # processes that share a run
+    sharing = int(os.environ.get("WORLD_SIZE", "1"))  # processes of this run
+    wanted = (workers * AHEAD + 1) * batch_bytes * sharing
     if SHARED.is_dir() and (free := shutil.disk_usage(SHARED).free) < wanted:
+        most = max(int(free / sharing / batch_bytes - 1) // AHEAD, 0)
         raise ReadersError(
             f"{SHARED} has {free / 1e6:.0f} MB free, but {workers} readers need up to {wanted / 1e6:.0f} MB for batches"
             f" of {batch_bytes / 1e6:.0f} MB, and so do those of each other training here. Give the container more"
-            f" (docker run --shm-size=8g), or set"
-            f" `loader_workers` in config/config.yaml to {max(int(free / batch_bytes - 1) // AHEAD, 0)} or fewer (0"
-            " reads in the training's own process)"
+            f" (docker run --shm-size=8g), or set `loader_workers` in config/config.yaml to {most} or fewer (0 reads in"
+            " the training's own process)"
         )
     if len(folder := tempfile.gettempdir()) > SOCKET_PATH:
         raise ReadersError(

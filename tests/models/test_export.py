@@ -61,7 +61,7 @@ def leave_finetuning(root, results, backbone, model, **changes):
     head = DropoutLinear(backbone.num_features, 3, 0.5)
     tensors = {f"backbone.{k}": v for k, v in backbone.state_dict().items()}
     tensors |= {f"head.{k}": v for k, v in head.state_dict().items()}
-    facts = {"mac": json.dumps({"finetune_id": folder.name})}
+    facts = {"mac": json.dumps({"finetune_id": folder.name, "classes": final["classes"]})}
     save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "classifier.safetensors", facts)
     return config.identify(), head
 
@@ -165,6 +165,8 @@ def test_a_deleted_checkpoint_says_how_to_make_it_again(root, tmp_path, small):
         export(root, results, run_id, tmp_path / "w.safetensors", epoch=5)
     with pytest.raises(ExportError, match="no checkpoint of that epoch"):
         export(root, results, run_id, tmp_path / "w.safetensors", epoch=4)
+    with pytest.raises(ExportError, match="no checkpoint of that epoch"):
+        export(root, results, run_id, tmp_path / "w.safetensors", epoch=0)
     assert "epoch 3" in export(root, results, run_id, tmp_path / "w.safetensors").splitlines()[0]
 
 
@@ -190,7 +192,7 @@ def test_anothers_weights_are_refused(root, tmp_path, small):
             export(root, results, run_id, tmp_path / "w.safetensors")
     shutil.copy(results / "pretrain" / run_id / "epoch_3.safetensors",
                 results / "finetune" / finetune_id / "classifier.safetensors")  # fmt: skip
-    with pytest.raises(checkpoint.CheckpointError, match="not a classifier on this backbone"):
+    with pytest.raises(checkpoint.CheckpointError, match=f"written for finetune_id None, not {finetune_id}"):
         export(root, results, finetune_id, tmp_path / "w.safetensors")
     assert not (tmp_path / "w.safetensors").exists()
 

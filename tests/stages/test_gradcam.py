@@ -206,7 +206,7 @@ def test_models_of_other_tests_classes_or_data_are_refused(settings, facts, mess
 
 def test_other_test_videos_and_mixed_up_files_are_refused(spoilt, frame_store, tmp_path):
     _, configs, folders = spoilt
-    with pytest.raises(gradcam.ComparisonError, match=f"weights of finetuning {configs[0].identify()}"):
+    with pytest.raises(checkpoint.CheckpointError, match=f"written for finetune_id {configs[0].identify()}"):
         read("B", configs[1], folders[0])
     predictions_of(frame_store, True)[1:].to_parquet(folders[1] / "predictions.parquet")
     with pytest.raises(gradcam.ComparisonError, match=r"differ in test videos: 9: UCF-101.* and 8: UCF-101"):

@@ -72,6 +72,11 @@ def test_little_shared_memory_is_told_before_a_reader_starts(monkeypatch):
     message = r"64 MB free, but 2 readers need up to 105 MB for batches of 21 MB.*--shm-size.* to 1 or fewer"
     with pytest.raises(ReadersError, match=message):
         readers.check(2, 21_000_000)
+    monkeypatch.setenv("WORLD_SIZE", "2")  # two processes share the run, and the memory
+    with pytest.raises(ReadersError, match=r"2 readers need up to 200 MB .* to 0 or fewer"):
+        readers.check(2, 20_000_000)
+    readers.check(1, 10_000_000)
+    monkeypatch.delenv("WORLD_SIZE")
     with pytest.raises(ReadersError, match="for batches of 26 MB"):
         next(batches.read(Large(), [(0, np.arange(25))], first_frame, workers=1))
 
