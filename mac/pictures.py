@@ -17,12 +17,12 @@ def formats(stem: Path, svg: bool) -> list[Path]:
     return [stem.with_name(f"{stem.name}.{ending}") for ending in (["png", "svg"] if svg else ["png"])]
 
 
-def save(figure: Figure, paths: list[Path]) -> None:
+def save(figure: Figure, paths: list[Path], dpi: int = 150) -> None:
     """Save a figure as PNG or SVG, by each path's ending, without dates and versions; then close it."""
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".svg":
-            figure.savefig(path, dpi=150, metadata={"Date": None})
+            figure.savefig(path, dpi=dpi, metadata={"Date": None})
         else:
-            figure.savefig(path, dpi=150, metadata={"Software": None}, pil_kwargs={"optimize": True})
+            figure.savefig(path, dpi=dpi, metadata={"Software": None}, pil_kwargs={"optimize": True})
     plt.close(figure)

@@ -74,7 +74,10 @@ def draw(rows: list[Row], models: tuple[str, ...], title: str, notes: list[str])
     columns, width = 2 + len(models), LABELS + (2 + len(models)) * CELL + 0.1
     heading = textwrap.wrap(title, round(width * 10.5))
     below = [line for note in notes for line in textwrap.wrap(note, round(width * 16.5))]
-    heads = [textwrap.fill(name, 20) for name in ("Frame", "Change mask", *(f"GradCAM, {name}" for name in models))]
+    heads = [
+        textwrap.fill(name, 20, break_on_hyphens=False)
+        for name in ("Frame", "Change mask", *(f"GradCAM, {name}" for name in models))
+    ]
     top = 0.12 + 0.19 * len(heading) + 0.14 * max(head.count("\n") + 1 for head in heads) + 0.05
     bar, bottom = (0.42, 0.62) if rows else (0.0, 0.1)
     height = top + CELL * len(rows) + bottom + 0.135 * len(below)

@@ -118,9 +118,8 @@ def run(
             )
         shown, facts = _rows(models, store, look(chosen), chosen) if len(chosen) else ([], [])
         title = f"Figure {figure[1:]}: test videos {who}"
-        pictures.save(
-            draw(shown, names, title, [*notes, *([reading] if shown else []), overlap["note"]]), paths[figure]
-        )
+        drawn = draw(shown, names, title, [*notes, *([reading] if shown else []), overlap["note"]])
+        pictures.save(drawn, paths[figure], dpi=100)  # soft pictures: finer ones show no more, and take megabytes
         figures[figure] = {"title": title, "group": who, "size": len(members), "rows": facts, "notes": notes}
         figures[figure]["files"] = [path.name for path in paths[figure]]
     return {
