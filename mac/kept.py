@@ -1,5 +1,6 @@
 """Results that are kept beside a report and restored instead of running; known by their ids. No torch."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -63,6 +64,11 @@ def products(plan: Plan) -> dict[str, Product]:
     return found
 
 
+def kept_name(name: str) -> str:
+    """What a run's file is called below ``kept``: journals are compressed there."""
+    return f"{name}.gz" if name.endswith(".jsonl") else name
+
+
 def restorable(plan: Plan, kept: Path) -> Restorable:
     """Find a plan's runs and products among what was kept.
 
@@ -81,7 +87,7 @@ def restorable(plan: Plan, kept: Path) -> Restorable:
     listed = read_provenance(kept)
     runs = set(listed["runs"])
     for run in runs:
-        for name in files_of(run):
+        for name in map(kept_name, files_of(run)):
             if not (kept / name).is_file():
                 raise KeptError(kept / name, "is missing", kept)
     standing = {
@@ -153,7 +159,7 @@ def read_provenance(kept: Path) -> dict[str, Any]:
 def keep(plan: Plan, finished: Collection[str], results: Path, report: Path) -> int:
     """Copy the small files of finished runs into ``REPORT/kept``, with digests and the machines they ran on.
 
-    Runs that were kept before stay, unless they are no longer part of the plan. Predictions are kept without logits.
+    Runs that were kept before stay, unless they are no longer part of the plan.
 
     Args:
         plan: of the scale.
@@ -173,11 +179,11 @@ def keep(plan: Plan, finished: Collection[str], results: Path, report: Path) -> 
         before = read_provenance(kept) if (kept / PROVENANCE).is_file() else {"runs": {}, "report": {}}
         runs, planned = before["runs"], set(results_of(plan))
         for run in runs.keys() - planned:
-            for name in files_of(run):
+            for name in map(kept_name, files_of(run)):
                 (kept / name).unlink(missing_ok=True)
             del runs[run]
         for run in finished:
-            contents = {name: _without_logits(results / name) for name in files_of(run)}
+            contents = {kept_name(name): _small(results, name) for name in files_of(run)}
             _write(kept, contents)
             runs[run] = {name.rsplit("/", 1)[1]: digest(content) for name, content in contents.items()}
         about = {"scale": plan.scale, "kept": str(date.today()), "made_on": _made_on(kept, runs)}
@@ -199,12 +205,13 @@ def restore(kept: Path, run: str, results: Path) -> None:
         raise KeptError(kept / PROVENANCE, f"says nothing of {run}", kept)
     found = {}
     for name in files_of(run):
-        path = kept / name
+        path = kept / kept_name(name)
         if not path.is_file():
-            raise KeptError(kept / name, "is missing", kept)
-        found[name] = path.read_bytes()
-        if digest(found[name]) != listed[path.name]:
+            raise KeptError(path, "is missing", kept)
+        content = path.read_bytes()
+        if digest(content) != listed.get(path.name):
             raise KeptError(path, "is not what was kept (SHA-256)", kept)
+        found[name] = gzip.decompress(content) if path.suffix == ".gz" else content
     _write(results, found)
 
 
@@ -215,8 +222,15 @@ def _made_on(kept: Path, runs: Collection[str]) -> dict[str, list[str]]:
     return {name: sorted({str(run[name]) for run in facts if name in run}) for name in MADE_ON}
 
 
-def _without_logits(path: Path) -> bytes:
-    """Read a run's file; of predictions drop the logits, nine tenths of the file, which no report is made of."""
+def _small(results: Path, name: str) -> bytes:
+    """Read a run's file as it is kept; ``results`` may be another report's ``kept``.
+
+    Journals are compressed, to a fifth. Predictions lose their logits, nine tenths of the file, which no report is made
+    of.
+    """
+    path, packed = results / name, results / kept_name(name)
+    if packed != path:
+        return packed.read_bytes() if packed.exists() else gzip.compress(path.read_bytes(), mtime=0)
     content = path.read_bytes()
     if path.suffix != ".parquet":
         return content

@@ -31,7 +31,7 @@ def keep(planned, folder, runs, lost=(), of=()):
     for product in kept.products(planned).values():
         touch(folder, product.files)
     for run in runs:
-        touch(folder / "kept", files_of(run))
+        touch(folder / "kept", map(kept.kept_name, files_of(run)))
     for name in lost:
         (folder / name).unlink()
     (folder / "kept").mkdir(exist_ok=True)
@@ -90,8 +90,8 @@ def test_a_damaged_provenance_is_named(smoke, tmp_path, damage):
 
 def test_a_missing_kept_file_is_named(smoke, tmp_path):
     run = all_runs(smoke)[0]
-    folder = keep(smoke, tmp_path, [run], [f"kept/{run}/journal.jsonl"])
-    with pytest.raises(KeptError, match="journal.jsonl: is missing; restore it, or delete .*kept"):
+    folder = keep(smoke, tmp_path, [run], [f"kept/{run}/journal.jsonl.gz"])
+    with pytest.raises(KeptError, match="journal.jsonl.gz: is missing; restore it, or delete .*kept"):
         kept.restorable(smoke, folder)
 
 
@@ -186,13 +186,26 @@ def test_what_was_restored_is_kept_again_as_it_is(finished, root):
     assert path.read_bytes() == before
 
 
+def test_what_another_report_keeps_can_be_kept_too(finished, root):
+    folder, runs = finished
+    theirs, own = folder / "report" / "kept", folder / "own"
+    words = ["--config-dir", root / "config", "--results", theirs, "--out", own]
+    cli.main(["keep", "--scale", "smoke", *map(str, words)])
+    assert sorted(json.loads((own / "kept" / kept.PROVENANCE).read_text())["runs"]) == sorted(runs)
+    for run in runs:
+        kept.restore(own / "kept", run, folder / "again")
+        for name in files_of(run):
+            if not name.endswith(".parquet"):
+                assert (folder / "again" / name).read_bytes() == (folder / "results" / name).read_bytes()
+
+
 def test_what_the_plan_no_longer_has_is_dropped(finished, root):
     folder, runs = finished
     report = folder / "report"
     path = report / "kept" / kept.PROVENANCE
     listed = json.loads(path.read_text())
     gone = "finetune/0123456789"
-    touch(report / "kept", files_of(gone))
+    touch(report / "kept", map(kept.kept_name, files_of(gone)))
     path.write_text(json.dumps(listed | {"runs": listed["runs"] | {gone: {}}}))
     keep_results(root, folder)
     assert sorted(json.loads(path.read_text())["runs"]) == sorted(runs)

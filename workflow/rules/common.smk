@@ -12,7 +12,7 @@ from mac import pipeline
 from mac import plan as planning
 from mac.costs import machine, throughput
 from mac.data import catalog
-from mac.kept import KeptError, products, restorable
+from mac.kept import KeptError, kept_name, products, restorable
 from mac.pipeline import TESTED, configs_of, files_of, results_of
 from mac.runtime import lease, stale_lock
 from mac.runtime.user import TRACKING_URI, UnwritableError, UserConfig, check_gpus_per_run, check_writable, dataset_root

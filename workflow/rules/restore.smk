@@ -4,7 +4,7 @@
 
 rule restore:
     input:
-        ancient([f"{KEPT}/{{stage}}/{{run_id}}/{file}" for file in TESTED.values()]),
+        ancient([f"{KEPT}/{{stage}}/{{run_id}}/{kept_name(file)}" for file in TESTED.values()]),
     output:
         [f"{RESULTS}/{{stage}}/{{run_id}}/{file}" for file in TESTED.values()],
     log:
@@ -21,7 +21,7 @@ rule restore:
 
 rule restore_pretraining:
     input:
-        ancient([f"{KEPT}/{file}" for file in files_of("pretrain/{run_id}/epoch_{epoch}")]),
+        ancient([f"{KEPT}/{kept_name(file)}" for file in files_of("pretrain/{run_id}/epoch_{epoch}")]),
     output:
         [f"{RESULTS}/{file}" for file in files_of("pretrain/{run_id}/epoch_{epoch}")],
     log:
