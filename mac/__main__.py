@@ -8,10 +8,6 @@ from mac.runtime import warm
 if "LOCAL_RANK" not in os.environ:  # else it is one of several processes of a training
     warm.run(sys.argv[1:])
 
-from mac.cli import main  # not before: a warm job does not need it
+from mac.cli import start  # not before: a warm job does not need it
 
-if "LOCAL_RANK" in os.environ:
-    from mac.runtime.signals import end_with
-
-    end_with(main)
-main()
+start()

@@ -23,6 +23,7 @@ from mac.cli import (  # noqa: F401 (parts of other themes)
     weights,
 )
 from mac.cli.groups import Group
+from mac.runtime.signals import end_with
 
 THEMES = [module.theme for module in (data, masks, training, report, runs)]
 
@@ -70,6 +71,11 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
     if status:
         sys.exit(status)
+
+
+def start() -> None:
+    """Run the process's command, and end the process without the interpreter's cleanup."""
+    end_with(main)
 
 
 def _flatten(group: click.Group, above: str = "") -> Iterator[tuple[str, click.Command]]:

@@ -32,9 +32,9 @@ def die_with_parent(parent: int) -> None:
 def end_with(main: Callable[[], None]) -> None:
     """Call ``main`` and end the process with the status the interpreter would give, but skip the interpreter's cleanup.
 
-    A gloo thread may still hold the last message's tensors, and needs the interpreter to release them. If the
-    interpreter is already cleaning up and waits for that thread, both wait for ever (pytorch/pytorch#56297). Functions
-    registered with ``atexit`` are called.
+    Threads of libraries don't survive that cleanup: one of gloo's waits for the interpreter, and that for the thread,
+    for ever (pytorch/pytorch#56297); one of Arrow's now and then ends the process with SIGABRT when all work is done
+    (apache/arrow#34314). Functions registered with ``atexit`` are called.
     """
     status = 1
     try:

@@ -68,7 +68,7 @@ def run(results: Path, run_id: str, epoch: int | None, out: Path) -> dict[str, A
                 f" classifiers were kept. Delete {path.parent / 'metrics.json'} and run again (rule `finetune`), or"
                 f" export what it started from: {config.pretrain_id or config.initial}"
             )
-        network, _ = checkpoint.load_classifier(path, config)
+        network, _ = checkpoint.load_classifier(path, run_id, build(*config.model.network))
         backbone, classifier = network.backbone, network.head
     name, width = config.model.backbone, config.model.width
     tensors = exported(name, backbone, classifier, width)

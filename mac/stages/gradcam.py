@@ -17,6 +17,7 @@ from mac.data.clips import test_frames
 from mac.data.store import FrameStore
 from mac.masks.frame_difference import foreground_masks
 from mac.masks.overlap import compare, describe
+from mac.models.backbones import build
 from mac.models.cam import class_activation_maps
 from mac.models.cam_figure import Row, choose_rows, draw, explain, group
 from mac.models.heads import ActionClassifier
@@ -64,7 +65,7 @@ def load(name: str, config: FinetuneConfig, weights: Path, predictions: Path, de
     Raises:
         mac.training.checkpoint.CheckpointError: the weights are another finetuning's, or don't fit its network.
     """
-    network, facts = checkpoint.load_classifier(weights, config)
+    network, facts = checkpoint.load_classifier(weights, config.identify(), build(*config.model.network))
     return Model(name, config, facts, to_fast_layout(network, device).eval(), read_table(predictions))
 
 

@@ -9,8 +9,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from mac.config import FinetuneConfig
-from mac.models.backbones import build
 from mac.models.heads import ActionClassifier
 from mac.runtime.atomic import place
 from mac.runtime.reading import naming
@@ -64,15 +62,15 @@ def read_facts(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def load_classifier(path: Path, config: FinetuneConfig) -> tuple[ActionClassifier, dict[str, Any]]:
-    """Load a finetuning's classifier, and the facts it was saved with.
+def load_classifier(path: Path, finetune_id: str, backbone: torch.nn.Module) -> tuple[ActionClassifier, dict[str, Any]]:
+    """Load a finetuning's classifier, on a backbone built alike, and the facts it was saved with.
 
     Raises:
         CheckpointError: it is another finetuning's, or doesn't fit the network.
         mac.runtime.reading.DamagedFileError: the file is damaged.
     """
-    facts = check_origin(path, finetune_id=config.identify())
-    network = ActionClassifier(build(*config.model.network), len(facts["classes"]))
+    facts = check_origin(path, finetune_id=finetune_id)
+    network = ActionClassifier(backbone, len(facts["classes"]))
     load_weights(path, network, "classifier")
     return network, facts
 

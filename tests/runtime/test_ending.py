@@ -1,4 +1,4 @@
-"""A process of several ends with its status even where the interpreter could not be taken apart."""
+"""A process ends with its status even where the interpreter could not be taken apart."""
 
 import subprocess
 import sys
@@ -41,3 +41,10 @@ def test_it_ends_with_its_status_and_says_what_it_said(end, status, message):
     assert ended.stdout == "said\nregistered\n"
     assert ended.stderr.endswith(message)
     assert bool(ended.stderr) == bool(message)
+
+
+@pytest.mark.parametrize(("words", "status"), [(["--version"], 0), (["no-such-command"], 2)])
+def test_every_command_ends_so(words, status):
+    program = PROGRAM.partition("atexit.register")[0] + "from mac.cli import start\nstart()"
+    ended = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == status, ended.stderr
