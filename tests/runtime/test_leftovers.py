@@ -31,7 +31,7 @@ time.sleep(60)
 def results(root, tmp_path):
     """Files of every run of a small scale, with receipts, logs and MLflow's own; its configuration lies beside it."""
     folder, config = tmp_path / "results", shutil.copytree(root / "config", tmp_path / "config")
-    for name in ("demo", "demo-rivals", "paper", "paper-ucf101", "ucf101-21-cpu", "ucf101-21-cpu-long"):
+    for name in ("demo", "demo-rivals", "paper", "paper-ucf101", "ucf101-21-cpu"):
         (config / "scales" / f"{name}.yaml").unlink()
     smoke = planned(folder)
     for stage, configs in configs_of(smoke).items():
