@@ -144,7 +144,7 @@ def test_the_same_run_gives_the_same_bytes(root, tmp_path, small):
         assert (tmp_path / "a" / f"w.{ending}").read_bytes() == (tmp_path / "b" / f"w.{ending}").read_bytes()
 
 
-def test_an_unknown_run_names_the_nearest(root, tmp_path, small):
+def test_an_unknown_run_is_refused(root, tmp_path, small):
     results, run_id, _ = small
     mistyped = run_id[:-2] + ("zz" if run_id[-2:] != "zz" else "yy")
     with pytest.raises(UnknownRunError, match=f"{mistyped}: no run in .* begins so; `python -m mac plan"):
