@@ -40,6 +40,7 @@ test-gpu: $(READY)
 check: $(READY)
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
+	$(RUN) mypy
 	$(RUN) snakefmt --check Snakefile workflow
 	$(RUN) snakemake --lint
 	$(RUN) python -m pytest -q tests/test_imports.py

@@ -165,5 +165,5 @@ def rerun(accuracy: float, videos: int, seeds: int, margin: float, cells: int, f
         missed.append(printed.judge(sample, off, margin, SEED_SD).outcome == printed.REPRODUCED)
         limits = printed.against_number(sample, same, SEED_SD).interval(of_methods=True, level=0.1)
         wanted.append(max(map(abs, limits)))
-    shares = (round(100 * float(np.mean(values)), 1) for values in (reproduced, inside, missed))
-    return Reruns(*shares, round(float(np.quantile(wanted, 0.8)), 2))
+    shares = [round(100 * float(np.mean(values)), 1) for values in (reproduced, inside, missed)]
+    return Reruns(shares[0], shares[1], shares[2], round(float(np.quantile(wanted, 0.8)), 2))

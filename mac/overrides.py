@@ -151,9 +151,9 @@ def _typed(written: Any) -> Any:
 def _trained(tree: dict, row: dict[str, Any]) -> list[Strict | None]:
     """List what a row trains, from its pretraining to its probe, at each seed, split and label draw."""
     experiment, found = parse(merge(tree, unfold(row))), []
-    for *pair, draw in experiment.repeats:
-        start = experiment.pretraining(*pair)
-        finetuning = experiment.finetuning(*pair, "pretrained", start.identify(), start.optimiser.epochs, draw)
+    for seed, split, draw in experiment.repeats:
+        start = experiment.pretraining(seed, split)
+        finetuning = experiment.finetuning(seed, split, "pretrained", start.identify(), start.optimiser.epochs, draw)
         found += [finetuning, experiment.probing(finetuning)]
     return found
 

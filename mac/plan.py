@@ -162,8 +162,8 @@ class _Planner:
             lacking = f"probe: is null, and column {column.label!r} measures by {column.measure!r}"
             raise ConfigError([f"{lacking} — give it in the column's `set`, or in the scale: penalties and folds"])
         plan_run = self._finetune if is_finetuned else self._probe
-        for *pair, draw in experiment.repeats:
-            config = experiment.finetuning(*pair, *self._start(experiment, pair, row, epoch), draw)
+        for seed, split, draw in experiment.repeats:
+            config = experiment.finetuning(seed, split, *self._start(experiment, (seed, split), row, epoch), draw)
             found[plan_run(experiment, config, f"{self.name}: {row.label}")] = None
         first = next(iter(found))
         if self.table.supervised:

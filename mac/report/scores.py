@@ -86,9 +86,9 @@ def score(found: list[pd.DataFrame], planned: int, repeats: Sequence[Repeat] = (
         low, high = (min(max(limit, 0.0), 100.0) for limit in widen(mean, low, high, *more))
     spread, draw_spread = (found and found.variance**0.5 for found in spreads.values())
     videos = int(size_of.sum(1).min())
-    independent = (100 * limit for limit in wilson(mean / 100 * videos, videos))
+    least, most = (100 * limit for limit in wilson(mean / 100 * videos, videos))
     sizes = videos, int((size_of > 0).sum(1).min()), len(runs), planned, len(splits)
-    return Score(mean, low, high, *independent, spread, *sizes, draw_spread)
+    return Score(mean, low, high, least, most, spread, *sizes, draw_spread)
 
 
 def means_by(values: np.ndarray, keys: Sequence[int | None]) -> tuple[list[int | None], np.ndarray]:
