@@ -155,8 +155,9 @@ def _which_rows_differ(results: Results) -> Finding:
         better = pairs[pairs["models"] != UNDECIDED]
         if better.empty:
             alike.append(short_title(table))
-        else:
-            lines.append(f"{short_title(table)}: {'; '.join(_better(better, len(table.columns) > 1))}.")
+        for column, part in better.groupby("column", sort=False):
+            where = f"{short_title(table)}{f', {column}' if len(table.columns) > 1 else ''}"
+            lines.append(f"{where}: {'; '.join(_better(part))}.")
     count = sum(len(pairs) for _, pairs in tables)
     answer = f"{count} pairs of rows were compared, each on the same test videos."
     if alike:
@@ -165,18 +166,18 @@ def _which_rows_differ(results: Results) -> Finding:
     return Finding(question, answer, tuple(lines))
 
 
-def _better(pairs: pd.DataFrame, names_columns: bool) -> Iterator[str]:
-    """Say which row is better than which others, a phrase a row that is better."""
-    found: dict[tuple[str, str], list[str]] = {}
+def _better(pairs: pd.DataFrame) -> Iterator[str]:
+    """Say which row is better than which others in a column, a phrase a row that is better."""
+    found: dict[str, list[str]] = {}
     for pair in pairs.itertuples():
         is_first = pair.models == f"{pair.first} is better"
         ours, other = (pair.first, pair.second) if is_first else (pair.second, pair.first)
         limits = (pair.low, pair.high) if is_first else (-pair.high, -pair.low)
         text = f"“{other}” ({points_text(abs(pair.difference))} {interval_text(*limits)}"
         text += ", the method, too)" if pair.method.startswith(f"{ours} is better") else ")"
-        found.setdefault((ours, pair.column), []).append(text)
-    for (ours, column), others in found.items():
-        yield f"“{ours}”{f' on {column}' if names_columns else ''} is better than {_listed(others)}"
+        found.setdefault(ours, []).append(text)
+    for ours, others in found.items():
+        yield f"“{ours}” is better than {_listed(others)}"
 
 
 def reasons(judgements: list[Judgement]) -> list[str]:

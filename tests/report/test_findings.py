@@ -7,6 +7,7 @@ import pytest
 from made_up import content, read, results
 from scipy.stats import binom
 
+from mac import plan
 from mac.report.claims import Judgement, judge
 from mac.report.findings import findings, reasons
 from mac.report.pages import page, summary
@@ -116,6 +117,22 @@ def test_rows_that_differ_are_named_with_the_better_one_first(demo):
     assert "“λ = 30” is better" not in text
     alike = answers(read(demo, content(demo, {low: 50.0, mid: 50.5})))["Which rows"]
     assert "No two rows differ by more than the choice of test videos explains in: Table 8." in alike
+
+
+def test_each_column_of_a_table_has_a_line_of_its_own(root):
+    rivals = plan.load(root / "config", "ucf101-21-cpu")
+    rows = {row.label: row for row in rivals.tables["X3"].rows}
+    tops = {
+        run: top
+        for label, top in (("random init", 30.0), ("MAC-SC-2", 80.0))
+        for cell in rows[label].cells[:2]
+        for run in cell.runs
+    }
+    (found,) = (x for x in findings(read(rivals, content(rivals, tops))) if x.question.startswith("Which rows"))
+    columns = rivals.tables["X3"].columns[:2]
+    lines = [line for line in found.lines if line.startswith("Table X3")]
+    for column, line in zip(columns, lines, strict=True):
+        assert line.startswith(f"Table X3, {column}: “MAC-SC-2” is better than “random init” (+50.0 [")
 
 
 def test_a_report_without_numbers_says_so(demo, tmp_path):
