@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import torch
+from torch.utils._pytree import tree_map
 
 from benchmarks.harness import ROOT
 from benchmarks.stand_ins import RandomStore, learner_of, loop_of
@@ -90,7 +91,8 @@ def train(kind, settings, device, between=lambda: None, after=lambda: None):
     clips = 1 if isinstance(learner, ActionLearner) else learner.method.read
     loop, read = loop_of(config, learner), reader(store, clips * config.clip.num_frames, device.type == "cuda")
     loop.train(1, order, read)
-    torch.save(loop.state(), written := io.BytesIO())  # as a snapshot is written and read
+    state = tree_map(lambda value: value.cpu() if isinstance(value, torch.Tensor) else value, loop.state())
+    torch.save(state, written := io.BytesIO())  # as a snapshot is written and read
     written.seek(0)
     loop.restore(torch.load(written, map_location="cpu", weights_only=True))
     between()
