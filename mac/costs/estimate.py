@@ -72,11 +72,13 @@ def _size(dataset: DatasetConfig, source: catalog.Source | None, config_dir: Pat
     return Size(sides, frames, classes, gigabytes * share, origin)
 
 
-Read = Callable[[Path], list[dict[str, Any]]]  # a running training's journal: all of it, or what a crash can't undo
+def epochs_done(
+    plan: Plan, results: Path, read: Callable[[Path], list[dict[str, Any]]] = journal.read_final
+) -> dict[str, int]:
+    """Count the finished epochs of each pretraining and finetuning of a plan, by the run's id.
 
-
-def epochs_done(plan: Plan, results: Path, read: Read = journal.read_final) -> dict[str, int]:
-    """Count the finished epochs of each pretraining and finetuning of a plan, by the run's id."""
+    ``read`` reads a running training's journal: either all of it, or only what a crash can't undo any more.
+    """
 
     def last(path: Path) -> int:
         try:
@@ -95,21 +97,20 @@ def epochs_done(plan: Plan, results: Path, read: Read = journal.read_final) -> d
     return done
 
 
-def work(plan: Plan, known: dict[str, Size], results: Path = NOWHERE, read: Read = journal.read_final) -> pd.DataFrame:
+def work(plan: Plan, known: dict[str, Size], results: Path = NOWHERE) -> pd.DataFrame:
     """Count the work of every run of a plan, and how much of it is done already.
 
     Args:
         plan: what is wanted.
         known: sizes of the data sets, by id.
         results: where finished work lies.
-        read: reads running trainings' journals.
 
     Returns:
         A row for each run and stage: ``run``; ``stage`` (pretrain, finetune, test or probe); ``state`` of the run in
         words (done, open, or how far it came); ``kind`` of step; ``clips`` and ``steps`` of it; the share ``done``,
         0 … 1; and ``clips_left`` and ``steps_left``.
     """
-    rows, done = [], epochs_done(plan, results, read)
+    rows, done = [], epochs_done(plan, results)
 
     def is_finished(stage: str, run_id: str, epoch: int | None = None) -> bool:
         return writes(stage, run_id, results, epoch)["metrics"].exists()

@@ -14,6 +14,7 @@ class Progress:
     """How far a training is.
 
     Attributes:
+        begun: the epoch it set out from.
         epoch: epochs done.
         until: the epoch it ends at.
         device: its name.
@@ -22,12 +23,18 @@ class Progress:
         last: when an epoch, or else the training, last ended or began [s since 1970].
     """
 
+    begun: int
     epoch: int
     until: int
     device: str
     clips_per_second: float | None
     seconds_per_epoch: float | None
     last: float
+
+    @property
+    def share(self) -> float:
+        """How much of the training is done, in [0, 1]."""
+        return (self.epoch - self.begun) / max(self.until - self.begun, 1)
 
     def seconds_left(self, now: float) -> float | None:
         """Seconds until its last epoch ends; None while nobody knows."""
@@ -37,10 +44,15 @@ class Progress:
         return max((self.until - self.epoch) * self.seconds_per_epoch - max(into, 0.0), 0.0)
 
 
-def progress(folder: Path) -> Progress | None:
-    """Read how far the training in a folder ``running…`` is; None where nothing can be read of its journal."""
+def progress(folder: Path, before: float = float("inf")) -> Progress | None:
+    """Read how far the training in a folder ``running…`` is; None where nothing can be read of it.
+
+    Args:
+        folder: has the training's ``journal.jsonl``.
+        before: how far it was at this time [s since 1970].
+    """
     try:
-        events = journal.read(folder / "journal.jsonl")
+        events = [event for event in journal.read(folder / "journal.jsonl") if event["time"] < before]
         start = next(event for event in events if event["event"] == "start")
         return _progress(start, events)
     except (OSError, ValueError, KeyError, TypeError, StopIteration):  # being written, or cut off by a crash
@@ -56,6 +68,7 @@ def _progress(start: dict[str, Any], events: list[dict[str, Any]]) -> Progress:
         if event["epoch"] == previous["epoch"] + 1 and previous["event"] != "continued"
     ]
     return Progress(
+        begun=start["epoch"],
         epoch=marks[-1]["epoch"],
         until=start["until"],
         device=start["device"],

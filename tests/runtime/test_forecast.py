@@ -8,13 +8,10 @@ import numpy as np
 import pytest
 
 from mac import plan
-from mac.costs.estimate import sizes, work
 from mac.runtime import forecast
-from mac.runtime.atomic import write_json
-from mac.runtime.forecast import Forecast
+from mac.runtime.forecast import Forecast, Seen
 from mac.runtime.jobs import Job, Jobs
 from mac.tracking.journal import Journal
-from mac.validation import ConfigError
 
 
 class Replay:
@@ -24,28 +21,18 @@ class Replay:
     """
 
     def __init__(self, history):
-        self.history, self.now = history, -1.0
-        self.ended = max(job[3] for job in history)
-        self.forecast = Forecast(self.left, self.alone)
+        self.history = [(rule, name, *rest) for rule, name, *rest in history]
+        self.begun, self.ended = min(job[2] for job in history), max(job[3] for job in history)
+        sizes = {}
+        for rule, name, _, _, size, _ in history:
+            if size is not None:
+                sizes.setdefault(rule, {})[name] = size
+        self.forecast = Forecast(sizes, self.look)
 
-    def left(self):
-        """The work that is left, as far as the ends of epochs and of jobs show it."""
-        shares = (
-            1.0 if ended <= self.now else sum(end <= self.now for end in epochs) / len(epochs) if epochs else 0.0
-            for _, _, _, ended, size, epochs in self.history
-            if size is not None
-        )
-        sizes = (size for *_, size, _ in self.history if size is not None)
-        return sum(size * (1 - share) for size, share in zip(sizes, shares, strict=True))
-
-    def alone(self, job, now):
-        """Until a training's last epoch ends, by those that have ended."""
-        (ends,) = (epochs for rule, name, *_, epochs in self.history if (rule, name) == (job.rule, job.name))
-        over = [job.began, *(end for end in ends if end <= now)]
-        if len(over) == 1:
-            return None
-        epoch = (over[-1] - over[0]) / (len(over) - 1)
-        return max((len(ends) - len(over) + 1) * epoch - min(now - over[-1], epoch), 0.0)
+    def look(self, job):
+        _, _, begun, _, _, epochs = next(one for one in self.history if one[:2] == (job.rule, job.name))
+        over = [end for end in epochs if end <= self.now]
+        return Seen(0.0, len(over) / len(epochs), over[-1] if over else begun)
 
     def ratio(self, now):
         """Estimated over true time left; None where nothing is said."""
@@ -64,14 +51,14 @@ def test_in_a_recorded_demo_the_time_left_is_right_within_a_factor_of_two_from_t
     first = min(epochs[0] for *_, epochs in history if epochs)
     assert first < run.ended / 5
     assert run.ratio(first - 1) is None
-    ratios = [run.ratio(now) for now in np.arange(first + 7, run.ended - 8, 7)]
+    ratios = [run.ratio(now) for now in np.arange(first, run.ended - 8, 7)]
     assert min(ratios) > 0.5
     assert max(ratios) < 2
     assert np.median(ratios) == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_in_made_up_runs_of_any_speed_it_is_about_right_once_a_tenth_is_done(seed):
+def test_in_made_up_runs_of_any_speed_it_is_right_within_a_factor_of_two_once_a_tenth_is_done(seed):
     rng = np.random.default_rng(seed)
     workers, pace = int(rng.integers(1, 5)), 10 ** rng.uniform(-4, 1)
     jobs = []
@@ -91,65 +78,38 @@ def test_in_made_up_runs_of_any_speed_it_is_about_right_once_a_tenth_is_done(see
     length = run.ended
     for share in (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9):
         if length * (1 - share) > 60:
-            assert 0.4 < run.ratio(share * length) < 2, (share, workers, pace)
+            assert 0.5 < run.ratio(share * length) < 2, (share, workers, pace)
 
 
-def test_nothing_is_said_before_the_first_epochs_have_ended():
+def test_nothing_is_said_of_large_trainings_before_the_first_epoch_has_ended():
     history = [("pretrain", "a", 0.0, 5000.0, 1e6, [2500.0, 5000.0]), ("pretrain", "b", 5000.0, 10000.0, 1e6, [1e4])]
     run = Replay(history)
     assert run.ratio(1000) is None
-    assert run.ratio(2600) == pytest.approx(1, abs=0.1)
-    assert run.ratio(5100) == pytest.approx(1, abs=0.1)
+    assert run.ratio(2600) == pytest.approx(1, abs=0.05)
+    assert run.ratio(4900) == pytest.approx(1, abs=0.05), "the epoch that runs counts, too"
 
 
-def test_what_was_done_before_tells_nothing_of_the_pace():
-    done = iter([100.0, 100.0, 80.0])  # at the start of this call, a second later, and after a minute
-    forecast, jobs = Forecast(lambda: next(done), lambda job, now: None), Jobs(Path("none"))
-    jobs.begun["1"], jobs.planned = Job("finetune", Path("0.log"), 1000.0), Counter(finetune=2)
-    assert forecast.seconds_left(jobs, 1001.0) is None
-    assert forecast.seconds_left(jobs, 1060.0) == pytest.approx(240)
+def test_a_continued_training_is_judged_by_what_it_did_since(tmp_path):
+    folder = tmp_path / "finetune" / "0123456789" / "running"
+    journal = Journal(folder / "journal.jsonl")
+    times = iter([100.0, 110.0, 5000.0, 5020.0])
+    for event, epoch in (("start", 0), ("metrics", 1), ("continued", 1), ("metrics", 2)):
+        more = {"until": 4, "device": "x"} if event == "start" else {}
+        journal.write(event, epoch=epoch, **more, **({"clips_per_second": 1.0} if event == "metrics" else {}))
+    journal.close()
+    events = [json.loads(line) | {"time": next(times)} for line in journal.path.read_text().splitlines()]
+    journal.path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    job = Job("finetune", Path("0123456789.log"), 4990.0)
+    assert forecast.look(job, tmp_path) == Seen(0.25, 0.5, 5020.0)
 
 
-def test_the_work_of_a_plan_is_its_clips_through_the_network_and_less_with_each_epoch(root, tmp_path):
+def test_the_sizes_of_a_plan_are_its_trainings_clips_through_the_network(root, tmp_path):
     smoke = plan.load(root / "config", "smoke")
     made = forecast.of_plan(smoke, root / "config", tmp_path)
-    whole = made._at_start
-    run_id, f = next(iter(smoke.finetunings.items()))
-    journal = Journal(tmp_path / "finetune" / run_id / "running" / "journal.jsonl")
-    for epoch in range(1, f.config.optimiser.epochs + 1):
-        before = made._left()
-        journal.write("metrics", epoch=epoch, loss=1.0)
-        assert made._left() < before
-    for i, p in smoke.pretrainings.items():
-        for epoch in p.epochs:
-            write_json(tmp_path / "pretrain" / i / f"epoch_{epoch}.json", {})
-    trained = work(smoke, sizes(smoke, root / "config", tmp_path))
-    passes = trained["clips"] * [kind.passes for kind in trained["kind"]]
-    assert whole == passes.sum()
-    assert made._left() < passes[trained["stage"] != "pretrain"].sum()
-
-
-def test_nothing_is_known_of_data_that_are_not_indexed_yet(root, tmp_path, monkeypatch):
-    smoke = plan.load(root / "config", "smoke")
-
-    def unknown(*_):
-        raise ConfigError(["how many videos each split has is not said"])
-
-    with monkeypatch.context() as patch:
-        patch.setattr(forecast, "sizes", unknown)
-        made = forecast.of_plan(smoke, root / "config", tmp_path)
-        jobs = Jobs(Path("none"))
-        jobs.planned = Counter(pretrain=1)
-        assert made.seconds_left(jobs, 1.0) is None
-    made.seconds_left(jobs, 2.0)
-    assert made._at_start > 0
-
-
-def test_when_all_trainings_have_ended_little_is_left():
-    """The rest, tables and pages, takes less than a training; and a call may be for a part of the scale."""
-    forecast, jobs = Forecast(lambda: 100.0, lambda job, now: None), Jobs(Path("none"))
-    jobs.planned = Counter(finetune=1, table=3)
-    jobs.begun["1"] = Job("finetune", Path("0.log"), 1.0)
-    assert forecast.seconds_left(jobs, 2.0) is None
-    jobs.begun["1"] = Job("finetune", Path("0.log"), 1.0, 5.0)
-    assert forecast.seconds_left(jobs, 6.0) == 0
+    names = {f"{i}_{epoch}" for i, p in smoke.pretrainings.items() for epoch in p.epochs}
+    assert set(made._sizes["pretrain"]) == names
+    assert set(made._sizes["finetune"]) == set(smoke.finetunings)
+    many = next(i for i, p in smoke.pretrainings.items() if len(p.epochs) > 1)
+    ends = sorted(smoke.pretrainings[many].epochs)
+    per_epoch = [made._sizes["pretrain"][f"{many}_{e}"] / (e - b) for b, e in zip([0, *ends], ends, strict=False)]
+    assert per_epoch == pytest.approx([per_epoch[0]] * len(ends))

@@ -12,7 +12,7 @@ import yaml
 from mac import __version__, plan
 from mac.cli import main
 from mac.runtime import progress
-from mac.runtime.forecast import Forecast
+from mac.runtime.forecast import NOTHING, Forecast
 from mac.runtime.jobs import Job, Jobs, ending
 from mac.validation import read_yaml
 
@@ -164,7 +164,7 @@ def test_a_training_is_named_by_its_row_and_epoch(smoke, tmp_path):
     (folder / "journal.jsonl").write_text(json.dumps(begin) + "\n")
     jobs = Jobs(tmp_path / "none")
     jobs.planned, jobs.begun = {"pretrain": 2}, {"1": Job("pretrain", Path(f"{run_id}_{last}.log"), time.time())}
-    line = progress.Watch(smoke, tmp_path, jobs, Forecast(lambda: None, lambda job, now: None)).line(time.time())
+    line = progress.Watch(smoke, tmp_path, jobs, Forecast({"pretrain": {}}, lambda job: NOTHING)).line(time.time())
     more = len(planned.used_by) - 1
     rows = f"{planned.used_by[0]} (and {more} more row{'s' * (more > 1)})"
     assert line == f"0 of 2 jobs, time left known after the first epochs: pretraining {rows}, epoch 1 of {last}"
