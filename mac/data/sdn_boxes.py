@@ -60,8 +60,8 @@ def rows_of(found: Boxes, path: str, height: int, num_frames: int) -> np.ndarray
         BoxesError: a frame's number, a box or the whole is something else, or a frame lies outside the video.
     """
     place = PurePosixPath(path)
-    names = (name for name in (place.stem, place.stem[:11]) if (_plain(place.parent.name), name) in found)
-    file, frames = found.get((_plain(place.parent.name), next(names, "")), (None, {}))
+    keys = ((_plain(place.parent.name), name) for name in (place.stem, place.stem[:11]))
+    file, frames = next((found[key] for key in keys if key in found), (None, {}))
     where, parts = f"{file}: {path}", [np.empty((0, 6))]
     if not isinstance(frames, dict):
         raise BoxesError(f"{where}: found {short(frames)} — expected a dictionary from frame numbers to boxes")
