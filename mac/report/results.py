@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from statistics import multimode
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pandas as pd
 
-from mac.pipeline import RECORDED, configs_of, results_of
+from mac.pipeline import RECORDED, STAGES, configs_of, results_of, writes
 from mac.plan import Cell, Plan
 from mac.report.reading import DamagedError, Read, content_of_store, make_again, read_run, read_shares
 from mac.report.scores import Repeat, Sample, Score, clusters, retrieved, sample, score
@@ -126,11 +127,9 @@ class Results:
         """
         key = f"{stage}/{run_id}"
         if key not in self._epochs:
-            names = ["journal"]
-            if stage == "pretrain":
-                names = [f"epoch_{epoch}" for epoch in sorted(self.plan.pretrainings[run_id].epochs)]
+            epochs = sorted(self.plan.pretrainings[run_id].epochs) if STAGES[stage].by_epoch else [None]
             try:
-                raw = [self._read(f"{key}/{name}.jsonl") for name in names]
+                raw = [self._read(str(writes(stage, run_id, Path(), epoch)["journal"])) for epoch in epochs]
                 events = [event for content in raw for event in journal.parse(content or b"")]
                 self._epochs[key] = [e for e in events if e["event"] == "metrics" and "loss" in e]
             except (DamagedError, ValueError, KeyError, TypeError):
